@@ -1,0 +1,81 @@
+"""The errors of the Obyte layer, each with its stable code.
+
+They say what the protocol, the hub or the wallet refused. No text of them may quote a private key or a mnemonic, or
+data of a peer at length; nothing here knows of channels.
+"""
+
+from __future__ import annotations
+
+from paypercall.errors import PaypercallError
+
+
+class ObyteError(PaypercallError):
+    """The root of what can go wrong with the Obyte protocol."""
+
+    code = "obyte"
+
+
+class CanonicalError(ObyteError, ValueError):
+    """A value has no canonical form, so it can be neither hashed nor signed."""
+
+    code = "no_canonical_form"
+
+
+class InvalidMnemonic(ObyteError, ValueError):
+    """The words are no BIP39 mnemonic. The text never repeats them."""
+
+    code = "invalid_mnemonic"
+
+
+class KeyFileError(ObyteError):
+    """The file that holds the mnemonic is unreadable, damaged or open to others."""
+
+    code = "key_file"
+
+
+class InvalidUnit(ObyteError, ValueError):
+    """A unit contradicts itself: a wrong hash, size, address or signature."""
+
+    code = "invalid_unit"
+
+
+class UnitTooLarge(ObyteError, ValueError):
+    """A unit has more inputs, outputs or bytes than the network carries."""
+
+    code = "unit_too_large"
+
+
+class ProofError(ObyteError):
+    """A history of the hub does not prove what it claims."""
+
+    code = "invalid_proof"
+
+
+class HubError(ObyteError):
+    """The hub could not be asked, or its answer could not be understood."""
+
+    code = "hub"
+
+
+class HubTimeout(HubError):
+    """The hub did not answer in time; whether it acted is unknown."""
+
+    code = "hub_timeout"
+
+
+class HubRefused(HubError):
+    """The hub understood and said no; the text is the hub's own."""
+
+    code = "hub_refused"
+
+
+class InsufficientFunds(ObyteError):
+    """The spendable coins do not cover the outputs and the fees."""
+
+    code = "insufficient_funds"
+
+
+class FeeTooHigh(ObyteError):
+    """The network asks for a higher TPS fee than the owner allows."""
+
+    code = "fee_too_high"
