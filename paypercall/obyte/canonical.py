@@ -80,7 +80,7 @@ def utf16_order(text: str) -> bytes:
     return text.encode("utf-16-be", "surrogatepass")
 
 
-def format_number(number: int | float) -> str:
+def format_number(number: float) -> str:
     """Returns a number as JavaScript prints it: shortest round-trip digits, an exponent only outside 1e-6..1e21.
 
     Raises:
