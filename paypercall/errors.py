@@ -6,6 +6,8 @@ bottom of the house: it imports nothing of the package, and holds no error that 
 
 from __future__ import annotations
 
+from enum import Enum
+
 
 class PaypercallError(Exception):
     """An error with a text for people and a stable `code` for programs.
@@ -21,3 +23,47 @@ class PaypercallError(Exception):
         super().__init__(message)
         if code is not None:
             self.code = code
+
+
+class Refusal(PaypercallError):
+    """A payment package, a deposit or a request that is not accepted; nothing in the books has changed.
+
+    Raised by the pure rules with one of the codes of `RefusalCode`; `Server.verify_payment_package` and
+    `Client.verify_payment_package` turn it into the result's `error` and `code`.
+    """
+
+    def __init__(self, code: RefusalCode, message: str) -> None:
+        super().__init__(message, code=code.value)
+
+
+class RefusalCode(Enum):
+    """Why a payment package was not accepted. The values are stable: programs may compare them."""
+
+    NOT_JSON = "not_json"
+    TOO_LARGE = "too_large"
+    WRONG_SHAPE = "wrong_shape"
+    WRONG_AMOUNT = "wrong_amount"
+    WRONG_VERSION = "wrong_version"
+    WRONG_SIGNATURE = "wrong_signature"
+    WRONG_SIGNER = "wrong_signer"
+    WRONG_PARAMETERS = "wrong_parameters"
+    WRONG_AGENT_VERSION = "wrong_agent_version"
+    WRONG_TIMEOUT = "wrong_timeout"
+    WRONG_PERIOD = "wrong_period"
+    WRONG_ASSET = "wrong_asset"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    CHANNEL_CLOSING = "channel_closing"
+    CHANNEL_RESTORED = "channel_restored"
+    EVENTS_MISSING = "events_missing"
+    DUPLICATE = "duplicate"
+    CONFLICTING_PACKAGE = "conflicting_package"
+    NO_CREDIT = "no_credit"
+    ABOVE_DEPOSIT = "above_deposit"
+    ABOVE_UNCONFIRMED_LIMITS = "above_unconfirmed_limits"
+    DEPOSIT_TOO_YOUNG = "deposit_too_young"
+    DEPOSIT_DOUBLE_SPENT = "deposit_double_spent"
+    ABOVE_UNSETTLED_LIMITS = "above_unsettled_limits"
+    UNECONOMIC = "uneconomic"
+    UNDERPAID = "underpaid"
+    BELOW_RESERVE = "below_reserve"
+    LEDGER_UNREACHABLE = "ledger_unreachable"

@@ -1,0 +1,115 @@
+"""What may back a payment while the peer's deposit is unconfirmed: the limits, the units on their way, their weight.
+
+Pure, like `channel.py`, which holds the result against what the peer signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from paypercall.contract import TriggerKind
+
+UNANSWERED_SECONDS = 600
+"""A stable deposit that the agent has not answered for so long counts no more: it triggered nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the host allows for one asset. None means no limit.
+
+    Attributes:
+        max_unconfirmed_by_asset: The sum of all channels' exposures, losses of late included.
+        max_unconfirmed_by_channel: One channel's exposure.
+        minimum_time_in_seconds: How long this node must have known an unconfirmed deposit.
+        max_unsettled_by_channel: What one peer may owe before its channel is swept.
+    """
+
+    max_unconfirmed_by_asset: int = 0
+    max_unconfirmed_by_channel: int = 0
+    minimum_time_in_seconds: int = 0
+    max_unsettled_by_channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnconfirmedUnit:
+    """A unit to the agent that the agent has not answered yet.
+
+    Attributes:
+        unit: Its hash.
+        sender: Its first author.
+        kind: What it asks for.
+        amount: The deposit, in units of the channel's asset; 0 if it is none.
+        has_data: Whether it carries a data message, which could make it something else than a deposit.
+        has_definition: Whether it carries the agent's definition.
+        first_seen: Seconds, by this node's own clock: a unit's timestamp can be back-dated.
+        stable_since: When this node saw it proven stable, or None.
+        is_double_spent: Whether it conflicts with another unit.
+    """
+
+    unit: str
+    sender: str
+    kind: TriggerKind
+    amount: int
+    has_data: bool
+    has_definition: bool
+    first_seen: int
+    stable_since: int | None = None
+    is_double_spent: bool = False
+
+    def is_close(self) -> bool:
+        """Whether it may close the channel."""
+        return self.kind in (TriggerKind.CLOSE, TriggerKind.CONFIRM, TriggerKind.FRAUD_PROOF)
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What unconfirmed deposits of the peer may back a payment now, and why not more.
+
+    Attributes:
+        amount: The sum of the eligible deposits.
+        is_too_young: Whether another one is only too young.
+        is_double_spent: Whether a unit of the peer turned out to be a double-spend.
+        is_closing: Whether a unit that may close the channel is on its way.
+    """
+
+    amount: int = 0
+    is_too_young: bool = False
+    is_double_spent: bool = False
+    is_closing: bool = False
+
+
+def weigh_unconfirmed(
+    channel: Channel, units: Iterable[UnconfirmedUnit], limits: Limits, now: int
+) -> Backing:
+    """Sums the peer's unconfirmed deposits that may back a payment.
+
+    Eligible is a deposit by the peer that carries no data, has been known for long enough, and whose agent is known to
+    the ledger or defined in the same unit; none is, while a close is on its way or after a double-spend.
+
+    Args:
+        units: All units to the channel's agent that are not answered yet.
+        peer_address: The peer's.
+        is_agent_known: Whether the agent has answered anything yet, so that its definition is on the ledger.
+        limits: The asset's.
+        now: Seconds, this node's clock.
+    """
+    units = tuple(units)
+    if any(unit.is_close() and not unit.is_double_spent for unit in units):
+        return Backing(is_closing=True)
+    from_peer = [unit for unit in units if unit.sender == peer_address]
+    if any(unit.is_double_spent for unit in from_peer):
+        return Backing(is_double_spent=True)
+    amount, is_too_young = 0, False
+    for unit in from_peer:
+        if unit.kind is not TriggerKind.DEPOSIT or unit.has_data:
+            continue
+        if not (unit.has_definition or is_agent_known):
+            continue
+        if unit.stable_since is not None and now - unit.stable_since > UNANSWERED_SECONDS:
+            continue
+        if now - unit.first_seen < limits.minimum_time_in_seconds:
+            is_too_young = True
+            continue
+        amount += unit.amount
+    return Backing(amount=amount, is_too_young=is_too_young)

@@ -1,0 +1,350 @@
+"""The channel agent as its two parties see it: its parameters and address, what they send to it, what it answers.
+
+Pure: no I/O, no clock, and no judgement on money, which is the business of `channel.py`. The rules of the agent itself
+are on the ledger; the local network has a model of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.address import definition_address, is_valid_address, is_valid_base64
+from paypercall.obyte.composer import Draft, Output
+from paypercall.obyte.unit import Unit
+
+BASE = "base"
+"""The asset name of bytes, Obyte's native currency."""
+
+BOUNCE_FEE = 10_000
+"""Bytes that every unit sent to the agent must carry (agent 1.1)."""
+
+BASE_AGENTS: Mapping[str, str] = {"1.1": "4IRUGAUUCAQ6QRQLG4SNOLOE6VW2STWZ"}
+"""Address of the agent's code on the ledger, by version."""
+
+NEWEST_AGENT = "1.1"
+
+MAX_SALT_LENGTH = 50
+
+
+@dataclass(frozen=True)
+class ChannelParameters:
+    """What identifies a channel: the parameters of its agent.
+
+    Attributes:
+        address_a: The payee, whose address the customer was told.
+        address_b: The customer, who creates the channel.
+        asset: `base` or the 44-character id of the asset.
+        salt: 1 to 50 characters that make the address unique.
+        timeout: Seconds for which the side that closes must wait for the other's answer.
+        version: The agent's version.
+    """
+
+    address_a: str
+    address_b: str
+    asset: str
+    salt: str
+    timeout: int
+    version: str = NEWEST_AGENT
+
+    @cached_property
+    def definition(self) -> list[Any]:
+        """The agent's definition as it stands in a unit."""
+        return [
+            "autonomous agent",
+            {
+                "base_aa": BASE_AGENTS[self.version],
+                "params": {
+                    "addressA": self.address_a,
+                    "addressB": self.address_b,
+                    "asset": self.asset,
+                    "salt": self.salt,
+                    "timeout": self.timeout,
+                },
+            },
+        ]
+
+    @cached_property
+    def aa_address(self) -> str:
+        """The agent's address: the chash160 of its definition's JSON source string."""
+        return definition_address(self.definition)
+
+    def check(self) -> None:
+        """Checks every parameter by itself.
+
+        Raises:
+            Refusal: With `wrong_agent_version` or `wrong_parameters`.
+        """
+        if not isinstance(self.version, str) or self.version not in BASE_AGENTS:
+            raise Refusal(
+                RefusalCode.WRONG_AGENT_VERSION,
+                f"unknown version of the channel agent; this node takes {', '.join(BASE_AGENTS)}",
+            )
+        for name, address in (("payee", self.address_a), ("customer", self.address_b)):
+            if not is_valid_address(address):
+                raise _wrong_parameters(f"the {name}'s address is not a valid Obyte address")
+        if self.address_a == self.address_b:
+            raise _wrong_parameters("payee and customer are the same address: one cannot pay oneself")
+        if self.asset != BASE and not (isinstance(self.asset, str) and is_valid_base64(self.asset, 44)):
+            raise _wrong_parameters(f"the asset must be {BASE!r} or a 44-character asset id")
+        if not isinstance(self.salt, str) or not 1 <= len(self.salt) <= MAX_SALT_LENGTH:
+            raise _wrong_parameters(f"the salt must be a text of 1 to {MAX_SALT_LENGTH} characters")
+        if not is_printable_ascii(self.salt):
+            raise _wrong_parameters("the salt must be printable ASCII: a unit cannot carry every text")
+        if type(self.timeout) is not int or self.timeout <= 0:
+            raise _wrong_parameters("the timeout must be a positive integer of seconds")
+
+
+def _wrong_parameters(message: str) -> Refusal:
+    return Refusal(RefusalCode.WRONG_PARAMETERS, message)
+
+
+def is_printable_ascii(text: str) -> bool:
+    """Tells whether a text has only the characters from space to tilde, which every canonical form keeps as they are."""
+    return text.isascii() and text.isprintable()
+
+
+# --- what a party sends to the agent ---------------------------------------------------------------------------------
+
+
+def deposit_draft(parameters: ChannelParameters, amount: int, *, with_definition: bool) -> Draft:
+    """A deposit or refill of `amount` (bytes, or units of the asset, plus the bounce fee in bytes).
+
+    Args:
+        parameters: The channel's.
+        amount: For base the whole output, which must be above the bounce fee to be a deposit.
+        with_definition: True for the first one: a deposit before the definition is known triggers nothing.
+    """
+    definition = {
+        "app": "definition",
+        "payload": {"address": parameters.aa_address, "definition": parameters.definition},
+    }
+    outputs = {BASE: (Output(parameters.aa_address, amount),)}
+    if parameters.asset != BASE:
+        outputs = {
+            BASE: (Output(parameters.aa_address, BOUNCE_FEE),),
+            parameters.asset: (Output(parameters.aa_address, amount),),
+        }
+    return Draft(outputs=outputs, messages=(definition,) if with_definition else (), max_aa_responses=1)
+
+
+def close_draft(
+    parameters: ChannelParameters, *, period: int, transferred_from_me: int, sent_by_peer: str | None
+) -> Draft:
+    """The command that starts closing.
+
+    Args:
+        parameters: The channel's.
+        period: The one to close.
+        transferred_from_me: What I owe the peer in this period, in units of the channel's asset.
+        sent_by_peer: The peer's highest package as JSON, or None when the peer owes nothing.
+    """
+    payload: dict[str, Any] = {"close": 1, "period": period}
+    if transferred_from_me:
+        payload["transferredFromMe"] = transferred_from_me
+    if sent_by_peer is not None:
+        payload["sentByPeer"] = json.loads(sent_by_peer)
+    return _command_draft(parameters, payload)
+
+
+def confirm_draft(
+    parameters: ChannelParameters, *, period: int, additional_transferred_from_me: int
+) -> Draft:
+    """The command that answers the peer's honest close, or ends one's own after the timeout."""
+    payload: dict[str, Any] = {"confirm": 1, "period": period}
+    if additional_transferred_from_me:
+        payload["additionalTransferredFromMe"] = additional_transferred_from_me
+    return _command_draft(parameters, payload)
+
+
+def fraud_proof_draft(parameters: ChannelParameters, *, period: int, sent_by_peer: str) -> Draft:
+    """The command that answers a close which claims less than the peer signed; it takes the whole channel."""
+    return _command_draft(
+        parameters, {"fraud_proof": 1, "period": period, "sentByPeer": json.loads(sent_by_peer)}
+    )
+
+
+def _command_draft(parameters: ChannelParameters, payload: dict[str, Any]) -> Draft:
+    # More than the bounce fee would make it a deposit (agent 1.1).
+    outputs = {BASE: (Output(parameters.aa_address, BOUNCE_FEE),)}
+    return Draft(outputs=outputs, messages=({"app": "data", "payload": payload},), max_aa_responses=1)
+
+
+# --- what others send to the agent -----------------------------------------------------------------------------------
+
+
+class TriggerKind(Enum):
+    """What a unit sent to the agent asks for, as far as its form tells; whether it takes effect is the agent's word."""
+
+    DEPOSIT = "deposit"
+    CLOSE = "close"
+    CONFIRM = "confirm"
+    FRAUD_PROOF = "fraud_proof"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A unit that pays to a channel's agent.
+
+    Attributes:
+        unit: Its hash.
+        sender: Its first author, which is whom the agent sees.
+        kind: What it asks for.
+        amount: For a deposit, in bytes or units of the channel's asset; else 0.
+        has_data: Whether it carries a data message.
+        has_definition: Whether it carries the agent's definition.
+        period: The period that a close names, if it is an integer.
+        owed_by_sender: What the sender of a close claims to owe.
+    """
+
+    unit: str
+    sender: str
+    kind: TriggerKind
+    amount: int
+    has_data: bool
+    has_definition: bool
+    period: int | None = None
+    owed_by_sender: int = 0
+
+
+def read_trigger(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
+    """Reads a unit as a trigger of the channel's agent, in the agent's order of precedence (agent 1.1).
+
+    Args:
+        parameters: The channel's.
+        unit: A unit whose hash was checked.
+
+    Returns:
+        None when the unit gives the agent too few bytes to trigger it, or is the agent's own.
+    """
+    sender = unit["authors"][0]["address"]
+    if sender == parameters.aa_address:
+        return None
+    messages = unit.get("messages", [])
+    received = _received(parameters.aa_address, messages)
+    if received.get(BASE, 0) < BOUNCE_FEE:
+        return None
+    data = next((m["payload"] for m in messages if m.get("app") == "data" and "payload" in m), None)
+    has_definition = any(
+        message.get("app") == "definition"
+        and message.get("payload", {}).get("address") == parameters.aa_address
+        for message in messages
+    )
+    amount = received.get(parameters.asset, 0)
+    if amount > (BOUNCE_FEE if parameters.asset == BASE else 0):
+        return Trigger(unit["unit"], sender, TriggerKind.DEPOSIT, amount, data is not None, has_definition)
+    kind, period, owed = _read_command(data)
+    return Trigger(unit["unit"], sender, kind, 0, data is not None, has_definition, period, owed)
+
+
+def _received(address: str, messages: list[dict[str, Any]]) -> dict[str, int]:
+    received: dict[str, int] = {}
+    for message in messages:
+        if message.get("app") != "payment" or "payload" not in message:
+            continue
+        asset = message["payload"].get("asset", BASE)
+        for output in message["payload"].get("outputs", []):
+            if output.get("address") == address:
+                received[asset] = received.get(asset, 0) + output["amount"]
+    return received
+
+
+def _read_command(data: Any) -> tuple[TriggerKind, int | None, int]:
+    if not isinstance(data, dict):
+        return TriggerKind.OTHER, None, 0
+    period = data.get("period") if type(data.get("period")) is int else None
+    for kind in (TriggerKind.CLOSE, TriggerKind.CONFIRM, TriggerKind.FRAUD_PROOF):
+        if data.get(kind.value):
+            owed = data.get("transferredFromMe") if kind is TriggerKind.CLOSE else 0
+            return kind, period, owed if type(owed) is int and owed > 0 else 0
+    return TriggerKind.OTHER, period, 0
+
+
+# --- what the agent answers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The agent took a deposit: the balances of both sides in this period."""
+
+    event_id: int
+    period: int
+    deposited_by_a: int
+    deposited_by_b: int
+    trigger_unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The agent took a close: what each side owes the other by the closer's word; `timestamp` starts the timeout."""
+
+    event_id: int
+    period: int
+    initiated_by: str
+    owed_by_a: int
+    owed_by_b: int
+    trigger_unit: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The agent paid out and went to the next period."""
+
+    event_id: int
+    period: int
+    is_fraud_proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DepositRefused:
+    """The agent sent a deposit back, because the channel was closing."""
+
+    event_id: int
+    trigger_unit: str
+
+
+AgentEvent = Opened | Closing | Closed | DepositRefused
+
+
+def read_response(parameters: ChannelParameters, unit: Unit) -> AgentEvent | None:
+    """Reads a response unit of the channel's agent.
+
+    Args:
+        parameters: The channel's.
+        unit: A unit of the agent that is proven stable.
+
+    Returns:
+        None for a unit without a data message: the refund of a bounced trigger, or one stripped of its messages.
+    """
+    data = next((m["payload"] for m in unit.get("messages", []) if m.get("app") == "data"), None)
+    if data is None:
+        return None
+    event_id = int(data["event_id"])
+    if data.get("open"):
+        return Opened(
+            event_id,
+            int(data["period"]),
+            int(data[parameters.address_a]),
+            int(data[parameters.address_b]),
+            data["trigger_unit"],
+        )
+    if data.get("closing"):
+        return Closing(
+            event_id,
+            int(data["period"]),
+            data["initiated_by"],
+            int(data[parameters.address_a]),
+            int(data[parameters.address_b]),
+            data["trigger_unit"],
+            unit["timestamp"],
+        )
+    if data.get("closed"):
+        return Closed(event_id, int(data["period"]), bool(data.get("fraud_proof")))
+    return DepositRefused(event_id, data["trigger_unit"])

@@ -1,0 +1,95 @@
+"""Events that a host can subscribe to: what happened to its channels.
+
+A subscriber is called in the thread that saw the event, after the books are saved; what it raises is logged and does
+not reach the payment. No event carries a package or a key.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from threading import Lock
+
+logger = logging.getLogger(__name__)
+
+
+class EventKind(Enum):
+    """What happened."""
+
+    CHANNEL_CREATED = "channel_created"
+    PAYMENT_RECEIVED = "payment_received"
+    DEPOSIT_CONFIRMED = "deposit_confirmed"
+    DEPOSIT_REFUSED = "deposit_refused"
+    REFILLED = "refilled"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    FRAUD_PROVED = "fraud_proved"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event.
+
+    Attributes:
+        kind: What happened.
+        aa_address: The channel.
+        period: The channel's period.
+        asset: The channel's asset.
+        amount: In bytes or units of the asset: the payment, the deposit; 0 where the event has none.
+        unit: The unit on the ledger that the event is about, if any.
+    """
+
+    kind: EventKind
+    aa_address: str
+    period: int
+    asset: str
+    amount: int = 0
+    unit: str | None = None
+
+
+Subscriber = Callable[[Event], None]
+
+
+class Events:
+    """Hands each event to the subscribers of its kind. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[EventKind, list[Subscriber]] = {}
+        self._lock = Lock()
+
+    def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
+        """Calls `subscriber` for every event of a kind from now on.
+
+        Args:
+            kind: An `EventKind` or its value, e.g. `"payment_received"`.
+            subscriber: Called with the `Event`.
+
+        Returns:
+            A function that ends the subscription.
+
+        Raises:
+            ValueError: For an unknown kind.
+        """
+        kind = EventKind(kind)
+        with self._lock:
+            self._subscribers.setdefault(kind, []).append(subscriber)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                subscribers = self._subscribers[kind]
+                if subscriber in subscribers:
+                    subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def publish(self, event: Event) -> None:
+        """Calls the subscribers of the event's kind, one after the other."""
+        with self._lock:
+            subscribers = tuple(self._subscribers.get(event.kind, ()))
+        for subscriber in subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                logger.exception("a subscriber of %s failed", event.kind.value)
