@@ -15,7 +15,7 @@ _Mixer = Callable[[int, int, int], int]
 _Line = tuple[tuple[_Mixer, int, tuple[int, ...]], ...]
 
 _WORD = 0xFFFFFFFF
-_INITIAL = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
+_INITIAL: tuple[int, ...] = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0)
 _IDENTITY = tuple(range(16))
 _RHO = (7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8)
 _PI = tuple((9 * i + 5) % 16 for i in range(16))
