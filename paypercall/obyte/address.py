@@ -1,7 +1,8 @@
 """Obyte addresses: a checksummed hash of the definition of who may sign.
 
-An address is a *chash160*: 128 bits of a RIPEMD-160 and 32 checksum bits, mixed at positions that the digits of pi give,
-in base32. This module makes and checks addresses; it must not know what a definition means.
+An address is a *chash160*: 128 bits of a RIPEMD-160 and 32 checksum bits, mixed at positions that the
+digits of pi give, in base32. This module makes and checks addresses; it must not know what a definition
+means.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PUBLIC_KEY_LENGTH = 44
 
 _CHASH_BITS = 160
 _PI_DECIMALS = "14159265358979323846264338327950288419716939937510"
-_CACHED_TEXT_LENGTH = 256  # holds every single-signature definition; longer texts would let strangers fill the memory
+_CACHED_TEXT_LENGTH = 256  # enough for single signatures; with longer texts strangers could fill the memory
 
 
 def _checksum_positions() -> tuple[int, ...]:
@@ -38,7 +39,7 @@ _address_shape = compile_pattern(f"[A-Z2-7]{{{ADDRESS_LENGTH}}}")
 
 
 def chash160(text_or_bytes: str | bytes) -> str:
-    """Returns the 32-character checksummed hash of raw text or bytes (ocore `getChash160` of its chash module)."""
+    """Returns the 32-character checksummed hash of raw text or bytes (ocore `chash`)."""
     if len(text_or_bytes) <= _CACHED_TEXT_LENGTH:
         return _cached_chash160(text_or_bytes)
     return _chash160(text_or_bytes)
@@ -47,8 +48,8 @@ def chash160(text_or_bytes: str | bytes) -> str:
 def definition_address(definition: Any) -> str:
     """Returns the address of a definition, such as `["sig", {"pubkey": …}]` or an agent's.
 
-    Only a two-element array that starts with "autonomous agent" is hashed by its JSON source string, every other
-    definition by its source string (ocore `object_hash`).
+    Only a two-element array that starts with "autonomous agent" is hashed by its JSON source string, every
+    other definition by its source string (ocore `object_hash`).
 
     Raises:
         CanonicalError: The definition has no canonical form.
@@ -58,7 +59,7 @@ def definition_address(definition: Any) -> str:
 
 
 def device_address(public_key: str) -> str:
-    """Returns the address of a device: a 0, which no payment address can start with, and the chash of its key."""
+    """Returns a device's address: 0, which no payment address can start with, and the chash of its key."""
     return "0" + chash160("s\x00" + public_key)
 
 
@@ -95,7 +96,7 @@ def _chash160(text_or_bytes: str | bytes) -> str:
     data = encode_text(text_or_bytes) if isinstance(text_or_bytes, str) else text_or_bytes
     clean = ripemd160(data)[4:]
     mixed = list(_to_bits(clean))
-    for position, bit in zip(_CHECKSUM_POSITIONS, _to_bits(_checksum(clean))):
+    for position, bit in zip(_CHECKSUM_POSITIONS, _to_bits(_checksum(clean)), strict=True):
         mixed.insert(position, bit)
     return b32encode(_to_bytes("".join(mixed))).decode()
 

@@ -1,9 +1,10 @@
 """The two canonical texts of a JSON value, and the hashes over them.
 
-Whatever is hashed or signed on Obyte is first written in one of two ways: the *source string* (type-tagged, joined by
-NUL; address definitions, balls, everything of unit version 1.0) or the *JSON source string* (sorted keys; everything
-else). Both are defined by how a JavaScript engine prints numbers and sorts strings, so this module reproduces exactly
-that. It must not mend, drop or guess: a value without a canonical form is an error.
+Whatever is hashed or signed on Obyte is first written in one of two ways: the *source string* (type-tagged,
+joined by NUL; address definitions, balls, everything of unit version 1.0) or the *JSON source string*
+(sorted keys; everything else). Both are defined by how a JavaScript engine prints numbers and sorts
+strings, so this module reproduces exactly that. It must not mend, drop or guess: a value without a
+canonical form is an error.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def source_string(value: Any) -> str:
     """Returns the type-tagged, NUL-joined text of a JSON value (ocore `getSourceString`).
 
     Raises:
-        CanonicalError: The value holds null, an empty object or array, a NUL character, a number that is not finite,
-            or something that JSON does not know.
+        CanonicalError: The value holds null, an empty object or array, a NUL character, a number that is not
+            finite, or something that JSON does not know.
     """
     components: list[str] = []
     try:
@@ -48,8 +49,8 @@ def json_source_string(value: Any, *, allow_empty: bool = False) -> str:
         allow_empty: Whether empty objects and arrays are written instead of refused.
 
     Raises:
-        CanonicalError: The value holds null, an empty object or array (unless allowed), a number that is not finite,
-            or something that JSON does not know.
+        CanonicalError: The value holds null, an empty object or array (unless allowed), a number that is not
+            finite, or something that JSON does not know.
     """
     try:
         return _json(value, allow_empty)
@@ -81,7 +82,7 @@ def utf16_order(text: str) -> bytes:
 
 
 def format_number(number: float) -> str:
-    """Returns a number as JavaScript prints it: shortest round-trip digits, an exponent only outside 1e-6..1e21.
+    """Returns a number as JavaScript prints it: the fewest digits, an exponent only outside 1e-6..1e21.
 
     Raises:
         CanonicalError: The number is not finite, or an integer beyond the range of a double.

@@ -1,7 +1,7 @@
 """The errors of the Obyte layer, each with its stable code.
 
-They say what the protocol, the hub or the wallet refused. No text of them may quote a private key or a mnemonic, or
-data of a peer at length; nothing here knows of channels.
+They say what the protocol, the hub or the wallet refused. No text of them may quote a private key or a
+mnemonic, or data of a peer at length; nothing here knows of channels.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ class InvalidMnemonic(ObyteError, ValueError):
     """The words are no BIP39 mnemonic. The text never repeats them."""
 
     code = "invalid_mnemonic"
+
+
+class InvalidPrivateKey(ObyteError, ValueError):
+    """Bytes are no private key. The text never repeats them."""
+
+    code = "invalid_private_key"
 
 
 class KeyFileError(ObyteError):

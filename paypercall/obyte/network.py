@@ -1,7 +1,7 @@
 """The networks of Obyte: what tells one from another.
 
-Only constants live here. The code runs the same way on every network, so nothing may ask which one it is on other than
-by these values.
+Only constants live here. The code runs the same way on every network, so nothing may ask which one it is on
+other than by these values.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ class Network:
         version: The version of the units made on it; also stands in payment packages.
         alt: The ledger's currency id, a part of each unit.
         genesis_unit: The hash of its first unit.
-        order_providers: The addresses whose units order the ledger, sorted. A majority of them proves what is stable.
-            On public networks they are elected: a list that is out of date proves nothing, so the conf can replace it.
+        order_providers: The addresses whose units order the ledger, sorted. A majority of them proves what is
+            stable. On public networks they are elected: a list that is out of date proves nothing, so the
+            conf can replace it.
         hub: The websocket address of a public hub, or None where there is none.
     """
 

@@ -1,7 +1,8 @@
 """RIPEMD-160, the hash under every Obyte address, on every Python.
 
-OpenSSL 3 moved it to a provider that some distributions do not load, so `hashlib` can lack it on the very systems
-people use. Where it is missing, the published algorithm runs in Python: slow, but addresses are short and cached.
+OpenSSL 3 moved it to a provider that some distributions do not load, so `hashlib` can lack it on the very
+systems people use. Where it is missing, the published algorithm runs in Python: slow, but addresses are short
+and cached.
 Nothing but addresses may use this hash.
 """
 
@@ -62,12 +63,12 @@ def _line(first_order: tuple[int, ...], mixers: tuple[_Mixer, ...], constants: t
     orders = [first_order]
     while len(orders) < len(constants):
         orders.append(tuple(_RHO[i] for i in orders[-1]))
-    return tuple(zip(mixers, constants, orders))
+    return tuple(zip(mixers, constants, orders, strict=True))
 
 
 def _run_line(line: _Line, state: tuple[int, ...], words: tuple[int, ...]) -> tuple[int, ...]:
     a, b, c, d, e = state
-    for (mix, constant, order), rotations in zip(line, _ROTATIONS):
+    for (mix, constant, order), rotations in zip(line, _ROTATIONS, strict=True):
         for index in order:
             total = (a + mix(b, c, d) + words[index] + constant) & _WORD
             rotated = _rotate(total, rotations[index]) + e

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_cases(file_name: str, kind: str | None = None) -> tuple[dict[str, Any], ...]:
     """Returns the cases of a vector file such as `chash.json`, of one kind if asked; do not change them."""
     text = (Path(__file__).parent / file_name).read_text(encoding="ascii")
