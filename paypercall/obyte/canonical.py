@@ -81,6 +81,11 @@ def utf16_order(text: str) -> bytes:
     return text.encode("utf-16-be", "surrogatepass")
 
 
+def utf16_length(text: str) -> int:
+    """Returns how many UTF-16 code units a text has: its length in JavaScript."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def format_number(number: float) -> str:
     """Returns a number as JavaScript prints it: the fewest digits, an exponent only outside 1e-6..1e21.
 
