@@ -1,0 +1,40 @@
+# Everything runs in .venv, which the first target that needs it sets up; nothing has to be prepared but Python 3.10+.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo    a merchant, a customer and a local Obyte network: the main job from end to end"
+	@echo "make test    every check: lint, types, tests with coverage"
+	@echo "make lint    ruff and mypy only"
+	@echo "make bench   the benchmarks, against their limits"
+	@echo "make clean   remove .venv and everything that was generated"
+
+$(INSTALLED): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "paypercall needs Python 3.10 or later; choose one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,test]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/paypercall demo
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Two workers, however many cores there are: each slow test brings up processes of its own.
+test: lint
+	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
