@@ -1,0 +1,317 @@
+"""Composes and signs units of version 4.0 for one single-signature author.
+
+Pure: what a unit shall do, the coins it may spend and the hub's word on where it belongs come in, a signed
+unit goes out, the same one for the same input. It picks coins as ocore's wallet does, so that a unit costs
+what the wallets show. It must not ask, remember or post anything, nor compose what the network would refuse
+for its size or amounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from paypercall.obyte.address import is_valid_address, is_valid_base64
+from paypercall.obyte.errors import InsufficientFunds, InvalidUnit, UnitTooLarge
+from paypercall.obyte.keys import Key
+from paypercall.obyte.network import Network
+from paypercall.obyte.unit import (
+    Unit,
+    hash_to_sign,
+    headers_size,
+    payload_hash,
+    total_payload_size,
+    unit_hash,
+)
+
+Message = Mapping[str, Any]
+"""An application message, `{"app": …, "payload": …}`; the composer adds where the payload is and its hash."""
+
+BASE = "base"
+MAX_AMOUNT = 9_000_000_000_000_000  # ocore `MAX_CAP`, for bytes and assets alike
+# ocore `threshold_size`: above it, and up to a limit of 5 MB, a unit owes an oversize fee, which is never
+# paid here.
+MAX_UNIT_BYTES = 10_000
+MAX_MESSAGES = 128
+MAX_OUTPUTS = 128
+MAX_COINS = 126  # two fewer than a payment may have inputs, as ocore picks them
+
+_SIGNATURE_PLACEHOLDER = "-" * 88
+_CHANGE_PLACEHOLDER = 0  # every number counts eight bytes, so the size is right before the amount is known
+_INPUT_BYTES = 44 + 8 + 8 + len("unit" + "message_index" + "output_index")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A payment to an address, in bytes or in units of an asset."""
+
+    address: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """An unspent output.
+
+    Attributes:
+        unit: The unit that made it.
+        message_index: Which of the unit's messages holds it.
+        output_index: Its place among the outputs there.
+        amount: Bytes, or units of the asset.
+        asset: "base" or the asset's id.
+        address: Who may spend it.
+        is_stable: Stable coins are picked before change that is still unconfirmed.
+    """
+
+    unit: str
+    message_index: int
+    output_index: int
+    amount: int
+    asset: str
+    address: str
+    is_stable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """Where the hub says that a unit made now belongs (`light/get_parents_and_last_ball_and_witness…`).
+
+    Attributes:
+        timestamp: The hub's time, in seconds.
+        parent_units: The units to attach to.
+        last_ball: The ball of the last stable unit that the parents see.
+        last_ball_unit: That unit.
+        last_ball_mci: Its main chain index.
+        tps_fee: What the network asks for the unit besides its size, in bytes.
+        primary_aa_triggers: How many agents known to the ledger the unit pays.
+    """
+
+    timestamp: int
+    parent_units: tuple[str, ...]
+    last_ball: str
+    last_ball_unit: str
+    last_ball_mci: int
+    tps_fee: int
+    primary_aa_triggers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a unit shall do.
+
+    Attributes:
+        outputs: The payments by asset ("base" for bytes); change is not among them.
+        messages: Data, text, definition and other messages.
+        max_aa_responses: How many responses of agents the unit pays the TPS fee for; None means the most that
+            the network knows, ten. It is written only into units that pay an agent, as the network demands.
+    """
+
+    outputs: Mapping[str, tuple[Output, ...]] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    max_aa_responses: int | None = None
+
+
+def compose(
+    network: Network,
+    key: Key,
+    draft: Draft,
+    coins: Iterable[Coin],
+    parents: Parents,
+    *,
+    with_definition: bool,
+    must_spend: tuple[Coin, ...] = (),
+) -> Unit:
+    """Composes a unit of the key's address, with the change going back to it, and signs it.
+
+    The messages stand in the order of ocore's composer: the given ones, the payment in bytes, those in
+    assets.
+
+    Args:
+        network: Whose version and currency id the unit carries.
+        key: Signs the unit and owns the coins.
+        draft: What the unit shall do.
+        coins: What may be spent; coins of other addresses are left alone.
+        parents: The hub's answer, used for this one unit only.
+        with_definition: Whether no unit of the address is stable at the last ball yet: until then the network
+            demands the definition, and afterwards it refuses it.
+        must_spend: Coins to spend in any case, in bytes or in an asset that the draft pays.
+
+    Raises:
+        InsufficientFunds: The coins do not cover the outputs and the fees.
+        UnitTooLarge: More messages, outputs or bytes than the network takes without an oversize fee.
+        InvalidUnit: An amount, an address or an asset of the draft is none.
+        CanonicalError: A message has no canonical form.
+    """
+    _check_draft(draft, must_spend)
+    spendable = [coin for coin in coins if coin.address == key.address]
+    byte_target = _sum(draft.outputs.get(BASE, ()))
+    byte_outputs = _wire_outputs(draft.outputs.get(BASE, ()))
+    unknown_change = {"address": key.address, "amount": _CHANGE_PLACEHOLDER}
+    byte_payment: dict[str, Any] = {"inputs": [], "outputs": [unknown_change, *byte_outputs]}
+    messages = [_inline(message["app"], deepcopy(message["payload"])) for message in draft.messages]
+    messages.append(_inline_unhashed("payment", byte_payment))
+    for asset, outputs in draft.outputs.items():
+        if asset != BASE:
+            messages.append(_inline("payment", _asset_payment(key, asset, outputs, spendable, must_spend)))
+
+    unit = _frame(network, key, draft, parents, messages, with_definition)
+    fees_without_inputs = unit["headers_commission"] + total_payload_size(unit) + parents.tps_fee
+    chosen = _pick(BASE, spendable, byte_target + fees_without_inputs, _INPUT_BYTES, must_spend)
+    byte_payment["inputs"] = _wire_inputs(chosen)
+    unit["payload_commission"] = total_payload_size(unit)
+    _check_size(unit)
+
+    fees = unit["headers_commission"] + unit["payload_commission"] + parents.tps_fee
+    change = sum(coin.amount for coin in chosen) - byte_target - fees
+    byte_payment["outputs"] = _sorted([{"address": key.address, "amount": change}, *byte_outputs])
+    messages[len(draft.messages)]["payload_hash"] = payload_hash(byte_payment)
+    unit["authors"][0]["authentifiers"] = {"r": key.sign(hash_to_sign(unit))}
+    unit["unit"] = unit_hash(unit)
+    return unit
+
+
+def _frame(
+    network: Network,
+    key: Key,
+    draft: Draft,
+    parents: Parents,
+    messages: list[dict[str, Any]],
+    with_definition: bool,
+) -> Unit:
+    """Returns the unit without inputs, change, signature and hash, its headers as long as they will be."""
+    author: dict[str, Any] = {"address": key.address, "authentifiers": {"r": _SIGNATURE_PLACEHOLDER}}
+    if with_definition:
+        author["definition"] = key.definition
+    unit: Unit = {
+        "version": network.version,
+        "alt": network.alt,
+        "messages": messages,
+        "authors": [author],
+        "parent_units": sorted(parents.parent_units),
+        "last_ball": parents.last_ball,
+        "last_ball_unit": parents.last_ball_unit,
+        "timestamp": parents.timestamp,
+        "tps_fee": parents.tps_fee,
+    }
+    if parents.primary_aa_triggers and draft.max_aa_responses is not None:
+        unit["max_aa_responses"] = draft.max_aa_responses
+    unit["headers_commission"] = headers_size(unit)
+    return unit
+
+
+def _asset_payment(
+    key: Key,
+    asset: str,
+    outputs: Sequence[Output],
+    spendable: Iterable[Coin],
+    must_spend: Iterable[Coin],
+) -> dict[str, Any]:
+    target = _sum(outputs)
+    chosen = _pick(asset, spendable, target, 0, must_spend)
+    paid = _wire_outputs(outputs)
+    change = sum(coin.amount for coin in chosen) - target
+    if change:
+        paid.append({"address": key.address, "amount": change})
+    return {"asset": asset, "inputs": _wire_inputs(chosen), "outputs": _sorted(paid)}
+
+
+def _pick(
+    asset: str, spendable: Iterable[Coin], target: int, input_bytes: int, must_spend: Iterable[Coin]
+) -> tuple[Coin, ...]:
+    """Picks the coins that pay `target` and the bytes that the inputs themselves take.
+
+    As ocore does: the smallest single coin that suffices, stable ones first; else from the largest down.
+    Where inputs cost bytes, something must be left over, because the change may not be zero.
+    """
+    chosen = [coin for coin in must_spend if coin.asset == asset]
+    total = sum(coin.amount for coin in chosen)
+    taken = set(chosen)
+    candidates = [coin for coin in spendable if coin.asset == asset and coin not in taken]
+
+    def covers(amount: int, inputs: int) -> bool:
+        left = amount - target - inputs * input_bytes
+        return left > 0 if input_bytes else left >= 0
+
+    if chosen and covers(total, len(chosen)):
+        return tuple(chosen)
+    for coin in sorted(candidates, key=_smallest_stable_first):
+        if covers(total + coin.amount, len(chosen) + 1):
+            return (*chosen, coin)
+    for coin in sorted(candidates, key=_largest_first)[: MAX_COINS - len(chosen)]:
+        chosen.append(coin)
+        total += coin.amount
+        if covers(total, len(chosen)):
+            return tuple(chosen)
+    required = target + max(len(chosen), 1) * input_bytes + (1 if input_bytes else 0)
+    most = f" (a unit spends at most {MAX_COINS})" if len(candidates) > MAX_COINS else ""
+    raise InsufficientFunds(f"{len(chosen)} coins give {total} of {asset}{most}, but {required} is needed")
+
+
+def _smallest_stable_first(coin: Coin) -> tuple[bool, int, str, int, int]:
+    return not coin.is_stable, coin.amount, coin.unit, coin.message_index, coin.output_index
+
+
+def _largest_first(coin: Coin) -> tuple[int, str, int, int]:
+    return -coin.amount, coin.unit, coin.message_index, coin.output_index
+
+
+def _check_draft(draft: Draft, must_spend: Iterable[Coin]) -> None:
+    if len(draft.messages) + len(draft.outputs) >= MAX_MESSAGES:
+        raise UnitTooLarge(f"a unit carries at most {MAX_MESSAGES} messages")
+    for asset, outputs in draft.outputs.items():
+        if asset != BASE and not is_valid_base64(asset, 44):
+            raise InvalidUnit(f"{asset!r} is no asset")
+        if asset != BASE and not outputs:
+            raise InvalidUnit(f"nothing to pay in {asset}")
+        if len(outputs) >= MAX_OUTPUTS:
+            raise UnitTooLarge(f"a payment has at most {MAX_OUTPUTS - 1} outputs besides its change")
+        for output in outputs:
+            _check_output(output)
+    if draft.max_aa_responses is not None and not 1 <= draft.max_aa_responses <= 10:
+        raise InvalidUnit(f"max_aa_responses must be 1 to 10, not {draft.max_aa_responses}")
+    for coin in must_spend:
+        if coin.asset != BASE and coin.asset not in draft.outputs:
+            raise InvalidUnit(f"a coin of {coin.asset} must be spent, but nothing is paid in it")
+
+
+def _check_output(output: Output) -> None:
+    amount = output.amount
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount <= MAX_AMOUNT:
+        raise InvalidUnit(f"an amount must be an integer from 1 to {MAX_AMOUNT}, not {amount!r}")
+    if not is_valid_address(output.address):
+        raise InvalidUnit(f"{output.address!r} is no address")
+
+
+def _check_size(unit: Unit) -> None:
+    size = unit["headers_commission"] + unit["payload_commission"]
+    if size > MAX_UNIT_BYTES:
+        raise UnitTooLarge(f"the unit has {size} bytes; above {MAX_UNIT_BYTES} it would owe an oversize fee")
+
+
+def _inline(app: str, payload: Any) -> dict[str, Any]:
+    return {**_inline_unhashed(app, payload), "payload_hash": payload_hash(payload)}
+
+
+def _inline_unhashed(app: str, payload: Any) -> dict[str, Any]:
+    return {"app": app, "payload_location": "inline", "payload_hash": "-" * 44, "payload": payload}
+
+
+def _wire_inputs(coins: Iterable[Coin]) -> list[dict[str, Any]]:
+    return [
+        {"unit": coin.unit, "message_index": coin.message_index, "output_index": coin.output_index}
+        for coin in coins
+    ]
+
+
+def _wire_outputs(outputs: Iterable[Output]) -> list[dict[str, Any]]:
+    return [{"address": output.address, "amount": output.amount} for output in outputs]
+
+
+def _sorted(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(outputs, key=lambda output: (output["address"], output["amount"]))
+
+
+def _sum(outputs: Iterable[Output]) -> int:
+    return sum(output.amount for output in outputs)

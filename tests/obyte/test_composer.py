@@ -1,0 +1,331 @@
+"""Composed units, compared byte for byte with those of the real wallet, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paypercall.obyte.composer import (
+    MAX_AMOUNT,
+    MAX_COINS,
+    MAX_UNIT_BYTES,
+    Coin,
+    Draft,
+    Output,
+    Parents,
+    compose,
+)
+from paypercall.obyte.errors import CanonicalError, InsufficientFunds, InvalidUnit, UnitTooLarge
+from paypercall.obyte.keys import Key
+from paypercall.obyte.network import devnet
+from paypercall.obyte.unit import check_unit, headers_size, total_payload_size, unit_hash
+
+TRACES: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "traces" / "units.json").read_text(encoding="utf-8")
+)
+NETWORK = devnet(TRACES["network"]["genesis_unit"], tuple(TRACES["network"]["witnesses"]))
+# One signature, coins of the author only, an amount to pay: what this wallet is for.
+OUT_OF_SCOPE = {"send_all", "asset_issue", "and_definition_first", "and_definition_second", "or_definition"}
+RECORDED = [
+    unit
+    for unit in TRACES["units"]
+    if "compose" in unit and len(unit["compose"]["authors"]) == 1 and unit["name"] not in OUT_OF_SCOPE
+]
+KEY = Key(bytes(range(1, 33)))
+OTHER = Key(bytes(range(2, 34))).address
+ASSET = "3uuv4rFgDxycbkSv1GpUEeJvj0RAZpiZwBP0yR/CyxA="
+PARENTS = Parents(1_795_313_655, ("b" * 43 + "=", "a" * 43 + "="), "c" * 43 + "=", "d" * 43 + "=", 62, 11)
+
+
+def coin(amount: int, number: int = 0, asset: str = "base", is_stable: bool = True) -> Coin:
+    return Coin(f"{number:043d}=", 0, number, amount, asset, KEY.address, is_stable)
+
+
+def pay(amount: int, asset: str = "base") -> Draft:
+    return Draft({asset: (Output(OTHER, amount),)})
+
+
+def compose_one(draft: Draft, coins: list[Coin], **options: Any) -> dict[str, Any]:
+    return compose(NETWORK, KEY, draft, coins, PARENTS, **{"with_definition": False, **options})
+
+
+def byte_payment(unit: dict[str, Any]) -> dict[str, Any]:
+    [payload] = [
+        message["payload"]
+        for message in unit["messages"]
+        if message["app"] == "payment" and "asset" not in message["payload"]
+    ]
+    return dict(payload)
+
+
+def recorded_parents(unit: dict[str, Any]) -> Parents:
+    response = unit["compose"]["lp_response"]
+    return Parents(
+        timestamp=response["timestamp"],
+        parent_units=tuple(response["parent_units"]),
+        last_ball=response["last_stable_mc_ball"],
+        last_ball_unit=response["last_stable_mc_ball_unit"],
+        last_ball_mci=response["last_stable_mc_ball_mci"],
+        tps_fee=response["tps_fee"],
+        primary_aa_triggers=response["count_primary_aa_triggers"],
+    )
+
+
+def recorded_draft(unit: dict[str, Any]) -> Draft:
+    recorded = unit["compose"]
+    address = recorded["change_address"]
+    outputs = {}
+    if recorded["outputs"]:
+        outputs["base"] = tuple(Output(output["address"], output["amount"]) for output in recorded["outputs"])
+    for payment in recorded["assets"]:
+        outputs[payment["asset"]] = tuple(
+            Output(output["address"], output["amount"])
+            for output in payment["outputs"]
+            if output["address"] != address
+        )
+    messages = tuple(
+        {"app": message["app"], "payload": message["payload"]} for message in recorded["messages"]
+    )
+    return Draft(outputs, messages, recorded.get("max_aa_responses"))
+
+
+def recorded_coins(unit: dict[str, Any]) -> list[Coin]:
+    return [
+        Coin(
+            unit=output["unit"],
+            message_index=output["message_index"],
+            output_index=output["output_index"],
+            amount=output["amount"],
+            asset=output["asset"] or "base",
+            address=output["address"],
+            is_stable=bool(output["is_stable"]),
+        )
+        for output in unit["compose"]["available_outputs"]
+    ]
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda unit: str(unit["name"]))
+def test_a_unit_is_the_one_that_the_real_wallet_made(recorded: dict[str, Any]) -> None:
+    [author] = recorded["compose"]["authors"]
+    key = Key(bytes.fromhex(recorded["private_keys"][author["address"]]["privkey_hex"]))
+    unit = compose(
+        NETWORK,
+        key,
+        recorded_draft(recorded),
+        recorded_coins(recorded),
+        recorded_parents(recorded),
+        with_definition=author["with_definition"],
+    )
+    assert unit == recorded["joint"]["unit"]
+    check_unit(unit)
+
+
+def test_the_cases_that_matter_are_among_the_recorded_ones() -> None:
+    names = {unit["name"] for unit in RECORDED}
+    assert names >= {
+        "payment_first_unit_with_definition",
+        "payment",
+        "multi_output",
+        "big_amount_several_inputs",
+        "data_message",
+        "data_unicode_and_key_order",
+        "text_message",
+        "spend_unconfirmed_3",
+        "asset_payment",
+        "asset_payment_exact_no_change",
+        "asset_payment_two_inputs_with_data_and_bytes",
+        "two_assets",
+        "asset_definition",
+        "agent_definition_and_deposit",
+        "agent_asset_deposit",
+        "agent_deposit_max_aa_responses_1",
+        "agent_close_with_package",
+        "agent_confirm",
+        "spend_agent_payout",
+    }
+    assert len(RECORDED) == 26
+
+
+def test_an_asset_is_issued_with_a_payment_among_the_messages() -> None:
+    recorded = next(unit for unit in TRACES["units"] if unit["name"] == "asset_issue")
+    [payment] = recorded["compose"]["assets"]
+    [author] = recorded["compose"]["authors"]
+    key = Key(bytes.fromhex(recorded["private_keys"][author["address"]]["privkey_hex"]))
+    draft = Draft({}, ({"app": "payment", "payload": payment},))
+    unit = compose(
+        NETWORK, key, draft, recorded_coins(recorded), recorded_parents(recorded), with_definition=False
+    )
+    by_the_wallet = recorded["joint"]["unit"]
+    assert unit["messages"] == by_the_wallet["messages"][::-1]
+    assert unit["payload_commission"] == by_the_wallet["payload_commission"]
+    check_unit(unit)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    amounts=st.lists(st.integers(1, 10_000_000), min_size=1, max_size=20),
+    asset_amounts=st.lists(st.integers(1, 1000), max_size=5),
+    paid=st.lists(st.integers(1, 2_000_000), max_size=5),
+    asset_paid=st.integers(0, 2000),
+    with_definition=st.booleans(),
+)
+def test_a_unit_is_valid_balanced_and_the_same_each_time_or_the_coins_do_not_suffice(
+    amounts: list[int], asset_amounts: list[int], paid: list[int], asset_paid: int, with_definition: bool
+) -> None:
+    coins = [coin(amount, number, is_stable=number % 3 > 0) for number, amount in enumerate(amounts)]
+    coins += [coin(amount, 100 + number, ASSET) for number, amount in enumerate(asset_amounts)]
+    outputs = {"base": tuple(Output(OTHER, amount) for amount in paid)}
+    if asset_paid:
+        outputs[ASSET] = (Output(OTHER, asset_paid),)
+    try:
+        unit = compose_one(Draft(outputs), coins, with_definition=with_definition)
+    except InsufficientFunds:
+        assert sum(amounts) <= sum(paid) + 900 + 89 * len(amounts) or sum(asset_amounts) < asset_paid
+        return
+    check_unit(unit)
+    assert unit == compose_one(Draft(outputs), coins[::-1], with_definition=with_definition)
+    by_place = {(coin.unit, coin.message_index, coin.output_index): coin for coin in coins}
+    fees = headers_size(unit) + total_payload_size(unit) + unit["tps_fee"]
+    for message in unit["messages"]:
+        payload = message["payload"]
+        asset = payload.get("asset", "base")
+        spent = [
+            by_place[spent["unit"], spent["message_index"], spent["output_index"]]
+            for spent in payload["inputs"]
+        ]
+        assert {coin.asset for coin in spent} == {asset}
+        assert len(set(spent)) == len(spent)
+        created = sum(output["amount"] for output in payload["outputs"])
+        assert sum(coin.amount for coin in spent) == created + (fees if asset == "base" else 0)
+        assert payload["outputs"] == sorted(
+            payload["outputs"], key=lambda output: (output["address"], output["amount"])
+        )
+        assert all(output["amount"] > 0 for output in payload["outputs"])
+
+
+def test_the_smallest_coin_that_suffices_is_spent_and_a_stable_one_before_change() -> None:
+    coins = [coin(5_000, 1), coin(900_000, 2), coin(40_000, 3), coin(30_000, 4, is_stable=False)]
+    spent = byte_payment(compose_one(pay(20_000), coins))["inputs"]
+    assert [spent["output_index"] for spent in spent] == [3]
+
+
+def test_without_a_large_coin_the_largest_are_put_together() -> None:
+    coins = [coin(10_000, 1), coin(30_000, 2), coin(20_000, 3)]
+    spent = byte_payment(compose_one(pay(45_000), coins))["inputs"]
+    assert [spent["output_index"] for spent in spent] == [2, 3]
+
+
+def test_the_change_is_never_zero() -> None:
+    unit = compose_one(pay(1_000), [coin(50_000)])
+    exact = 50_000 - next(
+        output["amount"] for output in byte_payment(unit)["outputs"] if output["address"] == KEY.address
+    )
+    with pytest.raises(InsufficientFunds):
+        compose_one(pay(1_000), [coin(exact)])
+    smallest = compose_one(pay(1_000), [coin(exact + 1)])
+    assert {"address": KEY.address, "amount": 1} in byte_payment(smallest)["outputs"]
+
+
+def test_insufficient_funds_name_both_amounts() -> None:
+    with pytest.raises(InsufficientFunds, match=r"1 coins give 10 of base, but \d+ is needed"):
+        compose_one(pay(20), [coin(10)])
+    with pytest.raises(InsufficientFunds, match=f"1 coins give 5 of {ASSET}, but 6 is needed"):
+        compose_one(pay(6, ASSET), [coin(100_000), coin(5, 1, ASSET)])
+
+
+def test_coins_of_others_are_left_alone() -> None:
+    with pytest.raises(InsufficientFunds):
+        compose_one(pay(20), [Coin("e" * 43 + "=", 0, 0, 100_000, "base", OTHER)])
+
+
+def test_coins_that_must_be_spent_are_spent_first() -> None:
+    coins = [coin(50_000, 1), coin(60_000, 2), coin(20_000, 3)]
+    spent = byte_payment(compose_one(pay(1_000), coins, must_spend=(coins[1],)))["inputs"]
+    assert [spent["output_index"] for spent in spent] == [2]
+    spent = byte_payment(compose_one(pay(65_000), coins, must_spend=(coins[1],)))["inputs"]
+    assert [spent["output_index"] for spent in spent] == [2, 3]
+    spent = byte_payment(compose_one(pay(120_000), coins, must_spend=(coins[2],)))["inputs"]
+    assert [spent["output_index"] for spent in spent] == [3, 2, 1]
+
+
+def test_a_coin_that_must_be_spent_needs_a_payment_in_its_asset() -> None:
+    with pytest.raises(InvalidUnit, match="nothing is paid in it"):
+        compose_one(pay(1_000), [coin(50_000)], must_spend=(coin(5, 1, ASSET),))
+
+
+@pytest.mark.parametrize("amount", [0, -1, MAX_AMOUNT + 1, True, 1.0, "1", None, 2**63])
+def test_an_amount_that_is_no_positive_integer_within_the_limit_is_refused(amount: Any) -> None:
+    with pytest.raises(InvalidUnit, match="an amount must be an integer from 1 to 9000000000000000"):
+        compose_one(pay(amount), [coin(50_000)])
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        Draft({"base": (Output("NOT AN ADDRESS", 1),)}),
+        Draft({"bytes": (Output(OTHER, 1),)}),
+        Draft({ASSET: ()}),
+        Draft({}, (), 0),
+        Draft({}, (), 11),
+    ],
+)
+def test_what_the_network_would_refuse_is_refused(draft: Draft) -> None:
+    with pytest.raises(InvalidUnit):
+        compose_one(draft, [coin(50_000), coin(10, 1, ASSET)])
+
+
+def test_a_message_without_a_canonical_form_is_refused() -> None:
+    for payload in ({"x": None}, {"x": {}}, {"x": float("nan")}):
+        with pytest.raises(CanonicalError):
+            compose_one(Draft({}, ({"app": "data", "payload": payload},)), [coin(50_000)])
+
+
+def test_a_unit_that_would_owe_an_oversize_fee_is_refused() -> None:
+    empty = compose_one(Draft({}, ({"app": "text", "payload": "x"},)), [coin(50_000_000)])
+    size = empty["headers_commission"] + empty["payload_commission"]
+    largest = "x" * (MAX_UNIT_BYTES - size + 1)
+    unit = compose_one(Draft({}, ({"app": "text", "payload": largest},)), [coin(50_000_000)])
+    assert unit["headers_commission"] + unit["payload_commission"] == MAX_UNIT_BYTES
+    for text in (largest + "x", "x" * 5_000_001):
+        with pytest.raises(UnitTooLarge, match="oversize fee"):
+            compose_one(Draft({}, ({"app": "text", "payload": text},)), [coin(50_000_000)])
+
+
+def test_too_many_outputs_or_messages_are_refused() -> None:
+    with pytest.raises(UnitTooLarge, match="at most 127 outputs"):
+        compose_one(Draft({"base": (Output(OTHER, 1),) * 128}), [coin(50_000)])
+    with pytest.raises(UnitTooLarge, match="at most 128 messages"):
+        compose_one(Draft({}, ({"app": "text", "payload": "x"},) * 128), [coin(50_000)])
+
+
+def test_dust_beyond_what_a_unit_spends_is_named() -> None:
+    coins = [coin(1, number, ASSET) for number in range(MAX_COINS + 10)]
+    with pytest.raises(InsufficientFunds, match=rf"{MAX_COINS} coins give {MAX_COINS} .*at most {MAX_COINS}"):
+        compose_one(pay(MAX_COINS + 1, ASSET), [*coins, coin(50_000, 999)])
+
+
+def test_parents_are_sorted_and_the_draft_stays_untouched() -> None:
+    payload = {"list": [1, 2]}
+    draft = Draft({"base": (Output(OTHER, 1),)}, ({"app": "data", "payload": payload},))
+    before = copy.deepcopy(draft)
+    unit = compose_one(draft, [coin(50_000)])
+    assert unit["parent_units"] == sorted(PARENTS.parent_units)
+    unit["messages"][0]["payload"]["list"].append(3)
+    assert draft == before
+    assert unit["unit"] == unit_hash({**unit, "messages": compose_one(draft, [coin(50_000)])["messages"]})
+
+
+def test_the_number_of_responses_is_written_only_when_an_agent_is_paid() -> None:
+    draft = Draft({"base": (Output(OTHER, 10_000),)}, (), 1)
+    assert "max_aa_responses" not in compose_one(draft, [coin(50_000)])
+    with_agent = Parents(
+        **{field: getattr(PARENTS, field) for field in Parents.__slots__} | {"primary_aa_triggers": 1}
+    )
+    unit = compose(NETWORK, KEY, draft, [coin(50_000)], with_agent, with_definition=False)
+    assert unit["max_aa_responses"] == 1
