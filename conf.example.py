@@ -1,0 +1,101 @@
+"""Every setting of paypercall, with its default.
+
+Copy this file to `conf.py` in your project's folder and keep the lines that you change. The folder is the
+one where Python finds `conf`, or the module that the environment variable PAYPERCALL_CONF names, or else
+the current one.
+
+Each setting can be overridden by a line in the file `.env` beside conf.py, and there by an environment
+variable: PAYPERCALL_ and the name in capitals, lists and mappings in JSON. For example:
+
+    PAYPERCALL_NETWORK=testnet
+    PAYPERCALL_MAX_UNSETTLED_BY_ASSET={"base": 5000000}
+
+The wallet's mnemonic is no setting. It is made on the first run and kept in `keys.json` in data_dir, or
+given as PAYPERCALL_MNEMONIC, in the environment or in `.env`. Neither file belongs into version control.
+
+A conf.py may hold things of your own, too. A lower-case name that holds a plain value is taken for a
+setting, so that a mistyped one stops the start; give your own values names in CAPITALS or with a leading
+underscore.
+
+Amounts are integers: bytes for "base", Obyte's own currency, and units of the asset for another asset,
+which is named by the hash of the unit that defined it (44 characters).
+"""
+
+# --- The network ------------------------------------------------------------------------------------------
+
+# "livenet" is the real one. "testnet" is public, its bytes are worth nothing. "devnet" is your own: see the
+# end.
+network = "livenet"
+
+# The Obyte full node to talk to: a websocket address, or a list of them, the preferred one first: a
+# merchant does well to name a second one. None stands for the network's public hub.
+hub = None  # e.g. ["wss://obyte.org/bb", "wss://hub.example.org/bb"]
+
+# How this node introduces itself to the hub.
+device_name = "paypercall"
+
+# The highest TPS fee to pay for one unit, in bytes. It rises when the network is busy; a unit that would
+# cost more is not sent. What defends a channel is worth more, and is limited by what is at stake instead.
+max_tps_fee = 20_000
+
+# --- Channels ---------------------------------------------------------------------------------------------
+
+# A side that closes a channel has to wait for the channel's timeout, unless the other confirms. Within it
+# the other must come back and contest, if it was lied about. So a short timeout means: whoever is down for
+# that long can be robbed. A long one means: if the peer is gone, the money is locked for that long. In
+# seconds.
+min_channel_timeout_in_seconds = 3600  # channels of customers with a shorter one are refused: one hour
+max_channel_timeout_in_seconds = 604_800  # channels of customers with a longer one are refused: seven days
+default_timeout_in_seconds = 21_600  # of the channels that this node creates: six hours
+
+# The bytes of the wallet to hold back for each open channel, so that it can always be closed and contested:
+# two units to the agent, each with 10,000 bytes for the agent and about 1,500 of fees, leave over half of
+# it for TPS fees when the network is busy. Below the sum a node warns, then accepts no more payments.
+reserve = 50_000
+
+# --- What is accepted -------------------------------------------------------------------------------------
+
+# The assets that payments are accepted in. Each needs limits in both settings that follow.
+accepted_assets = ["base"]
+
+# How much customers may owe before their channels are swept, which makes the payments final; until then,
+# more is refused. This is a credit: under agent 1.1, a customer that closes with a lie and proves its own
+# lie gets back all that it paid since the last sweep. Low limits mean little risk and many sweeps, at up to
+# 15,000 bytes each. An amount for each asset, None for no limit; base keeps its default unless it is named.
+max_unsettled_by_channel = {"base": 1_000_000}  # what one customer may owe
+max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may owe
+
+# Payments that are backed by a deposit which the network has not confirmed yet (that takes minutes). The
+# first call then needs no waiting, but a customer can spend the deposit twice, and the payments are lost.
+# For each asset, all three:
+#
+#   max_unconfirmed_by_asset     the most to accept so over all channels; what was lost counts for a while
+#   max_unconfirmed_by_channel   the most to accept so in one channel
+#   minimum_time_in_seconds      how long this node must have known the deposit; double-spends show soon
+#
+# Without an entry, an asset gets no such credit. An example:
+#
+#   {"base": {"max_unconfirmed_by_asset": 1_000_000, "max_unconfirmed_by_channel": 100_000,
+#             "minimum_time_in_seconds": 5}}
+unconfirmed_amounts_limits_by_asset_or_channel = {}
+
+# --- Where things are kept --------------------------------------------------------------------------------
+
+# The books, as SQLAlchemy spells it. The path of an SQLite file is relative to the project's folder;
+# postgresql:// needs the extra paypercall[postgres]. All processes of one wallet share one database; two
+# wallets must not. Never restore an old copy while channels are open: the later messages that it lacks are
+# what your money hangs on.
+database_url = "sqlite:///paypercall.sqlite"
+
+# The folder of keys.json, relative to the project's folder.
+data_dir = "."
+
+# --- A network of your own --------------------------------------------------------------------------------
+
+# For network = "devnet" only: what `paypercall devnet` prints. None is right for the public networks, where
+# all but order_providers are fixed; these are elected, so the ones that this release knows may be out of
+# date one day.
+genesis_unit = None  # the hash of the network's first unit; needed on a devnet
+order_providers = None  # the list of addresses whose units order the ledger; needed on a devnet
+version = None  # the version of its units; None stands for "4.0dev"
+alt = None  # its currency id, a text; None stands for "3"
