@@ -8,11 +8,12 @@ means.
 from __future__ import annotations
 
 import hashlib
-from base64 import b32decode, b32encode, b64encode
+from base64 import b32encode, b64encode
 from binascii import Error as InvalidEncoding
 from binascii import a2b_base64
 from functools import lru_cache
 from itertools import accumulate
+from operator import itemgetter
 from re import compile as compile_pattern
 from typing import Any
 
@@ -27,14 +28,14 @@ _CHASH_BITS = 160
 _PI_DECIMALS = "14159265358979323846264338327950288419716939937510"
 _CACHED_TEXT_LENGTH = 256  # enough for single signatures; with longer texts strangers could fill the memory
 
-
-def _checksum_positions() -> tuple[int, ...]:
-    positions = accumulate(int(digit) for digit in _PI_DECIMALS if digit != "0")
-    return tuple(position for position in positions if position < _CHASH_BITS)
-
-
-_CHECKSUM_POSITIONS = _checksum_positions()
-_CLEAN_POSITIONS = tuple(i for i in range(_CHASH_BITS) if i not in _CHECKSUM_POSITIONS)
+_steps = accumulate(int(digit) for digit in _PI_DECIMALS if digit != "0")
+_CHECKSUM_POSITIONS = [position for position in _steps if position < _CHASH_BITS]
+_CLEAN_POSITIONS = [position for position in range(_CHASH_BITS) if position not in _CHECKSUM_POSITIONS]
+_PLACES = {position: place for place, position in enumerate(_CLEAN_POSITIONS + _CHECKSUM_POSITIONS)}
+_pick_clean = itemgetter(*_CLEAN_POSITIONS)
+_pick_checksum = itemgetter(*_CHECKSUM_POSITIONS)
+_mix = itemgetter(*(_PLACES[position] for position in range(_CHASH_BITS)))
+_BASE32_TO_DIGITS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghijklmnopqrstuv")
 _address_shape = compile_pattern(f"[A-Z2-7]{{{ADDRESS_LENGTH}}}")
 
 
@@ -67,9 +68,8 @@ def is_valid_address(candidate: Any) -> bool:
     """Tells whether something is a payment or agent address with a correct checksum."""
     if not isinstance(candidate, str) or not _address_shape.fullmatch(candidate):
         return False
-    bits = _to_bits(b32decode(candidate))
-    clean = _to_bytes("".join([bits[i] for i in _CLEAN_POSITIONS]))
-    return _checksum(clean) == _to_bytes("".join([bits[i] for i in _CHECKSUM_POSITIONS]))
+    bits = format(int(candidate.translate(_BASE32_TO_DIGITS), 32), f"0{_CHASH_BITS}b")
+    return _checksum(_to_bytes("".join(_pick_clean(bits)))) == _to_bytes("".join(_pick_checksum(bits)))
 
 
 def is_valid_device_address(candidate: Any) -> bool:
@@ -95,10 +95,8 @@ def is_valid_base64(candidate: Any, length: int | None = None) -> bool:
 def _chash160(text_or_bytes: str | bytes) -> str:
     data = encode_text(text_or_bytes) if isinstance(text_or_bytes, str) else text_or_bytes
     clean = ripemd160(data)[4:]
-    mixed = list(_to_bits(clean))
-    for position, bit in zip(_CHECKSUM_POSITIONS, _to_bits(_checksum(clean)), strict=True):
-        mixed.insert(position, bit)
-    return b32encode(_to_bytes("".join(mixed))).decode()
+    bits = _to_bits(clean + _checksum(clean))
+    return b32encode(_to_bytes("".join(_mix(bits)))).decode()
 
 
 _cached_chash160 = lru_cache(maxsize=4096)(_chash160)

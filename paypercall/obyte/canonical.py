@@ -53,9 +53,10 @@ def json_source_string(value: Any, *, allow_empty: bool = False) -> str:
             finite, or something that JSON does not know.
     """
     try:
-        return _json(value, allow_empty)
+        text = _json(value, allow_empty)
     except RecursionError:
         raise CanonicalError("the value is nested too deeply") from None
+    return text if text.isascii() else _needs_escape.sub(_escape, text)
 
 
 def hash_base64(value: Any) -> str:
@@ -156,27 +157,23 @@ def _append_components(value: Any, components: list[str]) -> None:
 
 
 def _json(value: Any, allow_empty: bool) -> str:
+    """Writes JSON whose characters beyond the basic plane are still to be escaped."""
     if isinstance(value, str):
-        return _quote(value)
+        return encode_basestring(value)
+    if isinstance(value, dict):
+        if not value and not allow_empty:
+            raise CanonicalError("an object is empty")
+        fields = [f"{encode_basestring(key)}:{_json(value[key], allow_empty)}" for key in _sorted_keys(value)]
+        return "{" + ",".join(fields) + "}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return format_number(value)
-    if isinstance(value, dict):
-        if not value and not allow_empty:
-            raise CanonicalError("an object is empty")
-        fields = [f"{_quote(key)}:{_json(value[key], allow_empty)}" for key in _sorted_keys(value)]
-        return "{" + ",".join(fields) + "}"
     if isinstance(value, (list, tuple)):
         if not value and not allow_empty:
             raise CanonicalError("an array is empty")
         return "[" + ",".join([_json(element, allow_empty) for element in value]) + "]"
     raise _unknown_type(value)
-
-
-def _quote(text: str) -> str:
-    quoted = encode_basestring(text)
-    return quoted if quoted.isascii() else _needs_escape.sub(_escape, quoted)
 
 
 def _escape(character: Match[str]) -> str:
@@ -185,11 +182,12 @@ def _escape(character: Match[str]) -> str:
 
 
 def _sorted_keys(mapping: dict[Any, Any]) -> list[str]:
-    if not all(isinstance(key, str) for key in mapping):
-        raise CanonicalError("a key is no text")
-    keys = sorted(mapping)
-    # Code points and UTF-16 code units order alike unless a character beyond the basic plane is compared.
-    return keys if "".join(keys).isascii() else sorted(keys, key=utf16_order)
+    try:
+        keys = sorted(mapping)
+        is_plain = "".join(keys).isascii()  # code points and UTF-16 code units order ASCII alike
+    except TypeError:
+        raise CanonicalError("a key is no text") from None
+    return keys if is_plain else sorted(keys, key=utf16_order)
 
 
 def _join_surrogate_pairs(text: str) -> str:
