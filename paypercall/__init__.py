@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 from paypercall.errors import PaypercallError
 
 if TYPE_CHECKING:
-    from paypercall.client import AsyncClient, Client
+    from paypercall.asynchronous import AsyncClient, AsyncServer
+    from paypercall.client import Client
     from paypercall.party import Payment
-    from paypercall.server import AsyncServer, Server
+    from paypercall.server import Server
 
 __version__ = "0.1.0"
 
 __all__ = ["AsyncClient", "AsyncServer", "Client", "Payment", "PaypercallError", "Server", "__version__"]
 
 _HOMES = {
-    "AsyncClient": "paypercall.client",
-    "AsyncServer": "paypercall.server",
+    "AsyncClient": "paypercall.asynchronous",
+    "AsyncServer": "paypercall.asynchronous",
     "Client": "paypercall.client",
     "Payment": "paypercall.party",
     "Server": "paypercall.server",

@@ -13,6 +13,9 @@ from paypercall.contract import TriggerKind
 UNANSWERED_SECONDS = 600
 """A stable deposit that the agent has not answered for so long counts no more: it triggered nothing."""
 
+LOSS_WINDOW_SECONDS = 24 * 3600
+"""How long an exposure that turned into a loss goes on counting toward the asset's limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -57,10 +60,6 @@ class UnconfirmedUnit:
     stable_since: int | None = None
     is_double_spent: bool = False
 
-    def is_close(self) -> bool:
-        """Whether it may close the channel."""
-        return self.kind in (TriggerKind.CLOSE, TriggerKind.CONFIRM, TriggerKind.FRAUD_PROOF)
-
 
 @dataclass(frozen=True, slots=True)
 class Backing:
@@ -70,7 +69,7 @@ class Backing:
         amount: The sum of the eligible deposits.
         is_too_young: Whether another one is only too young.
         is_double_spent: Whether a unit of the peer turned out to be a double-spend.
-        is_closing: Whether a unit that may close the channel is on its way.
+        is_closing: Whether a close of the peer is on its way.
     """
 
     amount: int = 0
@@ -79,8 +78,11 @@ class Backing:
     is_closing: bool = False
 
 
+NO_BACKING = Backing()
+
+
 def weigh_unconfirmed(
-    channel: Channel, units: Iterable[UnconfirmedUnit], limits: Limits, now: int
+    units: Iterable[UnconfirmedUnit], *, peer_address: str, is_agent_known: bool, limits: Limits, now: int
 ) -> Backing:
     """Sums the peer's unconfirmed deposits that may back a payment.
 
@@ -94,10 +96,10 @@ def weigh_unconfirmed(
         limits: The asset's.
         now: Seconds, this node's clock.
     """
-    units = tuple(units)
-    if any(unit.is_close() and not unit.is_double_spent for unit in units):
-        return Backing(is_closing=True)
     from_peer = [unit for unit in units if unit.sender == peer_address]
+    # Strangers' commands bounce, and one's own close has frozen the channel already.
+    if any(unit.kind is TriggerKind.CLOSE and not unit.is_double_spent for unit in from_peer):
+        return Backing(is_closing=True)
     if any(unit.is_double_spent for unit in from_peer):
         return Backing(is_double_spent=True)
     amount, is_too_young = 0, False

@@ -1,0 +1,152 @@
+"""The async twins of `Client` and `Server`, for ASGI hosts: the same core, run in threads of their own.
+
+A call that is cancelled is not undone: a package that was signed meanwhile counts as lost, which costs nobody money.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from paypercall.channel import Status
+from paypercall.client import POSTING_SECONDS, USABLE_SECONDS, Client
+from paypercall.conf import Conf
+from paypercall.events import EventKind, Subscriber
+from paypercall.obyte.wallet import Wallet
+from paypercall.party import ChannelBalance, Party, Payment
+from paypercall.server import FIRST_PACKAGE_SECONDS, Server
+
+MAX_THREADS = 32
+"""Calls of one party that run at once; more wait their turn."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_PartyT = TypeVar("_PartyT", bound=Party)
+_AsyncPartyT = TypeVar("_AsyncPartyT", bound="AsyncParty[Any]")
+
+
+class AsyncParty(Generic[_PartyT]):
+    """What the async twins share.
+
+    Args:
+        party: The synchronous party that does the work.
+    """
+
+    def __init__(self, party: _PartyT) -> None:
+        self._party = party
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-async")
+
+    @property
+    def address(self) -> str:
+        """The wallet's address."""
+        return self._party.address
+
+    def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
+        """Calls `subscriber`, in another thread, with each event of a kind; see `Party.subscribe`."""
+        return self._party.subscribe(kind, subscriber)
+
+    async def verify_payment_package(
+        self, package: object, asset: str | None = None, min_amount: int | None = None
+    ) -> Payment:
+        """Verifies a payment package; see `Party.verify_payment_package`."""
+        return await self._in_thread(self._party.verify_payment_package, package, asset, min_amount)
+
+    verifyPaymentPackage = verify_payment_package
+
+    async def close_node(self) -> None:
+        """Stops the thread and the connections; see `Party.close_node`."""
+        await self._in_thread(self._party.close_node)
+        self._threads.shutdown()
+
+    async def __aenter__(self: _AsyncPartyT) -> _AsyncPartyT:
+        await self._in_thread(self._party.start_node)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close_node()
+
+    async def _in_thread(
+        self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result:
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+class AsyncClient(AsyncParty[Client]):
+    """The async twin of `Client`, with the same arguments."""
+
+    def __init__(
+        self,
+        peer_address: str,
+        asset: str | None = None,
+        deposit_amount: int = 100_000,
+        refill_threshold: int = 20_000,
+        *,
+        wallet: Wallet | None = None,
+        conf: Conf | None = None,
+    ) -> None:
+        super().__init__(
+            Client(peer_address, asset, deposit_amount, refill_threshold, wallet=wallet, conf=conf)
+        )
+
+    async def create_payment_package(
+        self, amount: int, idempotency_key: str | None = None, timeout: float = USABLE_SECONDS
+    ) -> dict[str, Any]:
+        """Creates a package that pays the payee; see `Client.create_payment_package`."""
+        return await self._in_thread(self._party.create_payment_package, amount, idempotency_key, timeout)
+
+    createPaymentPackage = create_payment_package
+
+    async def sweep(self, timeout: float = POSTING_SECONDS) -> None:
+        """Settles the period; see `Client.sweep`."""
+        await self._in_thread(self._party.sweep, timeout)
+
+    async def close(self, timeout: float = POSTING_SECONDS) -> None:
+        """Closes the channel; see `Client.close`."""
+        await self._in_thread(self._party.close, timeout)
+
+    async def balance(self) -> ChannelBalance:
+        """Where the channel stands."""
+        return await self._in_thread(self._party.balance)
+
+
+class AsyncServer(AsyncParty[Server]):
+    """The async twin of `Server`, with the same arguments."""
+
+    def __init__(
+        self,
+        max_sweeping_period: int = 7 * 24 * 3600,
+        *,
+        wallet: Wallet | None = None,
+        conf: Conf | None = None,
+        first_package_timeout: float = FIRST_PACKAGE_SECONDS,
+    ) -> None:
+        super().__init__(
+            Server(max_sweeping_period, wallet=wallet, conf=conf, first_package_timeout=first_package_timeout)
+        )
+
+    async def create_payment_package(
+        self, amount: int, aa_address: str, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Creates a package that pays the customer of a channel; see `Server.create_payment_package`."""
+        return await self._in_thread(self._party.create_payment_package, amount, aa_address, idempotency_key)
+
+    createPaymentPackage = create_payment_package
+
+    async def sweep(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
+        """Settles a channel's period; see `Server.sweep`."""
+        await self._in_thread(self._party.sweep, aa_address, timeout)
+
+    async def close(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
+        """Closes a channel; see `Server.close`."""
+        await self._in_thread(self._party.close, aa_address, timeout)
+
+    async def channels(self, status: Status | None = None) -> list[ChannelBalance]:
+        """All channels, or those of one status."""
+        return await self._in_thread(self._party.channels, status)

@@ -1,0 +1,225 @@
+"""The customer's side: one channel to one payee, opened, refilled and swept by itself. Thin; see `party.py`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from paypercall.assets import require_usable_asset
+from paypercall.channel import Channel, check_deposit, spendable
+from paypercall.conf import Conf
+from paypercall.contract import BASE, ChannelParameters
+from paypercall.errors import Refusal, RefusalCode
+from paypercall.events import EventKind
+from paypercall.obyte.wallet import Wallet
+from paypercall.party import ChannelBalance, ChannelTimeout, Party
+from paypercall.settlement.upkeep import add_deposit
+from paypercall.store import Books, ChannelRecord, OutboxKind, Refill
+
+USABLE_SECONDS = 60.0
+"""How long `create_payment_package` waits for the channel to be usable."""
+
+POSTING_SECONDS = 60.0
+"""How long `close` and `sweep` wait for the hub to take the unit."""
+
+_MAY_PASS = frozenset(
+    {RefusalCode.CHANNEL_CLOSING.value, RefusalCode.ABOVE_DEPOSIT.value, RefusalCode.EVENTS_MISSING.value}
+)
+
+
+class Client(Party):
+    """Pays one payee over one channel, which it finds in its books or creates.
+
+    Safe to use from many threads and, with one database, from many processes.
+
+    Args:
+        peer_address: The payee's address.
+        asset: `base` or None for bytes, or the id of the asset to pay in.
+        deposit_amount: What each deposit locks, in bytes or units of the asset; for base above 10,000.
+        refill_threshold: Below this spendable amount the channel is refilled.
+        wallet: The wallet; by default the one of the conf's keys and hub.
+        conf: The settings; by default those of the host's project.
+    """
+
+    def __init__(
+        self,
+        peer_address: str,
+        asset: str | None = None,
+        deposit_amount: int = 100_000,
+        refill_threshold: int = 20_000,
+        *,
+        wallet: Wallet | None = None,
+        conf: Conf | None = None,
+    ) -> None:
+        self._asset = asset or BASE
+        check_deposit(self._asset, deposit_amount)
+        if type(refill_threshold) is not int or not 0 <= refill_threshold <= deposit_amount:
+            raise ValueError("refill_threshold must be an integer from 0 to deposit_amount")
+        super().__init__(conf, wallet)
+        self._refill = Refill(deposit_amount, refill_threshold)
+        self._peer_address = peer_address
+        self._new_parameters(peer_address).check()
+        self._aa_address: str | None = None
+
+    @property
+    def aa_address(self) -> str:
+        """The channel's address; finds or creates the channel."""
+        if self._aa_address is None:
+            self._aa_address = self._find_or_create()
+        return self._aa_address
+
+    def create_payment_package(
+        self, amount: int, idempotency_key: str | None = None, timeout: float = USABLE_SECONDS
+    ) -> dict[str, Any]:
+        """Creates a package that pays the payee, to be sent with a request.
+
+        Waits until the channel is usable: opened, refilled, or open again after a sweep. What it signs is durable
+        before it returns.
+
+        Args:
+            amount: In bytes or units of the asset.
+            idempotency_key: The same key gives the same package again, for a retry after an unknown outcome.
+            timeout: Seconds to wait at most.
+
+        Raises:
+            Refusal: When the amount can never be paid with this deposit amount, or the channel cannot be used.
+            IdempotencyConflict: When the key was used for another amount.
+            ChannelTimeout: When the channel is not usable in time; it says what is missing.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self._create(amount, self.aa_address, idempotency_key)
+            except Refusal as refusal:
+                if refusal.code not in _MAY_PASS:
+                    raise
+                self._deposit_if_needed(amount, refusal)
+                self._node.start()
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise ChannelTimeout(
+                        f"the channel is not usable yet: {self._obstacle(refusal)}"
+                    ) from None
+                self._node.wait_for_change(remaining)
+
+    createPaymentPackage = create_payment_package
+
+    def sweep(self, timeout: float = POSTING_SECONDS) -> None:
+        """Settles the period; the channel opens again with the next deposit, by itself.
+
+        Args:
+            timeout: Seconds to wait until the closing unit is posted.
+
+        Raises:
+            Refusal: When there is nothing to close.
+            ChannelTimeout: When the unit is not posted yet; it will be.
+        """
+        self._close(self.aa_address, timeout)
+
+    def close(self, timeout: float = POSTING_SECONDS) -> None:
+        """Settles the period, and refills no more; the next `create_payment_package` opens the channel again.
+
+        Args:
+            timeout: Seconds to wait until the closing unit is posted.
+
+        Raises:
+            Refusal: When there is nothing to close.
+            ChannelTimeout: When the unit is not posted yet; it will be.
+        """
+        aa_address = self.aa_address
+        with self._store.transaction() as books:
+            books.channels.set_refill(aa_address, None)
+        self._close(aa_address, timeout)
+
+    def balance(self) -> ChannelBalance:
+        """Where the channel stands."""
+        aa_address = self.aa_address
+        with self._store.reading() as books:
+            record = books.channels.get(aa_address)
+            assert record is not None, "found or created a moment ago, and never deleted"
+            return self._balance_of(books, record)
+
+    # --- the channel -------------------------------------------------------------------------------------------------
+
+    def _find_or_create(self) -> str:
+        with self._store.reading() as books:
+            known = self._usable_channel(books)
+        if known is None:
+            require_usable_asset(self._asset, self.wallet.light)
+            channel, is_new = self._create_channel()
+        else:
+            channel, is_new = known, False
+        if is_new:
+            self._publish(EventKind.CHANNEL_CREATED, channel)
+        self._node.start()
+        self._node.wake()
+        return channel.aa_address
+
+    def _create_channel(self) -> tuple[Channel, bool]:
+        with self._store.transaction() as books:
+            # Another thread or process may have been faster.
+            known = self._usable_channel(books)
+            if known is not None:
+                return known, False
+            channel = Channel(self._new_parameters(self._peer_address), self.address)
+            books.channels.add(channel, created_at=self._node.now(), refill=self._refill)
+            add_deposit(books, OutboxKind.OPEN, channel, self._refill.deposit_amount, self._node.now())
+            return channel, True
+
+    def _usable_channel(self, books: Books) -> Channel | None:
+        """The newest channel to the payee in which this node remembers all it signed."""
+        for record in books.channels.between(self.address, self._peer_address, self._asset):
+            if not record.channel.is_payee and not record.channel.is_restored:
+                return record.channel
+        return None
+
+    def _new_parameters(self, peer_address: str) -> ChannelParameters:
+        return ChannelParameters(
+            address_a=peer_address,
+            address_b=self.address,
+            asset=self._asset,
+            salt=secrets.token_hex(25),
+            timeout=self._conf.default_timeout_in_seconds,
+        )
+
+    def _deposit_if_needed(self, amount: int, refusal: Refusal) -> None:
+        """Writes a deposit into the books if the amount is not there and none is on its way.
+
+        Raises:
+            Refusal: When not even the next deposit would do.
+        """
+        if refusal.code != RefusalCode.ABOVE_DEPOSIT.value:
+            return
+        with self._store.transaction() as books:
+            record = books.channels.lock(self.aa_address)
+            assert record is not None
+            self._restore_refill(books, record)
+            left = spendable(record.channel, books.deposits.pending(self.aa_address))
+            if left >= amount:
+                return
+            if left + self._refill.deposit_amount < amount:
+                raise Refusal(
+                    RefusalCode.ABOVE_DEPOSIT,
+                    f"cannot pay {amount}: the channel has {max(0, left)} left and a deposit adds"
+                    f" {self._refill.deposit_amount}; use a larger deposit_amount",
+                )
+            if not record.channel.last_event_id:
+                return
+            add_deposit(
+                books, OutboxKind.REFILL, record.channel, self._refill.deposit_amount, self._node.now()
+            )
+        self._node.wake()
+
+    def _restore_refill(self, books: Books, record: ChannelRecord) -> None:
+        if record.refill != self._refill:
+            books.channels.set_refill(record.channel.aa_address, self._refill)
+
+    def _obstacle(self, refusal: Refusal) -> str:
+        """What keeps the channel from being usable, in words."""
+        with self._store.reading() as books:
+            rows = [row for row in books.outbox.unfinished() if row.aa_address == self._aa_address]
+        for row in rows:
+            if row.last_error is not None:
+                return f"{row.kind.value} fails ({row.last_error}); the wallet's address is {self.address}"
+        return str(refusal)

@@ -1,0 +1,418 @@
+"""What the two sides of a channel share: verifying and creating payment packages, sweeping and closing.
+
+Each call is one transaction: load and lock the channel, apply a rule of `channel.py`, save. Nothing here talks to the
+ledger; the `Node` does, and is only woken.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
+from paypercall.channel import Channel, Status, accept, sign, spendable
+from paypercall.conf import Conf, load_conf
+from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.events import Event, EventKind, Events, Subscriber
+from paypercall.obyte.wallet import Wallet
+from paypercall.package import PaymentPackage, compose_package, parse_package
+from paypercall.settlement.node import Node
+from paypercall.settlement.upkeep import decide_to_close
+from paypercall.store import Books, ChannelRecord, Store
+from paypercall.wiring import make_node, open_store, open_wallet
+
+logger = logging.getLogger(__name__)
+
+_PartyT = TypeVar("_PartyT", bound="Party")
+
+RESERVE_CHECK_SECONDS = 1.0
+"""How long the answer to "is the wallet below its reserve" is kept, so that not every payment asks the books."""
+
+
+class ChannelTimeout(PaypercallError):
+    """What was waited for has not happened in time; what was decided is in the books and goes on."""
+
+    code = "timeout"
+
+
+class IdempotencyConflict(PaypercallError):
+    """The idempotency key was used for another amount."""
+
+    code = "idempotency_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The result of verifying a payment package.
+
+    Attributes:
+        amount: What was accepted, in bytes or units of the asset; 0 when `error` is set.
+        asset: The channel's asset, where the channel is known.
+        aa_address: The channel.
+        period: The channel's period.
+        amount_spent: The peer's total that the package carries.
+        payment_id: Identifies the accepted payment in this node's books.
+        error: Why it was not accepted, or None.
+        code: The stable code of the error (see `RefusalCode`), or None.
+        first: For the code `duplicate`: the result that the same package had the first time.
+    """
+
+    amount: int = 0
+    asset: str | None = None
+    aa_address: str | None = None
+    period: int | None = None
+    amount_spent: int | None = None
+    payment_id: int | None = None
+    error: str | None = None
+    code: str | None = None
+    first: Payment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelBalance:
+    """Where a channel stands; amounts in bytes or units of its asset, in the current period.
+
+    Attributes:
+        aa_address: The channel.
+        peer_address: The other side.
+        asset: The channel's.
+        period: The current one.
+        status: Where the agent is, by its last proven answer.
+        is_frozen: Whether this side has decided to settle the period.
+        deposited_by_me: Confirmed.
+        deposited_by_peer: Confirmed.
+        pending_deposits: Mine, not answered by the agent yet.
+        owed_by_me: The total that I signed.
+        owed_by_peer: The highest total that the peer signed.
+        accepted_from_peer: What I accepted of it.
+        spendable: What I can still pay.
+    """
+
+    aa_address: str
+    peer_address: str
+    asset: str
+    period: int
+    status: Status
+    is_frozen: bool
+    deposited_by_me: int
+    deposited_by_peer: int
+    pending_deposits: int
+    owed_by_me: int
+    owed_by_peer: int
+    accepted_from_peer: int
+    spendable: int
+
+
+class Party:
+    """One side of any number of channels of one wallet. `Client` and `Server` build on it.
+
+    Args:
+        conf: The settings; by default those of the host's project.
+        wallet: The wallet; by default the one of the conf's keys and hub.
+        max_sweeping_period: Seconds after which an open channel is swept, or None.
+    """
+
+    def __init__(
+        self, conf: Conf | None, wallet: Wallet | None, max_sweeping_period: int | None = None
+    ) -> None:
+        self._conf = conf or load_conf()
+        self._owns_wallet = wallet is None
+        self.wallet = wallet or open_wallet(self._conf)
+        self._store: Store = open_store(self._conf, self.wallet)
+        self._events = Events()
+        self._node: Node = make_node(self._conf, self._store, self.wallet, self._events, max_sweeping_period)
+        self._version = self._conf.network_constants().version
+        self._below_reserve = (0.0, False)
+
+    @property
+    def address(self) -> str:
+        """The wallet's address."""
+        return self.wallet.address
+
+    def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
+        """Calls `subscriber` with each event of a kind; see `paypercall.events`.
+
+        What happens on the ledger is told in the process that holds the wallet's lease, payments where they are made.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        return self._events.subscribe(kind, subscriber)
+
+    def start_node(self) -> None:
+        """Starts watching the ledger. Every call that needs it does so by itself."""
+        self._node.start()
+
+    def close_node(self) -> None:
+        """Stops the thread and the connections. Nothing is lost: the books go on with the next start."""
+        self._node.close()
+        if self._owns_wallet:
+            self.wallet.close()
+        self._store.close()
+
+    def __enter__(self: _PartyT) -> _PartyT:
+        self.start_node()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close_node()
+
+    # --- verifying ---------------------------------------------------------------------------------------------------
+
+    def verify_payment_package(
+        self, package: object, asset: str | None = None, min_amount: int | None = None
+    ) -> Payment:
+        """Verifies a payment package of a peer and books the payment.
+
+        Args:
+            package: A dict, or JSON as str or bytes.
+            asset: If given, a payment in any other asset is refused.
+            min_amount: If given, a smaller payment is refused, in bytes or units of the asset.
+
+        Returns:
+            The payment, with `error` and `code` set if it was not accepted. Bad input never raises.
+        """
+        try:
+            parsed = parse_package(package, network_version=self._version)
+        except Refusal as refusal:
+            return Payment(error=str(refusal), code=refusal.code)
+        self._node.start()
+        return self._verify(parsed, asset, min_amount)
+
+    verifyPaymentPackage = verify_payment_package
+
+    def _verify(self, package: PaymentPackage, asset: str | None, min_amount: int | None) -> Payment:
+        result = Payment(
+            aa_address=package.aa_address, period=package.period, amount_spent=package.amount_spent
+        )
+        try:
+            with self._store.transaction() as books:
+                record = books.channels.lock(package.aa_address)
+                if record is None:
+                    raise Refusal(
+                        RefusalCode.UNKNOWN_CHANNEL,
+                        "the channel is unknown to this node and to the ledger that it sees; send the first package"
+                        " with channel_parameters, after the deposit is posted",
+                    )
+                result = replace(result, asset=record.channel.parameters.asset)
+                repeated = self._repeated(books, package, result)
+                if repeated is not None:
+                    return repeated
+                self._require_demands(record.channel, package, asset, min_amount)
+                payment_id = self._book(books, record, package)
+        except Refusal as refusal:
+            if refusal.code == RefusalCode.ABOVE_UNSETTLED_LIMITS.value:
+                self._sweep_early(package.aa_address)
+            return replace(result, error=str(refusal), code=refusal.code)
+        result = replace(result, amount=package.payment_amount, payment_id=payment_id)
+        self._publish(EventKind.PAYMENT_RECEIVED, record.channel, package.payment_amount)
+        return result
+
+    def _repeated(self, books: Books, package: PaymentPackage, result: Payment) -> Payment | None:
+        """Answers a package whose amount_spent was accepted before: the same one, or another that reuses the number."""
+        first = books.payments.find(package.aa_address, package.period, package.amount_spent)
+        if first is None:
+            return None
+        if first.digest != package.digest:
+            raise Refusal(
+                RefusalCode.CONFLICTING_PACKAGE,
+                "another package with the same amount_spent was accepted before",
+            )
+        accepted = replace(result, amount=first.amount, payment_id=first.id)
+        return replace(
+            result,
+            error="this package was accepted before; it is not charged again",
+            code=RefusalCode.DUPLICATE.value,
+            first=accepted,
+        )
+
+    def _require_demands(
+        self, channel: Channel, package: PaymentPackage, asset: str | None, min_amount: int | None
+    ) -> None:
+        if asset is not None and channel.parameters.asset != asset:
+            raise Refusal(
+                RefusalCode.WRONG_ASSET, f"payment must be in {asset}, this channel is in another asset"
+            )
+        if channel.is_payee and channel.parameters.asset not in self._conf.accepted_assets:
+            raise Refusal(RefusalCode.WRONG_ASSET, "this node does not accept the channel's asset")
+        if min_amount is not None and package.payment_amount < min_amount:
+            raise Refusal(
+                RefusalCode.UNDERPAID,
+                f"the package pays {package.payment_amount}, at least {min_amount} is required",
+            )
+        if channel.is_payee and self._is_below_reserve():
+            raise Refusal(
+                RefusalCode.BELOW_RESERVE,
+                "this node accepts no payments for now: it could not defend its channels",
+            )
+
+    def _book(self, books: Books, record: ChannelRecord, package: PaymentPackage) -> int:
+        before = record.channel
+        limits = self._limits(before.parameters.asset)
+        after = accept(before, package, self._backing(books, record, limits), limits)
+        payment_id = books.payments.add(package, before.parameters.asset, self._node.now())
+        assert payment_id is not None, "looked up under the channel's lock"
+        books.channels.save(before, after)
+        self._require_limits_over_all(books, before, after, limits)
+        return payment_id
+
+    def _require_limits_over_all(self, books: Books, before: Channel, after: Channel, limits: Limits) -> None:
+        """Holds the sums over all channels, this payment included, against the asset's limits."""
+        asset = after.parameters.asset
+        if after.counted_exposure > before.counted_exposure:
+            books.totals.lock(asset)
+            since = self._node.now() - LOSS_WINDOW_SECONDS
+            if books.totals.exposure(asset, since) > limits.max_unconfirmed_by_asset:
+                raise Refusal(
+                    RefusalCode.ABOVE_UNCONFIRMED_LIMITS,
+                    "payments backed by unconfirmed deposits have reached this node's limit;"
+                    " try again when the deposit is confirmed",
+                )
+        most = self._conf.max_unsettled_by_asset.get(asset)
+        if most is not None and after.unsettled > before.unsettled and books.totals.unsettled(asset) > most:
+            raise Refusal(
+                RefusalCode.ABOVE_UNSETTLED_LIMITS,
+                "unsettled payments have reached this node's limit; channels are being swept, try again later",
+            )
+
+    def _backing(self, books: Books, record: ChannelRecord, limits: Limits) -> Backing:
+        if not record.has_unanswered:
+            return NO_BACKING
+        channel = record.channel
+        return weigh_unconfirmed(
+            books.unconfirmed.of(channel.aa_address),
+            peer_address=channel.peer_address,
+            is_agent_known=channel.last_event_id > 0,
+            limits=limits,
+            now=self._node.now(),
+        )
+
+    def _limits(self, asset: str) -> Limits:
+        unconfirmed = self._conf.unconfirmed_amounts_limits_by_asset_or_channel.get(asset)
+        unsettled = self._conf.max_unsettled_by_channel.get(asset)
+        if unconfirmed is None:
+            return Limits(max_unsettled_by_channel=unsettled)
+        return Limits(
+            unconfirmed.max_unconfirmed_by_asset,
+            unconfirmed.max_unconfirmed_by_channel,
+            unconfirmed.minimum_time_in_seconds,
+            unsettled,
+        )
+
+    def _is_below_reserve(self) -> bool:
+        asked_at, is_below = self._below_reserve
+        if time.monotonic() - asked_at < RESERVE_CHECK_SECONDS and asked_at:
+            return is_below
+        with self._store.reading() as books:
+            is_below = books.node.is_below_reserve()
+        self._below_reserve = (time.monotonic(), is_below)
+        return is_below
+
+    # --- creating ----------------------------------------------------------------------------------------------------
+
+    def _create(self, amount: int, aa_address: str, idempotency_key: str | None) -> dict[str, Any]:
+        """Signs a package over `amount` in one transaction, so that the total is durable before the package leaves."""
+        with self._store.transaction() as books:
+            if idempotency_key is not None:
+                sent = books.payments.sent(aa_address, idempotency_key)
+                if sent is not None:
+                    if sent.amount != amount:
+                        raise IdempotencyConflict(
+                            f"the idempotency key was used for {sent.amount}, not {amount}; use a new key"
+                        )
+                    return sent.package
+            record = books.channels.lock(aa_address)
+            if record is None:
+                raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
+            before = record.channel
+            pending = books.deposits.pending(aa_address, posted_only=True)
+            after = sign(before, amount, pending, self._backing(books, record, Limits()))
+            package = compose_package(
+                self.wallet.key,
+                self._version,
+                aa_address=aa_address,
+                period=after.period,
+                payment_amount=amount,
+                amount_spent=after.signed_by_me,
+                announce=None if after.is_known_by_peer else after.parameters,
+            )
+            books.channels.save(before, after)
+            if idempotency_key is not None:
+                books.payments.add_sent(
+                    aa_address,
+                    idempotency_key,
+                    period=after.period,
+                    amount=amount,
+                    amount_spent=after.signed_by_me,
+                    package=package,
+                    now=self._node.now(),
+                )
+        self._node.start()
+        return package
+
+    # --- closing -----------------------------------------------------------------------------------------------------
+
+    def _close(self, aa_address: str, timeout: float) -> None:
+        """Decides to close, and waits until the hub has the closing unit."""
+        with self._store.transaction() as books:
+            if books.channels.lock(aa_address) is None:
+                raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
+            decide_to_close(books, aa_address, self._node.now())
+        self._node.start()
+        self._node.wake()
+        self._wait(
+            lambda: self._is_sent(aa_address), timeout, "the closing unit is decided, but not posted yet"
+        )
+
+    def _is_sent(self, aa_address: str) -> bool:
+        with self._store.reading() as books:
+            return not books.outbox.has_unsent(aa_address)
+
+    def _sweep_early(self, aa_address: str) -> None:
+        """Starts the sweep that a limit on unsettled payments calls for."""
+        try:
+            with self._store.transaction() as books:
+                decide_to_close(books, aa_address, self._node.now())
+        except Refusal as refusal:
+            logger.info("channel %s is not swept now: %s", aa_address, refusal)
+        self._node.wake()
+
+    def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
+        deadline = time.monotonic() + timeout
+        while not is_done():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ChannelTimeout(f"{what}; it goes on by itself")
+            self._node.wait_for_change(remaining)
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def _balance_of(self, books: Books, record: ChannelRecord) -> ChannelBalance:
+        channel = record.channel
+        pending = books.deposits.pending(channel.aa_address)
+        return ChannelBalance(
+            aa_address=channel.aa_address,
+            peer_address=channel.peer_address,
+            asset=channel.parameters.asset,
+            period=channel.period,
+            status=channel.status,
+            is_frozen=channel.freeze is not None,
+            deposited_by_me=channel.deposited_by_me,
+            deposited_by_peer=channel.deposited_by_peer,
+            pending_deposits=pending,
+            owed_by_me=channel.signed_by_me,
+            owed_by_peer=channel.signed_by_peer,
+            accepted_from_peer=channel.accepted_from_peer,
+            spendable=max(0, spendable(channel, pending)),
+        )
+
+    def _publish(self, kind: EventKind, channel: Channel, amount: int = 0) -> None:
+        self._events.publish(
+            Event(kind, channel.aa_address, channel.period, channel.parameters.asset, amount)
+        )

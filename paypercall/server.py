@@ -1,0 +1,154 @@
+"""The merchant's side: verify the packages that customers send, refund them, settle. Thin; see `party.py`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from paypercall.assets import require_usable_asset
+from paypercall.channel import Status
+from paypercall.conf import Conf
+from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.obyte.wallet import Wallet
+from paypercall.package import PaymentPackage
+from paypercall.party import ChannelBalance, Party, Payment
+from paypercall.settlement.discovery import MAX_ANNOUNCED
+
+FIRST_PACKAGE_SECONDS = 15.0
+"""How long the first package of a channel may wait for its deposit to be seen on the ledger, and to be old enough."""
+
+POSTING_SECONDS = 60.0
+"""How long `close` and `sweep` wait for the hub to take the unit."""
+
+_MAY_PASS_SOON = frozenset(
+    {RefusalCode.UNKNOWN_CHANNEL.value, RefusalCode.DEPOSIT_TOO_YOUNG.value, RefusalCode.ABOVE_DEPOSIT.value}
+)
+
+
+class Server(Party):
+    """Takes payments over any number of channels.
+
+    Safe to use from many threads and, with one database, from many processes.
+
+    Args:
+        max_sweeping_period: Seconds after which an open channel is swept: closed, so that its payments are settled.
+        wallet: The wallet; by default the one of the conf's keys and hub.
+        conf: The settings; by default those of the host's project.
+        first_package_timeout: Seconds that the first package of a channel may wait for its deposit to be seen.
+    """
+
+    def __init__(
+        self,
+        max_sweeping_period: int = 7 * 24 * 3600,
+        *,
+        wallet: Wallet | None = None,
+        conf: Conf | None = None,
+        first_package_timeout: float = FIRST_PACKAGE_SECONDS,
+    ) -> None:
+        if type(max_sweeping_period) is not int or max_sweeping_period <= 0:
+            raise ValueError("max_sweeping_period must be a positive integer of seconds")
+        super().__init__(conf, wallet, max_sweeping_period)
+        self._first_package_timeout = first_package_timeout
+
+    def create_payment_package(
+        self, amount: int, aa_address: str, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """Creates a package that pays the customer of a channel, e.g. a refund.
+
+        Args:
+            amount: In bytes or units of the channel's asset.
+            aa_address: The channel, as in `Payment.aa_address`.
+            idempotency_key: The same key gives the same package again.
+
+        Raises:
+            Refusal: When the channel cannot be used or does not hold the amount.
+            IdempotencyConflict: When the key was used for another amount.
+        """
+        return self._create(amount, aa_address, idempotency_key)
+
+    createPaymentPackage = create_payment_package
+
+    def sweep(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
+        """Settles a channel's period; the customer may open the next one.
+
+        Args:
+            aa_address: The channel.
+            timeout: Seconds to wait until the closing unit is posted.
+
+        Raises:
+            Refusal: When there is nothing to close.
+            ChannelTimeout: When the unit is not posted yet; it will be.
+        """
+        self._close(aa_address, timeout)
+
+    def close(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
+        """Closes a channel. For a merchant that is the same as `sweep`: only the customer can open it again."""
+        self._close(aa_address, timeout)
+
+    def channels(self, status: Status | None = None) -> list[ChannelBalance]:
+        """All channels, or those of one status."""
+        with self._store.reading() as books:
+            records = list(books.channels.records(self.address, status=status))
+            return [self._balance_of(books, record) for record in records]
+
+    def _verify(self, package: PaymentPackage, asset: str | None, min_amount: int | None) -> Payment:
+        """Verifies a package; the first one of a channel waits until the ledger shows the channel."""
+        payment = super()._verify(package, asset, min_amount)
+        if package.announced is None or payment.code not in _MAY_PASS_SOON:
+            return payment
+        if payment.code == RefusalCode.UNKNOWN_CHANNEL.value:
+            try:
+                self._watch(package)
+            except PaypercallError as error:
+                return Payment(
+                    aa_address=package.aa_address, period=package.period, error=str(error), code=error.code
+                )
+        elif not self._is_new(package.aa_address):
+            return payment
+        deadline = time.monotonic() + self._first_package_timeout
+        while payment.code in _MAY_PASS_SOON and (remaining := deadline - time.monotonic()) > 0:
+            self._node.wait_for_change(remaining)
+            payment = super()._verify(package, asset, min_amount)
+        return payment
+
+    def _watch(self, package: PaymentPackage) -> None:
+        """Starts watching the agent that a package announces, which is no part of the books.
+
+        Raises:
+            Refusal: When the channel would not be acceptable.
+        """
+        announced = package.announced
+        assert announced is not None
+        if announced.customer == self.address:
+            raise Refusal(RefusalCode.WRONG_PARAMETERS, "the channel's customer is this node itself")
+        parameters = announced.parameters(payee=self.address)
+        if package.signer != announced.customer:
+            raise Refusal(
+                RefusalCode.WRONG_SIGNER, "the package is not signed by the customer that it announces"
+            )
+        if parameters.aa_address != package.aa_address:
+            raise Refusal(
+                RefusalCode.WRONG_PARAMETERS,
+                "channel_parameters and this node's address do not give the aa_address",
+            )
+        least, most = self._conf.min_channel_timeout_in_seconds, self._conf.max_channel_timeout_in_seconds
+        if not least <= parameters.timeout <= most:
+            raise Refusal(
+                RefusalCode.WRONG_TIMEOUT, f"the channel's timeout must be from {least} to {most} seconds"
+            )
+        if parameters.asset not in self._conf.accepted_assets:
+            raise Refusal(RefusalCode.WRONG_ASSET, "this node does not accept the channel's asset")
+        require_usable_asset(parameters.asset, self.wallet.light)
+        with self._store.transaction() as books:
+            if not books.announced.add(parameters, self._node.now(), limit=MAX_ANNOUNCED):
+                raise Refusal(
+                    RefusalCode.UNKNOWN_CHANNEL,
+                    "too many new channels are being announced; try again in a minute",
+                )
+        self._node.wake()
+
+    def _is_new(self, aa_address: str) -> bool:
+        """Whether the agent has not answered anything yet, so that a first deposit may still be on its way."""
+        with self._store.reading() as books:
+            record = books.channels.get(aa_address)
+        return record is not None and record.channel.last_event_id == 0

@@ -1,0 +1,61 @@
+"""From a decision to the unit's content: what is written into an outbox row, and the draft that is made of it.
+
+Pure. A row holds all that its unit needs, so that the same command is sent whatever has changed since the decision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paypercall.channel import Command, Decision
+from paypercall.contract import (
+    ChannelParameters,
+    close_draft,
+    confirm_draft,
+    deposit_draft,
+    fraud_proof_draft,
+)
+from paypercall.obyte.composer import Draft, Output
+from paypercall.store import OutboxKind, OutboxRow
+
+KIND_OF_DECISION = {
+    Decision.CLOSE: OutboxKind.CLOSE,
+    Decision.CONFIRM: OutboxKind.CONFIRM,
+    Decision.FRAUD_PROOF: OutboxKind.FRAUD_PROOF,
+}
+
+DEFENCES = frozenset(KIND_OF_DECISION.values())
+"""Rows that settle a channel: they go before all others, and may spend the byte reserve."""
+
+
+def details_of_command(command: Command) -> dict[str, Any]:
+    """The details of the row that sends a command to the agent."""
+    return {"owed_by_me": command.owed_by_me, "sent_by_peer": command.sent_by_peer}
+
+
+def draft_of(row: OutboxRow, parameters: ChannelParameters | None) -> Draft:
+    """The content of the unit that carries out a row.
+
+    Args:
+        row: Any row.
+        parameters: The parameters of the row's channel; None only for a withdrawal, which has no channel.
+    """
+    if row.kind is OutboxKind.WITHDRAWAL:
+        output = Output(row.details["address"], row.details["amount"])
+        return Draft(outputs={row.details["asset"]: (output,)}, messages=())
+    assert parameters is not None
+    if row.kind in (OutboxKind.OPEN, OutboxKind.REFILL):
+        return deposit_draft(parameters, row.details["amount"], with_definition=row.kind is OutboxKind.OPEN)
+    assert row.period is not None
+    if row.kind is OutboxKind.CLOSE:
+        return close_draft(
+            parameters,
+            period=row.period,
+            transferred_from_me=row.details["owed_by_me"],
+            sent_by_peer=row.details["sent_by_peer"],
+        )
+    if row.kind is OutboxKind.CONFIRM:
+        return confirm_draft(
+            parameters, period=row.period, additional_transferred_from_me=row.details["owed_by_me"]
+        )
+    return fraud_proof_draft(parameters, period=row.period, sent_by_peer=row.details["sent_by_peer"])

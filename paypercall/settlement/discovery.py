@@ -1,0 +1,163 @@
+"""Which agents become channels: those that a customer announced, once the ledger shows them, and one's own lost ones.
+
+An announcement costs nothing, so announced agents are only watched, in a bounded list that expires; the books take a
+channel up when the ledger shows a unit that pays to its agent. A channel that is older than these books is taken up in
+restore mode: this node may have signed in it before its memory begins.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from paypercall.channel import Channel
+from paypercall.contract import BASE_AGENTS, ChannelParameters, Closed, read_response, read_trigger
+from paypercall.errors import Refusal
+from paypercall.events import Event, EventKind, Events
+from paypercall.obyte.proof import History, HistoryUnit
+from paypercall.store import Books, Store
+
+logger = logging.getLogger(__name__)
+
+MAX_ANNOUNCED = 1_000
+"""Announced agents that are watched at a time; more wait until some expire."""
+
+ANNOUNCEMENT_SECONDS = 600
+"""How long an announced agent is watched before the ledger shows it."""
+
+
+class Discovery:
+    """Takes channels up into the books.
+
+    Args:
+        store: The books.
+        my_address: The wallet's.
+        books_since: When these books began, in seconds of the ledger's time.
+        events: Told of each new channel.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self, store: Store, my_address: str, books_since: int, events: Events, clock: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._my_address = my_address
+        self._books_since = books_since
+        self._events = events
+        self._clock = clock
+
+    def announced_addresses(self) -> list[str]:
+        """The agents that are watched because a customer announced them; drops those that have expired."""
+        with self._store.reading() as books:
+            announced = books.announced.all()
+            has_expired = books.announced.has_older(self._clock() - ANNOUNCEMENT_SECONDS)
+        if not has_expired:
+            return [parameters.aa_address for parameters in announced]
+        with self._store.transaction() as books:
+            books.announced.expire(self._clock() - ANNOUNCEMENT_SECONDS)
+            return [parameters.aa_address for parameters in books.announced.all()]
+
+    def look_at(self, history: History) -> None:
+        """Takes up the announced channels that a history shows, and those that this wallet once created."""
+        with self._store.reading() as books:
+            candidates = [(parameters, True) for parameters in books.announced.all()]
+            candidates += [
+                (parameters, False)
+                for parameters in self._created_by_me(history)
+                if books.channels.get(parameters.aa_address) is None
+            ]
+        for parameters, is_announced in candidates:
+            entries = [entry for entry in history.units if _concerns(parameters, entry)]
+            if entries:
+                self._take_up(parameters, entries, is_announced)
+
+    def _created_by_me(self, history: History) -> list[ChannelParameters]:
+        created = []
+        for entry in history.units:
+            if entry.unit["authors"][0]["address"] != self._my_address or entry.is_final_bad:
+                continue
+            for message in entry.unit.get("messages", []):
+                if message.get("app") == "definition":
+                    created.append(_parameters_of(message.get("payload", {}).get("definition")))
+        return [
+            parameters for parameters in created if parameters and parameters.address_b == self._my_address
+        ]
+
+    def _take_up(
+        self, parameters: ChannelParameters, entries: Sequence[HistoryUnit], is_announced: bool
+    ) -> None:
+        with self._store.transaction() as books:
+            period = 1 + max(
+                (
+                    event.period
+                    for entry in entries
+                    if entry.is_stable and isinstance(event := read_response(parameters, entry.unit), Closed)
+                ),
+                default=0,
+            )
+            is_forgotten = not is_announced or self._may_be_forgotten(books, entries)
+            channel = Channel(
+                parameters=parameters,
+                my_address=self._my_address,
+                is_known_by_peer=is_announced,
+                signs_from_period=period + 1 if is_forgotten else 1,
+            )
+            is_new = books.channels.add(channel, created_at=self._clock())
+            books.announced.remove(parameters.aa_address)
+        if not is_new:
+            return
+        if is_forgotten:
+            logger.warning(
+                "channel %s is older than these books: nothing is signed in it before period %d",
+                channel.aa_address,
+                period + 1,
+            )
+        self._events.publish(
+            Event(EventKind.CHANNEL_CREATED, channel.aa_address, channel.period, parameters.asset)
+        )
+
+    def _may_be_forgotten(self, books: Books, entries: Sequence[HistoryUnit]) -> bool:
+        """Whether the channel is older than these books, or has a unit of this wallet that they do not know."""
+        for entry in entries:
+            if entry.unit["timestamp"] < self._books_since:
+                return True
+            is_mine = entry.unit["authors"][0]["address"] == self._my_address
+            if is_mine and books.outbox.by_unit(entry.hash) is None:
+                return True
+        return False
+
+
+def _concerns(parameters: ChannelParameters, entry: HistoryUnit) -> bool:
+    """Whether a unit is the agent's, or may trigger it, and is what it says: proven, or signed by its author."""
+    if entry.unit["authors"][0]["address"] == parameters.aa_address:
+        return entry.is_stable
+    if entry.is_final_bad or not (entry.is_stable or entry.is_signature_checked):
+        return False
+    return bool(entry.unit.get("messages")) and read_trigger(parameters, entry.unit) is not None
+
+
+def _parameters_of(definition: object) -> ChannelParameters | None:
+    """The parameters that an agent's definition holds, or None if it is no channel agent that is known."""
+    versions = {address: version for version, address in BASE_AGENTS.items()}
+    match definition:
+        case [
+            "autonomous agent",
+            {
+                "base_aa": str(base_agent),
+                "params": {
+                    "addressA": str(address_a),
+                    "addressB": str(address_b),
+                    "asset": str(asset),
+                    "salt": str(salt),
+                    "timeout": int(timeout),
+                },
+            },
+        ] if base_agent in versions:
+            parameters = ChannelParameters(address_a, address_b, asset, salt, timeout, versions[base_agent])
+        case _:
+            return None
+    try:
+        parameters.check()
+    except Refusal:
+        return None
+    return parameters

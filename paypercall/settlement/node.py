@@ -1,0 +1,204 @@
+"""The node: one background thread that holds the wallet's lease, watches the ledger, decides and sends.
+
+Every process of a host has one for its wallet; the one that holds the lease works, the others wait to take over. It
+makes its connection and its thread when it is started, and makes them anew in a forked child.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from paypercall.events import Events
+from paypercall.obyte.errors import HubError, ProofError
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.discovery import Discovery
+from paypercall.settlement.lease import LEASE_SECONDS, Lease
+from paypercall.settlement.outbox import Outbox, Spending
+from paypercall.settlement.reserve import Reserve
+from paypercall.settlement.upkeep import SweepingRules, Upkeep
+from paypercall.settlement.watcher import Watcher
+from paypercall.store import Store
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.2
+"""How often the books are looked at for what another thread or process has written."""
+
+REFRESH_SECONDS = 20
+"""How often the hub is asked although it has announced nothing."""
+
+UPKEEP_SECONDS = 5
+"""How often upkeep runs although nothing has happened."""
+
+LONGEST_PAUSE = 30
+"""Seconds between two attempts while the hub is out of reach."""
+
+
+def wall_clock() -> int:
+    """This node's own time in whole seconds."""
+    return int(time.time())
+
+
+class Node:
+    """Runs settlement for one wallet in one process.
+
+    Args:
+        store: The books.
+        wallet: The wallet.
+        light: The hub, verified.
+        events: Told what happens.
+        sweeping: When channels are swept.
+        spending: What the outbox may spend.
+        clock: Seconds.
+        lease_seconds: How long a holder that died keeps the others waiting.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wallet: Wallet,
+        light: LightClient,
+        events: Events,
+        *,
+        sweeping: SweepingRules,
+        spending: Spending,
+        clock: Callable[[], int] = wall_clock,
+        lease_seconds: int = LEASE_SECONDS,
+    ) -> None:
+        self.store = store
+        self.wallet = wallet
+        self.light = light
+        self.events = events
+        self._sweeping = sweeping
+        self._spending = spending
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._start_lock = threading.Lock()
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset_in_child)
+
+    def _reset(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._wakeup = threading.Event()
+        self._changed = threading.Condition()
+        self._has_news = threading.Event()
+
+    def _reset_in_child(self) -> None:
+        was_started = self._thread is not None
+        self._start_lock = threading.Lock()
+        self._reset()
+        if was_started:
+            logger.debug("the node will be started again in the forked process when it is used")
+
+    def now(self) -> int:
+        """This node's time in seconds."""
+        return self._clock()
+
+    def start(self) -> None:
+        """Starts the thread, unless it runs."""
+        with self._start_lock:
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._run, name="paypercall-node", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stops the thread after what it is doing, and gives the lease back."""
+        with self._start_lock:
+            thread, self._thread = self._thread, None
+        self._stopping.set()
+        self._wakeup.set()
+        if thread is not None:
+            thread.join()
+        self._reset()
+
+    def wake(self) -> None:
+        """Lets the thread look at the books now: something was decided."""
+        self._wakeup.set()
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Waits until the books may have changed, at most so long; other processes' changes are not noticed."""
+        with self._changed:
+            self._changed.wait(min(seconds, TICK_SECONDS))
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        lease = Lease(self.store, self.wallet.address, self._clock, self._lease_seconds)
+        pause = 1.0
+        try:
+            while not self._stopping.is_set():
+                if not lease.take():
+                    self._stopping.wait(min(1.0, self._lease_seconds / 4))
+                    continue
+                try:
+                    self._work(lease)
+                    pause = 1.0
+                except (HubError, ProofError) as error:
+                    logger.warning("settlement is waiting for the hub: %s", error)
+                except Exception:
+                    logger.exception("settlement failed and starts again")
+                self._stopping.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            lease.release()
+
+    def _work(self, lease: Lease) -> None:
+        """Settles until it is stopped or the lease is lost; starts from the books and the ledger each time."""
+        identity = self._identity()
+        discovery = Discovery(self.store, self.wallet.address, identity, self.events, self._clock)
+        watcher = Watcher(self.store, self.light, self.wallet, discovery, self.events, self._clock)
+        outbox = Outbox(self.store, self.wallet, self.light, lease, self._spending, self._clock)
+        reserve = Reserve(self.store, self.wallet, self._spending)
+        upkeep = Upkeep(
+            self.store, self.wallet.address, self._sweeping, self.events, self._clock, self._ledger_time
+        )
+        unsubscribe = self.light.on_news(self._note_news)
+        try:
+            outbox.adopt_all()
+            watcher.refresh()
+            self._settle_until_stopped(lease, watcher, outbox, reserve, upkeep)
+        finally:
+            unsubscribe()
+
+    def _settle_until_stopped(
+        self, lease: Lease, watcher: Watcher, outbox: Outbox, reserve: Reserve, upkeep: Upkeep
+    ) -> None:
+        refreshed = upkept = -float("inf")
+        while not self._stopping.is_set() and lease.is_held():
+            is_woken = self._wakeup.is_set()
+            self._wakeup.clear()
+            has_changed = False
+            now = time.monotonic()
+            if self._has_news.is_set() or now - refreshed > REFRESH_SECONDS or watcher.has_new_addresses():
+                self._has_news.clear()
+                watcher.refresh()
+                refreshed, has_changed = now, True
+            if has_changed or is_woken or now - upkept > UPKEEP_SECONDS:
+                upkeep.run()
+                reserve.update()
+                upkept = now
+            has_changed |= outbox.advance()
+            if has_changed:
+                with self._changed:
+                    self._changed.notify_all()
+            self._wakeup.wait(TICK_SECONDS)
+
+    def _identity(self) -> int:
+        with self.store.reading() as books:
+            identity = books.node.identity()
+        assert identity is not None, "the books are claimed before a node is made"
+        return identity.created_at
+
+    def _ledger_time(self) -> int:
+        return self.light.parents([self.wallet.address], [self.wallet.address]).timestamp
+
+    def _note_news(self) -> None:
+        self._has_news.set()
+        self._wakeup.set()

@@ -1,0 +1,189 @@
+"""The outbox at work: each decided row becomes one unit on the ledger, whatever crashes, hangs or is refused.
+
+The signed unit is stored before it is posted, and the same unit is posted again until the ledger has it. A refused one
+is replaced by a unit that spends one of the same inputs, so that never both can be paid. Only the holder of the lease
+sends; it proves so in the transaction that stores the unit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paypercall.channel import Channel
+from paypercall.contract import BASE
+from paypercall.errors import PaypercallError
+from paypercall.obyte.errors import HubError, HubRefused
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.unit import Unit
+from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.commands import DEFENCES, draft_of
+from paypercall.settlement.lease import Lease
+from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
+
+logger = logging.getLogger(__name__)
+
+REPOST_SECONDS = 60
+"""A posted unit that the ledger has not shown for so long is posted again."""
+
+LONGEST_PAUSE = 60
+"""Seconds between two attempts at a row that keeps failing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What the outbox may spend.
+
+    Attributes:
+        max_tps_fee: Bytes of TPS fee for an ordinary unit.
+        reserve: Bytes for each open channel that only a defence may touch.
+    """
+
+    max_tps_fee: int
+    reserve: int
+
+
+def bytes_in_reserve(books: Books, spending: Spending) -> int:
+    """The bytes to hold back to close and contest all channels that are not closed, and one more."""
+    return spending.reserve * (books.channels.count_not_closed() + 1)
+
+
+class Outbox:
+    """Carries out what was decided. One instance a process; used by the lease holder's thread only.
+
+    Args:
+        store: The books.
+        wallet: Composes and signs.
+        light: Posts.
+        lease: Must be held by this process when a unit is stored.
+        spending: Limits.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wallet: Wallet,
+        light: LightClient,
+        lease: Lease,
+        spending: Spending,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._wallet = wallet
+        self._light = light
+        self._lease = lease
+        self._spending = spending
+        self._clock = clock
+        self._adopted: set[str] = set()
+        self._next_attempt: dict[int, float] = {}
+
+    def adopt_all(self) -> None:
+        """Tells the wallet of every stored unit, so that its inputs are not spent by another one."""
+        with self._store.reading() as books:
+            rows = books.outbox.unfinished()
+        for row in rows:
+            if row.unit is not None:
+                self._adopt(row.unit)
+
+    def advance(self) -> bool:
+        """Does the next step of every unfinished row whose turn it is, defences first.
+
+        Returns:
+            Whether anything was sent.
+
+        Raises:
+            HubError: When the hub is out of reach; every row keeps its state.
+        """
+        with self._store.reading() as books:
+            rows = books.outbox.unfinished()
+        has_sent = False
+        for row in sorted(rows, key=lambda row: (row.kind not in DEFENCES, row.id)):
+            if self._next_attempt.get(row.id, 0) > self._clock():
+                continue
+            try:
+                has_sent |= self._step(row)
+            except HubRefused as refusal:
+                self._note_failure(row, refusal)
+            except HubError:
+                raise
+            except PaypercallError as error:
+                self._note_failure(row, error)
+        return has_sent
+
+    def _step(self, row: OutboxRow) -> bool:
+        if row.state is OutboxState.POSTED:
+            if row.unit is None or self._clock() - row.updated_at < REPOST_SECONDS:
+                return False
+            self._post(row, row.unit)
+            return True
+        unit = row.unit
+        if row.state is OutboxState.DECIDED or unit is None:
+            unit = self._compose(row, instead_of=None)
+        self._adopt(unit)
+        try:
+            self._post(row, unit)
+        except HubRefused as refusal:
+            logger.warning("the hub refused a unit (%s): it is being replaced", refusal)
+            replacement = self._compose(row, instead_of=unit)
+            self._post(row, replacement)
+        return True
+
+    def _compose(self, row: OutboxRow, instead_of: Unit | None) -> Unit:
+        with self._store.reading() as books:
+            record = books.channels.get(row.aa_address) if row.aa_address else None
+        channel = record.channel if record else None
+        draft = draft_of(row, channel.parameters if channel else None)
+        is_defence = row.kind in DEFENCES
+        unit = self._wallet.compose(
+            draft,
+            instead_of=instead_of,
+            max_tps_fee=self._fee_limit(channel) if is_defence and channel else self._spending.max_tps_fee,
+            keep=0 if is_defence else self._reserve(),
+        )
+        try:
+            self._save(row, unit)
+        except BaseException:
+            self._wallet.forget(unit["unit"])
+            raise
+        self._adopted.add(unit["unit"])
+        return unit
+
+    def _save(self, row: OutboxRow, unit: Unit) -> None:
+        with self._store.transaction() as books:
+            self._lease.require(books)
+            books.outbox.signed(row.id, unit, self._clock())
+            if row.kind in (OutboxKind.OPEN, OutboxKind.REFILL):
+                books.deposits.set_unit(row.id, unit["unit"])
+
+    def _fee_limit(self, channel: Channel) -> int:
+        """A defence may cost what is at stake; for an asset, whose worth is unknown, what is held back for it."""
+        stake = self._spending.reserve
+        if channel.parameters.asset == BASE:
+            stake = channel.deposited_by_me + channel.unsettled
+        return max(self._spending.max_tps_fee, stake)
+
+    def _reserve(self) -> int:
+        """Bytes that the unit must leave in the wallet, for the channel that it may open, too."""
+        with self._store.reading() as books:
+            return bytes_in_reserve(books, self._spending)
+
+    def _post(self, row: OutboxRow, unit: Unit) -> None:
+        self._light.post(unit)
+        with self._store.transaction() as books:
+            books.outbox.posted(row.id, self._clock())
+        self._next_attempt.pop(row.id, None)
+
+    def _adopt(self, unit: Unit) -> None:
+        if unit["unit"] in self._adopted:
+            return
+        self._wallet.adopt(unit)
+        self._adopted.add(unit["unit"])
+
+    def _note_failure(self, row: OutboxRow, error: PaypercallError) -> None:
+        pause = min(LONGEST_PAUSE, 2 ** min(row.attempts, 6))
+        self._next_attempt[row.id] = self._clock() + pause
+        logger.warning("could not send %s (attempt %d): %s", row.kind.value, row.attempts + 1, error)
+        with self._store.transaction() as books:
+            books.outbox.failed_attempt(row.id, str(error), self._clock())

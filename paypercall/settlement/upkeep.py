@@ -1,0 +1,249 @@
+"""Upkeep: what a node decides by itself. It answers closes, ends its own after the timeout, sweeps and refills.
+
+Each decision freezes the channel and writes the outbox row in one transaction. A command that the ledger has taken
+and the agent did not honour is decided again, with the same content, after a pause.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paypercall.backing import UNANSWERED_SECONDS
+from paypercall.channel import (
+    SETTLING_FEES,
+    Channel,
+    Command,
+    Status,
+    decide_answer,
+    decide_close,
+    decide_timeout,
+    may_confirm_own_close,
+    refill_due,
+)
+from paypercall.contract import BASE
+from paypercall.errors import Refusal
+from paypercall.events import Event, EventKind, Events
+from paypercall.settlement.commands import DEFENCES, KIND_OF_DECISION, details_of_command
+from paypercall.store import Books, ChannelRecord, OutboxKind, Store
+
+logger = logging.getLogger(__name__)
+
+SWEEPS_AT_ONCE = 20
+"""Channels that one round of upkeep decides to sweep at most, so that defences are never kept waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepingRules:
+    """When a channel is swept.
+
+    Attributes:
+        max_sweeping_period: Seconds that a channel may stay open, or None.
+        max_unsettled_by_channel: By asset: what one peer may owe.
+        max_unsettled_by_asset: By asset: what all peers together may owe.
+    """
+
+    max_sweeping_period: int | None
+    max_unsettled_by_channel: dict[str, int]
+    max_unsettled_by_asset: dict[str, int]
+
+
+def sweep_threshold(limit: int) -> int:
+    """From which unsettled sum on a channel is swept, so that it rarely comes to refusing: four fifths of the limit."""
+    return limit * 4 // 5
+
+
+class Upkeep:
+    """Decides for all channels of one wallet. Used by the lease holder's thread only.
+
+    Args:
+        store: The books.
+        my_address: The wallet's.
+        rules: When to sweep.
+        events: Told of refills.
+        clock: Seconds, this node's own.
+        ledger_time: Asks the hub for the time that the ledger will give a unit composed now.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        my_address: str,
+        rules: SweepingRules,
+        events: Events,
+        clock: Callable[[], int],
+        ledger_time: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._my_address = my_address
+        self._rules = rules
+        self._events = events
+        self._clock = clock
+        self._ledger_time = ledger_time
+
+    def run(self) -> bool:
+        """Decides whatever is due now.
+
+        Returns:
+            Whether anything was decided.
+        """
+        return any([self._answer_closes(), self._repeat_closes(), self._sweep(), self._refill()])
+
+    # --- closing -----------------------------------------------------------------------------------------------------
+
+    def _answer_closes(self) -> bool:
+        with self._store.reading() as books:
+            closing = books.channels.closing(self._my_address)
+        decided = False
+        for record in closing:
+            close = record.channel.pending_close
+            if close is None:
+                continue
+            if close.initiated_by_me and not may_confirm_own_close(record.channel, self._ledger_time()):
+                continue
+            with self._store.transaction() as books:
+                decided |= self._answer(books, record.channel.aa_address)
+        return decided
+
+    def _answer(self, books: Books, aa_address: str) -> bool:
+        record = books.channels.lock(aa_address)
+        close = record.channel.pending_close if record else None
+        if record is None or close is None:
+            return False
+        if close.initiated_by_me:
+            channel, command = decide_timeout(record.channel)
+        else:
+            channel, command = decide_answer(record.channel, close.owed_by_peer)
+        return self._commit(books, record.channel, channel, command)
+
+    def _repeat_closes(self) -> bool:
+        """Decides again on a close that the ledger took and the agent did not: the channel would stay frozen."""
+        with self._store.reading() as books:
+            frozen = [
+                record
+                for record in books.channels.closing(self._my_address)
+                if record.channel.freeze and record.channel.status is Status.OPEN
+            ]
+        return any([self.close(record.channel.aa_address) for record in frozen])
+
+    def close(self, aa_address: str) -> bool:
+        """Decides to close a channel, unless that is on its way already.
+
+        Raises:
+            Refusal: When it cannot be closed.
+        """
+        with self._store.transaction() as books:
+            return decide_to_close(books, aa_address, self._clock())
+
+    def _commit(self, books: Books, before: Channel, after: Channel, command: Command) -> bool:
+        return commit_decision(books, before, after, command, self._clock())
+
+    # --- sweeping and refilling --------------------------------------------------------------------------------------
+
+    def _sweep(self) -> bool:
+        with self._store.reading() as books:
+            due = self._due_for_sweep(books)
+        decided = False
+        for record in due:
+            if not is_worth_sweeping(record.channel):
+                continue
+            try:
+                decided |= self.close(record.channel.aa_address)
+            except Refusal as refusal:
+                logger.warning("channel %s cannot be swept: %s", record.channel.aa_address, refusal)
+        return decided
+
+    def _due_for_sweep(self, books: Books) -> list[ChannelRecord]:
+        due: list[ChannelRecord] = []
+        if self._rules.max_sweeping_period is not None:
+            due += books.channels.due_for_sweep(
+                opened_before=self._clock() - self._rules.max_sweeping_period, limit=SWEEPS_AT_ONCE
+            )
+        for asset, limit in self._rules.max_unsettled_by_channel.items():
+            due += books.channels.above_unsettled(asset, sweep_threshold(limit), SWEEPS_AT_ONCE)
+        for asset, limit in self._rules.max_unsettled_by_asset.items():
+            if books.totals.unsettled(asset) >= sweep_threshold(limit):
+                due += books.channels.largest_unsettled(asset, SWEEPS_AT_ONCE)
+        return due
+
+    def _refill(self) -> bool:
+        with self._store.reading() as books:
+            records = books.channels.with_refill(self._my_address)
+        refilled: list[Event] = []
+        for record in records:
+            with self._store.transaction() as books:
+                event = self._refill_channel(books, record.channel.aa_address)
+            if event is not None:
+                refilled.append(event)
+                self._events.publish(event)
+        return bool(refilled)
+
+    def _refill_channel(self, books: Books, aa_address: str) -> Event | None:
+        record = books.channels.lock(aa_address)
+        if record is None or record.refill is None or not record.channel.last_event_id:
+            # Before the agent's first answer its definition may be unknown, and a deposit would trigger nothing.
+            return None
+        channel, amount = record.channel, record.refill.deposit_amount
+        if not refill_due(channel, books.deposits.pending(aa_address), record.refill.threshold):
+            return None
+        add_deposit(books, OutboxKind.REFILL, channel, amount, self._clock())
+        return Event(EventKind.REFILLED, aa_address, channel.period, channel.parameters.asset, amount)
+
+
+def decide_to_close(books: Books, aa_address: str, now: int) -> bool:
+    """Decides, within a transaction, to close a channel.
+
+    Returns:
+        False when a close is on its way already.
+
+    Raises:
+        Refusal: When it cannot be closed.
+    """
+    record = books.channels.lock(aa_address)
+    if record is None:
+        return False
+    if record.channel.status is Status.CLOSING:
+        return False
+    after, command = decide_close(record.channel)
+    return commit_decision(books, record.channel, after, command, now)
+
+
+def commit_decision(books: Books, before: Channel, after: Channel, command: Command, now: int) -> bool:
+    """Saves a decision and its outbox row, unless the same command is on its way or was only just taken.
+
+    Returns:
+        Whether it was saved.
+    """
+    kind = KIND_OF_DECISION[command.decision]
+    # An answer to the peer may have to overtake one's own close; a close waits for whatever is on its way.
+    in_the_way = DEFENCES if kind is OutboxKind.CLOSE else {kind}
+    for row in books.outbox.of_period(before.aa_address, command.period):
+        is_recent = not row.state.is_finished or now - row.updated_at < UNANSWERED_SECONDS
+        if row.kind in in_the_way and is_recent:
+            return False
+    books.channels.save(before, after)
+    books.outbox.add(
+        kind,
+        aa_address=before.aa_address,
+        period=command.period,
+        details=details_of_command(command),
+        now=now,
+    )
+    logger.info(
+        "channel %s: decided to %s period %d", before.aa_address, command.decision.value, command.period
+    )
+    return True
+
+
+def add_deposit(books: Books, kind: OutboxKind, channel: Channel, amount: int, now: int) -> None:
+    """Writes a deposit into the outbox and the books, within a transaction."""
+    row = books.outbox.add(
+        kind, aa_address=channel.aa_address, period=channel.period, details={"amount": amount}, now=now
+    )
+    books.deposits.add(None, outbox_id=row, aa_address=channel.aa_address, amount=amount, now=now)
+
+
+def is_worth_sweeping(channel: Channel) -> bool:
+    """Whether a close brings more than it costs, as far as the two can be compared."""
+    return channel.unsettled > (SETTLING_FEES if channel.parameters.asset == BASE else 0)

@@ -1,0 +1,332 @@
+"""The watcher: turns what the ledger shows into channel transitions, each in one transaction under the channel's lock.
+
+It believes only what is proven: answers of an agent count once they are stable. Units that are not stable yet are
+followed as unconfirmed; a close among them that claims too little is answered at first sight. It sends nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from paypercall.backing import UNANSWERED_SECONDS, UnconfirmedUnit
+from paypercall.channel import Channel, Decision, Status, apply_event, decide_answer, write_off
+from paypercall.contract import (
+    AgentEvent,
+    Closed,
+    Closing,
+    DepositRefused,
+    Opened,
+    Trigger,
+    TriggerKind,
+    read_response,
+    read_trigger,
+)
+from paypercall.events import Event, EventKind, Events
+from paypercall.obyte.errors import HubRefused
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.proof import History, HistoryUnit
+from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command
+from paypercall.settlement.discovery import Discovery
+from paypercall.store import Books, DepositState, OutboxState, Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer of an agent, with the unit that carries it."""
+
+    event: AgentEvent
+    unit: str
+
+
+class Watcher:
+    """Follows the wallet's address and the agents of all its channels.
+
+    Args:
+        store: The books.
+        light: Gives verified histories.
+        wallet: Is told of its own units.
+        discovery: Decides which agents become channels.
+        events: Told what happened, after it is saved.
+        clock: Seconds, this node's own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        light: LightClient,
+        wallet: Wallet,
+        discovery: Discovery,
+        events: Events,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._light = light
+        self._wallet = wallet
+        self._discovery = discovery
+        self._events = events
+        self._clock = clock
+        self._followed: set[str] = set()
+        self._proven_index: int | None = None
+
+    def has_new_addresses(self) -> bool:
+        """Whether the books name an agent that is not followed yet."""
+        return not self._followed.issuperset(self._addresses())
+
+    def refresh(self) -> None:
+        """Fetches what is new, and everything of agents that are new or have an answer missing.
+
+        Raises:
+            HubError: When the hub is out of reach; what was not taken is fetched again.
+            ProofError: When the hub's answer does not prove what it says.
+        """
+        addresses = self._addresses()
+        new = [address for address in addresses if address not in self._followed]
+        known = [address for address in addresses if address in self._followed]
+        proven_index = self._proven_index
+        seen: set[str] = set()
+        if known:
+            history = self._light.history(known, min_main_chain_index=proven_index)
+            self._take(history)
+            seen.update(entry.hash for entry in history.units)
+            self._proven_index = history.last_ball_main_chain_index or proven_index
+        if new:
+            history = self._light.history(new)
+            self._take(history)
+            seen.update(entry.hash for entry in history.units)
+            self._followed.update(new)
+            if not known:
+                self._proven_index = history.last_ball_main_chain_index
+        self._followed.intersection_update(addresses)
+        self._look_for_vanished(seen)
+
+    def _addresses(self) -> list[str]:
+        with self._store.reading() as books:
+            channels = books.channels.addresses(self._wallet.address)
+        return [self._wallet.address, *channels, *self._discovery.announced_addresses()]
+
+    def _take(self, history: History) -> None:
+        self._wallet.absorb(history)
+        self._discovery.look_at(history)
+        self._finish_own_units(history.units)
+        by_address: dict[str, list[HistoryUnit]] = {}
+        for entry in history.units:
+            for address in _addresses_of(entry):
+                by_address.setdefault(address, []).append(entry)
+        with self._store.reading() as books:
+            records = [books.channels.get(address) for address in by_address]
+        for record in records:
+            if record is not None:
+                self._take_channel(record.channel, by_address[record.channel.aa_address])
+
+    def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit]) -> None:
+        triggers: list[tuple[Trigger, HistoryUnit]] = []
+        answers: list[_Answer] = []
+        for entry in entries:
+            if entry.unit["authors"][0]["address"] == channel.aa_address:
+                answer = read_response(channel.parameters, entry.unit) if entry.is_stable else None
+                if answer is not None:
+                    answers.append(_Answer(answer, entry.hash))
+                continue
+            trigger = read_trigger(channel.parameters, entry.unit) if entry.unit.get("messages") else None
+            if trigger is not None:
+                triggers.append((trigger, entry))
+        answers.sort(key=lambda answer: answer.event.event_id)
+        with self._store.transaction() as books:
+            published = _Transition(books, channel.aa_address, self._clock()).run(triggers, answers)
+        for event in published:
+            self._events.publish(event)
+        if any(event.kind is EventKind.CLOSED for event in published):
+            logger.info("channel %s: a period has ended", channel.aa_address)
+        with self._store.reading() as books:
+            record = books.channels.get(channel.aa_address)
+        if record is not None and record.channel.known_event_id > record.channel.last_event_id:
+            logger.warning("channel %s: an answer of the agent is missing, fetching all", channel.aa_address)
+            self._followed.discard(channel.aa_address)
+
+    def _finish_own_units(self, entries: Iterable[HistoryUnit]) -> None:
+        for entry in entries:
+            if not entry.is_stable or entry.unit["authors"][0]["address"] != self._wallet.address:
+                continue
+            with self._store.transaction() as books:
+                row = books.outbox.by_unit(entry.hash)
+                if row is None or row.state in (OutboxState.STABLE, OutboxState.FAILED):
+                    continue
+                if not entry.is_final_bad:
+                    books.outbox.finished(row.id, OutboxState.STABLE, self._clock())
+                    continue
+                # A unit of ours that lost: another unit of the same row may have won and is shown by itself.
+                if all(unit in self._lost_units(books, row.units, entry.hash) for unit in row.units):
+                    books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
+                    books.deposits.settle(entry.hash, DepositState.FAILED)
+
+    def _lost_units(self, books: Books, units: Sequence[str], just_lost: str) -> set[str]:
+        return {unit for unit in units if unit == just_lost or self._wallet.has_lost(unit)}
+
+    def _look_for_vanished(self, seen: set[str]) -> None:
+        """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another."""
+        with self._store.reading() as books:
+            missing = [unit for unit in books.unconfirmed.all_unanswered_units() if unit not in seen]
+        for unit in missing:
+            try:
+                history = self._light.history([], requested_units=[unit])
+            except HubRefused:
+                self._mark_double_spent(unit)
+                continue
+            entries = [entry for entry in history.units if entry.hash == unit]
+            if not entries or entries[0].is_final_bad:
+                self._mark_double_spent(unit)
+            else:
+                self._take(replace(history, units=tuple(entries)))
+
+    def _mark_double_spent(self, unit: str) -> None:
+        logger.warning("unit %s is double-spent or unknown to the hub: it backs nothing", unit)
+        with self._store.transaction() as books:
+            for aa_address in books.unconfirmed.mark_double_spent(unit):
+                record = books.channels.lock(aa_address)
+                if record is None:
+                    continue
+                after, loss = write_off(record.channel)
+                if loss:
+                    books.channels.save(record.channel, after)
+                    books.totals.add_loss(after.parameters.asset, loss, self._clock())
+
+
+class _Transition:
+    """One channel's step: all that one look at the ledger showed of it, in one transaction."""
+
+    def __init__(self, books: Books, aa_address: str, now: int) -> None:
+        self._books = books
+        self._aa_address = aa_address
+        self._now = now
+        self._published: list[Event] = []
+
+    def run(self, triggers: Sequence[tuple[Trigger, HistoryUnit]], answers: Sequence[_Answer]) -> list[Event]:
+        record = self._books.channels.lock(self._aa_address)
+        if record is None:
+            return []
+        channel = record.channel
+        for answer in answers:
+            channel = self._apply(channel, answer)
+        for trigger, entry in triggers:
+            channel = self._see(channel, trigger, entry)
+        self._books.channels.save(record.channel, channel)
+        return self._published
+
+    def _apply(self, channel: Channel, answer: _Answer) -> Channel:
+        event = answer.event
+        after = apply_event(channel, event)
+        trigger_unit = None if isinstance(event, Closed) else event.trigger_unit
+        if trigger_unit is not None:
+            self._books.unconfirmed.answered(self._aa_address, trigger_unit)
+            self._settle_deposit(channel, event, trigger_unit)
+        if after.last_event_id == channel.last_event_id:
+            return after
+        if isinstance(event, Opened):
+            if channel.status is Status.CLOSED:
+                self._books.channels.set_opened_at(self._aa_address, self._now)
+            mine = after.deposited_by_me - channel.deposited_by_me
+            peers = after.deposited_by_peer - channel.deposited_by_peer
+            self._publish(EventKind.DEPOSIT_CONFIRMED, after, answer.unit, mine or peers)
+        elif isinstance(event, Closing):
+            self._publish(EventKind.CLOSING, after, answer.unit)
+        elif isinstance(event, Closed):
+            self._end_period(channel, event, answer)
+        return after
+
+    def _settle_deposit(self, channel: Channel, event: AgentEvent, trigger_unit: str) -> None:
+        if isinstance(event, DepositRefused):
+            amount = self._books.deposits.settle(trigger_unit, DepositState.REFUSED)
+            if amount is not None:
+                self._publish(EventKind.DEPOSIT_REFUSED, channel, trigger_unit, amount)
+        elif isinstance(event, Opened):
+            self._books.deposits.settle(trigger_unit, DepositState.CONFIRMED)
+
+    def _end_period(self, channel: Channel, event: Closed, answer: _Answer) -> None:
+        if channel.counted_exposure:
+            self._books.totals.add_loss(channel.parameters.asset, channel.counted_exposure, self._now)
+        self._books.channels.set_opened_at(self._aa_address, None)
+        self._books.unconfirmed.forget_commands(self._aa_address)
+        self._publish(EventKind.CLOSED, channel, answer.unit)
+        if event.is_fraud_proven:
+            self._publish(EventKind.FRAUD_PROVED, channel, answer.unit)
+
+    def _see(self, channel: Channel, trigger: Trigger, entry: HistoryUnit) -> Channel:
+        """Takes note of a unit to the agent that no answer has settled."""
+        if entry.is_final_bad:
+            return self._see_double_spend(channel, trigger.unit)
+        is_known = self._books.unconfirmed.knows(self._aa_address, trigger.unit)
+        if entry.is_stable:
+            # The agent's answer is stable a moment later; a unit first seen stable has been answered, or never will be.
+            if is_known:
+                self._books.unconfirmed.mark_stable(trigger.unit, self._now)
+                self._drop_unanswered(trigger.unit)
+            return channel
+        if is_known or not entry.is_signature_checked:
+            return channel
+        self._books.unconfirmed.see(
+            self._aa_address,
+            UnconfirmedUnit(
+                unit=trigger.unit,
+                sender=trigger.sender,
+                kind=trigger.kind,
+                amount=trigger.amount,
+                has_data=trigger.has_data,
+                has_definition=trigger.has_definition,
+                first_seen=self._now,
+            ),
+        )
+        return self._answer_at_first_sight(channel, trigger)
+
+    def _see_double_spend(self, channel: Channel, unit: str) -> Channel:
+        if not self._books.unconfirmed.mark_double_spent(unit):
+            return channel
+        after, loss = write_off(channel)
+        if loss:
+            self._books.totals.add_loss(channel.parameters.asset, loss, self._now)
+        return after
+
+    def _drop_unanswered(self, unit: str) -> None:
+        """Forgets a unit that has been stable for long and triggered nothing, as a bounced one does."""
+        for row in self._books.unconfirmed.of(self._aa_address):
+            if row.unit == unit and row.stable_since is not None:
+                if self._now - row.stable_since > UNANSWERED_SECONDS:
+                    self._books.unconfirmed.answered(self._aa_address, unit)
+
+    def _answer_at_first_sight(self, channel: Channel, trigger: Trigger) -> Channel:
+        is_peers_close = trigger.kind is TriggerKind.CLOSE and trigger.sender == channel.peer_address
+        if not is_peers_close or trigger.period != channel.period or channel.status is not Status.OPEN:
+            return channel
+        if trigger.owed_by_sender >= channel.signed_by_peer:
+            return channel
+        if channel.freeze and channel.freeze.decision is Decision.FRAUD_PROOF:
+            return channel
+        after, command = decide_answer(channel, trigger.owed_by_sender)
+        assert command.decision is Decision.FRAUD_PROOF
+        self._books.outbox.add(
+            KIND_OF_DECISION[command.decision],
+            aa_address=self._aa_address,
+            period=command.period,
+            details=details_of_command(command),
+            now=self._now,
+        )
+        logger.warning("channel %s: the peer closes with a lie, its fraud is being proved", self._aa_address)
+        return after
+
+    def _publish(self, kind: EventKind, channel: Channel, unit: str, amount: int = 0) -> None:
+        self._published.append(
+            Event(kind, channel.aa_address, channel.period, channel.parameters.asset, amount, unit)
+        )
+
+
+def _addresses_of(entry: HistoryUnit) -> set[str]:
+    """The addresses that a unit is from or pays to."""
+    addresses = {author["address"] for author in entry.unit["authors"]}
+    for message in entry.unit.get("messages", []):
+        if message.get("app") == "payment":
+            addresses.update(output["address"] for output in message.get("payload", {}).get("outputs", []))
+    return addresses

@@ -1,0 +1,91 @@
+"""Puts the parts together as the conf says: keys, hub, wallet, books, node. Holds no rule of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from paypercall.conf import Conf, load_environment
+from paypercall.errors import PaypercallError
+from paypercall.events import Events
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.keys import key_from_mnemonic, load_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.node import Node, wall_clock
+from paypercall.settlement.outbox import Spending
+from paypercall.settlement.upkeep import SweepingRules
+from paypercall.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+KEYS_FILE = "keys.json"
+"""Where the mnemonic is kept, in the conf's data_dir."""
+
+
+class WrongBooks(PaypercallError):
+    """The database belongs to another wallet or another network."""
+
+    code = "wrong_books"
+
+
+def open_wallet(conf: Conf) -> Wallet:
+    """Makes the wallet of the conf's keys and hub; connects when it is first used."""
+    network = conf.network_constants()
+    key = key_from_mnemonic(load_mnemonic(conf.data_dir / KEYS_FILE, load_environment()))
+    hub = Hub(conf.hubs[0], network, program=conf.device_name)
+    return Wallet(key, LightClient(hub, network), max_tps_fee=conf.max_tps_fee)
+
+
+def open_store(conf: Conf, wallet: Wallet) -> Store:
+    """Opens the books and claims them for this wallet and network.
+
+    Raises:
+        WrongBooks: When they belong to another wallet or network.
+    """
+    store = Store(conf.database_url)
+    version = conf.network_constants().version
+    with store.transaction() as books:
+        identity = books.node.identity()
+        if identity is None:
+            books.node.claim(version, wallet.address, wall_clock())
+    if identity is None:
+        # A warning, so that it is seen without any set-up of logging: the owner must fund and publish the address.
+        logger.warning("====== my single address: %s", wallet.address)
+        return store
+    if identity.my_address != wallet.address:
+        store.close()
+        raise WrongBooks(
+            f"the database belongs to the wallet {identity.my_address}, the keys are those of {wallet.address};"
+            " set database_url or data_dir so that they go together"
+        )
+    if identity.network_version != version:
+        store.close()
+        raise WrongBooks(
+            f"the database is of network version {identity.network_version}, the conf's network has {version};"
+            " use one database for each network"
+        )
+    return store
+
+
+def make_node(
+    conf: Conf, store: Store, wallet: Wallet, events: Events, max_sweeping_period: int | None
+) -> Node:
+    """Makes the node that settles for a wallet; it is started when it is first needed."""
+    return Node(
+        store,
+        wallet,
+        wallet.light,
+        events,
+        sweeping=SweepingRules(
+            max_sweeping_period,
+            _limited(conf.max_unsettled_by_channel),
+            _limited(conf.max_unsettled_by_asset),
+        ),
+        spending=Spending(conf.max_tps_fee, conf.reserve),
+    )
+
+
+def _limited(limits: Mapping[str, int | None]) -> dict[str, int]:
+    return {asset: limit for asset, limit in limits.items() if limit is not None}

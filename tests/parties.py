@@ -1,0 +1,93 @@
+"""Merchants and customers on a local network, for the tests that need real ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from paypercall.client import Client
+from paypercall.conf import Conf, UnconfirmedLimits
+from paypercall.devnet import Devnet
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.keys import Key, key_from_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.wallet import Wallet
+from paypercall.server import Server
+
+UNCONFIRMED = {
+    "base": UnconfirmedLimits(
+        max_unconfirmed_by_asset=1_000_000, max_unconfirmed_by_channel=500_000, minimum_time_in_seconds=0
+    )
+}
+
+
+def conf_for(net: Devnet, folder: Path, **settings: Any) -> Conf:
+    """The settings of a party on a local network that keeps its books in `folder`."""
+    defaults: dict[str, Any] = {
+        "network": "devnet",
+        "hub": net.url,
+        "genesis_unit": net.network.genesis_unit,
+        "order_providers": net.network.order_providers,
+        "version": net.network.version,
+        "alt": net.network.alt,
+        "database_url": f"sqlite:///{folder}/paypercall.sqlite",
+        "data_dir": folder,
+        "min_channel_timeout_in_seconds": 60,
+        "default_timeout_in_seconds": 3600,
+        "unconfirmed_amounts_limits_by_asset_or_channel": UNCONFIRMED,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return Conf.from_settings({**defaults, **settings})
+
+
+def wallet_on(net: Devnet, key: Key | None = None, funds: int = 1_000_000) -> Wallet:
+    """A wallet with bytes in it."""
+    key = key or key_from_mnemonic(new_mnemonic())
+    if funds:
+        net.fund(key.address, funds)
+        net.settle()
+    return Wallet(key, LightClient(Hub(net.url, net.network), net.network), max_tps_fee=20_000)
+
+
+def merchant_on(net: Devnet, folder: Path, *, funds: int = 1_000_000, **settings: Any) -> Server:
+    """A merchant that serves at once what unconfirmed deposits cover."""
+    return Server(
+        max_sweeping_period=7 * 24 * 3600, wallet=wallet_on(net, funds=funds), conf=conf_for(net, folder, **settings)
+    )
+
+
+def customer_on(
+    net: Devnet,
+    folder: Path,
+    peer_address: str,
+    *,
+    funds: int = 1_000_000,
+    deposit_amount: int = 100_000,
+    refill_threshold: int = 20_000,
+    asset: str | None = None,
+    **settings: Any,
+) -> Client:
+    """A customer of one merchant."""
+    return Client(
+        peer_address,
+        asset,
+        deposit_amount,
+        refill_threshold,
+        wallet=wallet_on(net, funds=funds),
+        conf=conf_for(net, folder, **settings),
+    )
+
+
+def wait_until(is_true: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Polls until something is true.
+
+    Raises:
+        AssertionError: When it is not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.05)
