@@ -9,7 +9,6 @@ pass through here.
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import random
@@ -23,14 +22,14 @@ from contextlib import suppress
 from threading import Condition, Thread, current_thread
 from time import monotonic
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from paypercall.obyte.announcer import Announcer
 from paypercall.obyte.errors import HubError, HubRefused, HubTimeout
+from paypercall.obyte.frames import parse_frame, print_frame, refusal_text, websocket_url
 from paypercall.obyte.network import Network
 
 REQUEST_SECONDS = 30.0
@@ -43,7 +42,6 @@ FIRST_RETRY_SECONDS = 0.25
 LAST_RETRY_SECONDS = 30.0
 STEADY_SECONDS = 10.0  # a connection that lasted so long earns a quick retry
 MAX_FRAME_BYTES = 64 * 1024 * 1024  # a history of 2,000 units takes several megabytes
-MAX_REFUSAL_CHARACTERS = 500
 
 # Hubs turn away every client that claims less than 0.4.0 here, whatever its library is called.
 _LIBRARY_VERSION = "0.4.6"
@@ -68,11 +66,11 @@ class Hub:
     """
 
     def __init__(self, url: str, network: Network, *, program: str = "paypercall") -> None:
-        self.url = _websocket_url(url)
+        self.url = websocket_url(url)
         self._network = network
         self._program = program
-        self._subscribers: dict[str, list[Callable[[Any], None]]] = {}
-        self._connect_callbacks: list[Callable[[], None]] = []
+        self._subscribers: dict[str, list[Callable[..., None]]] = {}
+        self._connect_callbacks: list[Callable[..., None]] = []
         self._closed = False
         self._begin()
         _hubs.add(self)
@@ -113,24 +111,38 @@ class Hub:
         if reader is not None and reader is not current_thread():
             reader.join(CLOSE_SECONDS)
 
-    def subscribe(self, subject: str, callback: Callable[[Any], None]) -> None:
+    def subscribe(self, subject: str, callback: Callable[[Any], None]) -> Callable[[], None]:
         """Calls back with the body, or None, whenever the hub says something under that subject.
 
         Callbacks run one after the other in a thread of their own, so they may ask the hub. An error in one
         is logged. When a thousand calls wait, further ones are dropped: what the hub says is a hint, not the
         truth.
-        """
-        with self._changed:
-            self._subscribers.setdefault(subject, []).append(callback)
 
-    def on_connect(self, callback: Callable[[], None]) -> None:
+        Returns:
+            A function that ends the subscription.
+        """
+        return self._add(self._subscribers.setdefault(subject, []), callback)
+
+    def on_connect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back after each new connection, in the same thread as `subscribe`.
 
         That is the time to ask for histories again: with the connection, a hub forgets who watches which
         address.
+
+        Returns:
+            A function that ends the subscription.
         """
+        return self._add(self._connect_callbacks, callback)
+
+    def _add(self, callbacks: list[Callable[..., None]], callback: Callable[..., None]) -> Callable[[], None]:
         with self._changed:
-            self._connect_callbacks.append(callback)
+            callbacks.append(callback)
+
+        def remove() -> None:
+            with self._changed, suppress(ValueError):
+                callbacks.remove(callback)
+
+        return remove
 
     def request(self, command: str, params: Any = None, timeout: float = REQUEST_SECONDS) -> Any:
         """Asks the hub and waits for its answer.
@@ -170,7 +182,7 @@ class Hub:
             with self._changed:
                 self._pending.pop(tag, None)
         if isinstance(response, dict) and "error" in response:
-            raise HubRefused(_refusal(response["error"]))
+            raise HubRefused(refusal_text(response["error"]))
         return response
 
     def justsaying(self, subject: str, body: Any = None, timeout: float = REQUEST_SECONDS) -> None:
@@ -196,7 +208,7 @@ class Hub:
             return self._connection
 
     def _send(self, connection: ClientConnection, kind: str, body: dict[str, Any], name: str) -> None:
-        text = json.dumps([kind, body], separators=(",", ":"))
+        text = print_frame(kind, body)
         _logger.debug("to the hub: %s %s, %d characters", kind, name, len(text))
         try:
             connection.send(text)
@@ -280,7 +292,7 @@ class Hub:
             self._handle(connection, frame)
 
     def _handle(self, connection: ClientConnection, frame: str | bytes) -> None:
-        kind, body = _parse(frame)
+        kind, body = parse_frame(frame)
         if kind == "response":
             self._take_answer(body, len(frame))
         elif kind == "justsaying":
@@ -346,39 +358,8 @@ class Hub:
                 inherited.socket.close()
 
 
-def _websocket_url(url: str) -> str:
-    complete = url if "://" in url else f"wss://{url}"
-    parts = urlsplit(complete)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise HubError(f"{url!r} is no websocket address")
-    return complete
-
-
-def _parse(frame: str | bytes) -> tuple[str, dict[str, Any]]:
-    """Returns the kind and the body of a message; an empty kind if it is none."""
-    try:
-        message = json.loads(frame, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return "", {}
-    match message:
-        case [str(kind), dict(body)]:
-            return kind, body
-    return "", {}
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _refusal(error: Any) -> str:
-    text = error if isinstance(error, str) else json.dumps(error)
-    return text[:MAX_REFUSAL_CHARACTERS]
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, ConnectionClosed):
-        return f"the connection ended ({error})"
-    return f"{type(error).__name__}: {error}" if not isinstance(error, HubError) else str(error)
+    return str(error) if isinstance(error, HubError) else f"{type(error).__name__}: {error}"
 
 
 def _begin_in_child() -> None:

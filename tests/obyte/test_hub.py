@@ -323,6 +323,19 @@ def test_pushes_reach_their_subscribers_who_may_ask_the_hub(hub: Hub, server: Hu
     assert seen == [(None, "pong"), ["a unit"]]
 
 
+def test_an_ended_subscription_hears_nothing_more(hub: Hub, server: HubServer) -> None:
+    seen: list[Any] = []
+    end = hub.subscribe("joint", lambda body: seen.append(("ended", body)))
+    hub.subscribe("joint", seen.append)
+    end_connect = hub.on_connect(lambda: seen.append("connected"))
+    end()
+    end_connect()
+    end()
+    hub.request("ping")
+    send(server.connections[0], "justsaying", {"subject": "joint", "body": 1})
+    wait_until(lambda: seen == [1])
+
+
 def test_an_error_in_a_callback_is_logged_and_the_next_push_arrives(
     hub: Hub, server: HubServer, caplog: pytest.LogCaptureFixture
 ) -> None:
