@@ -1,0 +1,29 @@
+"""The books on disk: channels, payments, deposits, the outbox; SQLite or PostgreSQL through SQLAlchemy Core.
+
+The store only loads, locks and saves. Money rules live in `paypercall.channel`.
+"""
+
+from __future__ import annotations
+
+from paypercall.store.books import Books, Store
+from paypercall.store.channels import ChannelRecord, Refill
+from paypercall.store.deposits import DepositState
+from paypercall.store.errors import StoreError
+from paypercall.store.node import NodeIdentity
+from paypercall.store.outbox import OutboxKind, OutboxRow, OutboxState
+from paypercall.store.payments import AcceptedPayment, SentPackage
+
+__all__ = [
+    "AcceptedPayment",
+    "Books",
+    "ChannelRecord",
+    "DepositState",
+    "NodeIdentity",
+    "OutboxKind",
+    "OutboxRow",
+    "OutboxState",
+    "Refill",
+    "SentPackage",
+    "Store",
+    "StoreError",
+]

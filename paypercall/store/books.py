@@ -1,0 +1,109 @@
+"""The store: opens a database and hands out the books in transactions.
+
+It loads, locks and saves; no rule about money is in here, and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from paypercall.store import upgrade
+from paypercall.store.announced import Announced
+from paypercall.store.channels import Channels
+from paypercall.store.database import Database
+from paypercall.store.deposits import Deposits
+from paypercall.store.lease import Lease
+from paypercall.store.node import Node
+from paypercall.store.outbox import Outbox
+from paypercall.store.payments import Payments
+from paypercall.store.totals import Totals
+from paypercall.store.unconfirmed import Unconfirmed
+
+
+class Books:
+    """Everything that is stored, within one transaction."""
+
+    __slots__ = (
+        "announced",
+        "channels",
+        "deposits",
+        "lease",
+        "node",
+        "outbox",
+        "payments",
+        "totals",
+        "unconfirmed",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.totals = Totals(connection)
+        self.channels = Channels(connection, self.totals)
+        self.payments = Payments(connection)
+        self.deposits = Deposits(connection)
+        self.announced = Announced(connection)
+        self.unconfirmed = Unconfirmed(connection)
+        self.outbox = Outbox(connection)
+        self.lease = Lease(connection)
+        self.node = Node(connection)
+
+
+class Store:
+    """One database. Safe to use from many threads and processes.
+
+    It survives a fork, but not one in the middle of the forking thread's own transaction.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Checks the address; the database is opened when it is first used.
+
+        Args:
+            url: `sqlite:///file` or `postgresql://user:password@host/name`.
+
+        Raises:
+            StoreError: With `wrong_url`.
+        """
+        self._database = Database(url)
+        self._is_prepared = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Books]:
+        """Everything in the block is kept together at its end, or lost together with any exception.
+
+        Raises:
+            StoreError: When the database cannot be used; nothing is kept.
+        """
+        self._prepare()
+        with self._database.transaction() as connection:
+            yield Books(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Books]:
+        """One unchanging state of the books, only to be read.
+
+        Raises:
+            StoreError: When the database cannot be used.
+        """
+        self._prepare()
+        with self._database.reading() as connection:
+            yield Books(connection)
+
+    def migrate(self) -> None:
+        """Brings the tables to what this version needs. An SQLite file needs no call: that happens by itself.
+
+        Raises:
+            StoreError: With `schema_new`, when a newer version was here.
+        """
+        upgrade.migrate(self._database)
+
+    def close(self) -> None:
+        """Closes the connections; the next transaction opens new ones."""
+        self._database.close()
+
+    def _prepare(self) -> None:
+        # Two threads may both do so: the second finds it done.
+        if not self._is_prepared:
+            upgrade.prepare(self._database)
+            self._is_prepared = True

@@ -1,0 +1,346 @@
+"""The channels' rows: load, lock and save whole `Channel` states, and find those that something is due for.
+
+Nothing is decided here. Saving moves the totals of the asset along: at every commit these are the sums over the
+channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status
+from paypercall.contract import ChannelParameters
+from paypercall.store.dialects import INSERT
+from paypercall.store.errors import StoreError
+from paypercall.store.schema import channels, unconfirmed_units
+from paypercall.store.totals import Totals
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """How a channel of mine is filled up: `deposit_amount` more when less than `threshold` is left."""
+
+    deposit_amount: int
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRecord:
+    """A channel and what the store keeps beside it.
+
+    Attributes:
+        channel: Its state.
+        refill: How it is filled up, if at all.
+        opened_at: When this period opened, in seconds, or None.
+        created_at: When this node first knew it.
+        reopen: Whether to open the next period after a close.
+        has_unanswered: Whether a unit to its agent is known that the agent has not answered.
+    """
+
+    channel: Channel
+    refill: Refill | None
+    opened_at: int | None
+    created_at: int
+    reopen: bool
+    has_unanswered: bool
+
+
+class Channels:
+    """The channels, within one transaction."""
+
+    def __init__(self, connection: Connection, totals: Totals) -> None:
+        self._connection = connection
+        self._totals = totals
+        self._locked: dict[str, Channel] = {}
+
+    def lock(self, aa_address: str) -> ChannelRecord | None:
+        """Loads a channel and keeps all others from changing it until the transaction ends.
+
+        A transaction that locks several must do so in the order of their addresses, or two can wait for each
+        other.
+        """
+        row = self._connection.execute(_LOCK, {"key": aa_address}).first()
+        if row is None:
+            return None
+        record = _record(row)
+        self._locked[aa_address] = record.channel
+        return record
+
+    def get(self, aa_address: str) -> ChannelRecord | None:
+        """Loads a channel without locking it; what it says may be out of date at once."""
+        row = self._connection.execute(_GET, {"key": aa_address}).first()
+        return None if row is None else _record(row)
+
+    def add(self, channel: Channel, *, created_at: int, refill: Refill | None = None) -> bool:
+        """Adds a channel, which is locked from then on.
+
+        Returns:
+            False when it is there already; then nothing has changed.
+        """
+        parameters = channel.parameters
+        row = {
+            "aa_address": channel.aa_address,
+            "my_address": channel.my_address,
+            "peer_address": channel.peer_address,
+            "address_a": parameters.address_a,
+            "address_b": parameters.address_b,
+            "asset": parameters.asset,
+            "salt": parameters.salt,
+            "timeout": parameters.timeout,
+            "version": parameters.version,
+            **_state(channel),
+            "refill_deposit_amount": refill.deposit_amount if refill else None,
+            "refill_threshold": refill.threshold if refill else None,
+            "reopen": False,
+            "opened_at": None,
+            "created_at": created_at,
+        }
+        if not self._connection.execute(_ADD[self._connection.dialect.name], row).rowcount:
+            return False
+        self._totals.move(parameters.asset, channel.counted_exposure, channel.unsettled)
+        self._locked[channel.aa_address] = channel
+        return True
+
+    def save(self, before: Channel, after: Channel) -> None:
+        """Saves what has changed between two states of a locked channel, and moves the asset's totals by it.
+
+        Args:
+            before: As `lock` gave it or as it was saved last in this transaction.
+            after: The new state.
+
+        Raises:
+            StoreError: With `not_locked`, when `before` is not what this transaction holds.
+        """
+        aa_address = before.aa_address
+        if self._locked.get(aa_address) != before:
+            raise StoreError(
+                "the channel was not locked in this transaction before saving", code="not_locked"
+            )
+        if after is before:
+            return
+        if (after.parameters, after.my_address) != (before.parameters, before.my_address):
+            raise ValueError("a channel cannot be saved as another one")
+        old, new = _state(before), _state(after)
+        changed = {name: value for name, value in new.items() if value != old[name]}
+        if changed:
+            self._connection.execute(_update_of(tuple(changed)), {**changed, "key": aa_address})
+            self._totals.move(
+                after.parameters.asset, new["exposure"] - old["exposure"], new["unsettled"] - old["unsettled"]
+            )
+        self._locked[aa_address] = after
+
+    def set_refill(self, aa_address: str, refill: Refill | None) -> None:
+        """Sets how a channel is filled up."""
+        values = {
+            "refill_deposit_amount": refill.deposit_amount if refill else None,
+            "refill_threshold": refill.threshold if refill else None,
+        }
+        self._set(aa_address, values)
+
+    def set_opened_at(self, aa_address: str, opened_at: int | None) -> None:
+        """Sets when the current period opened, in seconds."""
+        self._set(aa_address, {"opened_at": opened_at})
+
+    def set_reopen(self, aa_address: str, reopen: bool) -> None:
+        """Sets whether the next period is to be opened after a close."""
+        self._set(aa_address, {"reopen": reopen})
+
+    def _set(self, aa_address: str, values: dict[str, Any]) -> None:
+        self._connection.execute(_update_of(tuple(values)), {**values, "key": aa_address})
+
+    def between(self, my_address: str, peer_address: str, asset: str) -> list[ChannelRecord]:
+        """The channels of two parties in an asset, the newest first."""
+        return self._all(_BETWEEN, {"mine": my_address, "peers": peer_address, "asset": asset})
+
+    def addresses(self, my_address: str) -> list[str]:
+        """The addresses of all my channels."""
+        return list(self._connection.execute(_ADDRESSES, {"mine": my_address}).scalars())
+
+    def records(self, my_address: str, *, status: Status | None = None) -> Iterator[ChannelRecord]:
+        """All my channels in the order of their addresses, or those of one status; loaded batch by batch."""
+        statement = _RECORDS if status is None else _RECORDS_BY_STATUS
+        parameters = {"mine": my_address, "after": ""}
+        if status is not None:
+            parameters["status"] = status.value
+        while batch := self._all(statement, parameters):
+            yield from batch
+            parameters["after"] = batch[-1].channel.aa_address
+
+    def count_not_closed(self) -> int:
+        """How many channels are open or closing."""
+        return self._connection.execute(_COUNT_NOT_CLOSED).scalar_one()
+
+    def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
+        """Open channels, not about to close, whose period opened before a time (seconds); oldest first."""
+        return self._all(_DUE_FOR_SWEEP, {"before": opened_before, "limit": limit})
+
+    def above_unsettled(self, asset: str, amount: int, limit: int) -> list[ChannelRecord]:
+        """Open channels, not about to close, in which more than `amount` is unsettled; the most first."""
+        return self._all(_ABOVE_UNSETTLED, {"asset": asset, "amount": amount, "limit": limit})
+
+    def largest_unsettled(self, asset: str, limit: int) -> list[ChannelRecord]:
+        """Open channels, not about to close, in which anything is unsettled; the most first."""
+        return self.above_unsettled(asset, 0, limit)
+
+    def with_refill(self, my_address: str) -> list[ChannelRecord]:
+        """My channels that are filled up, in the order of their addresses."""
+        return self._all(_WITH_REFILL, {"mine": my_address})
+
+    def closing(self, my_address: str) -> list[ChannelRecord]:
+        """My channels that the agent is closing, or that I decided to close or to answer a close of."""
+        return self._all(_CLOSING, {"mine": my_address})
+
+    def _all(self, statement: Select[Any], parameters: dict[str, Any]) -> list[ChannelRecord]:
+        return [_record(row) for row in self._connection.execute(statement, parameters)]
+
+
+_HAS_UNANSWERED = exists().where(unconfirmed_units.c.aa_address == channels.c.aa_address)
+
+_RECORD: Select[Any] = select(channels, _HAS_UNANSWERED.label("has_unanswered"))
+
+
+def _record(row: Any) -> ChannelRecord:
+    freeze = close = refill = None
+    if row.freeze_decision is not None:
+        decision = Decision(row.freeze_decision)
+        freeze = Freeze(decision, row.freeze_signed_by_me, row.freeze_signed_by_peer)
+    if row.close_timestamp is not None:
+        close = PendingClose(
+            row.close_initiated_by_me, row.close_owed_by_me, row.close_owed_by_peer, row.close_timestamp
+        )
+    if row.refill_threshold is not None:
+        refill = Refill(row.refill_deposit_amount, row.refill_threshold)
+    channel = Channel(
+        parameters=_parameters(row.address_a, row.address_b, row.asset, row.salt, row.timeout, row.version),
+        my_address=row.my_address,
+        period=row.period,
+        status=Status(row.status),
+        last_event_id=row.last_event_id,
+        known_event_id=row.known_event_id,
+        deposited_by_me=row.deposited_by_me,
+        deposited_by_peer=row.deposited_by_peer,
+        signed_by_me=row.signed_by_me,
+        signed_by_peer=row.signed_by_peer,
+        accepted_from_peer=row.accepted_from_peer,
+        last_package=row.last_package,
+        is_known_by_peer=row.is_known_by_peer,
+        signs_from_period=row.signs_from_period,
+        written_off=row.written_off,
+        freeze=freeze,
+        pending_close=close,
+    )
+    return ChannelRecord(channel, refill, row.opened_at, row.created_at, row.reopen, bool(row.has_unanswered))
+
+
+@lru_cache(maxsize=4096)
+def _parameters(*values: Any) -> ChannelParameters:
+    """Makes the same parameters once only, because they keep their address once it is computed."""
+    return ChannelParameters(*values)
+
+
+def _state(channel: Channel) -> dict[str, Any]:
+    """The columns that follow from a channel's state, which all but its parameters is."""
+    freeze, close = channel.freeze, channel.pending_close
+    return {
+        "period": channel.period,
+        "status": channel.status.value,
+        "last_event_id": channel.last_event_id,
+        "known_event_id": channel.known_event_id,
+        "deposited_by_me": channel.deposited_by_me,
+        "deposited_by_peer": channel.deposited_by_peer,
+        "signed_by_me": channel.signed_by_me,
+        "signed_by_peer": channel.signed_by_peer,
+        "accepted_from_peer": channel.accepted_from_peer,
+        "last_package": channel.last_package,
+        "is_known_by_peer": channel.is_known_by_peer,
+        "signs_from_period": channel.signs_from_period,
+        "written_off": channel.written_off,
+        "freeze_decision": freeze.decision.value if freeze else None,
+        "freeze_signed_by_me": freeze.signed_by_me if freeze else None,
+        "freeze_signed_by_peer": freeze.signed_by_peer if freeze else None,
+        "close_initiated_by_me": close.initiated_by_me if close else None,
+        "close_owed_by_me": close.owed_by_me if close else None,
+        "close_owed_by_peer": close.owed_by_peer if close else None,
+        "close_timestamp": close.timestamp if close else None,
+        "exposure": channel.counted_exposure,
+        "unsettled": channel.unsettled,
+    }
+
+
+@lru_cache(maxsize=256)
+def _update_of(names: tuple[str, ...]) -> Update:
+    return (
+        update(channels)
+        .where(channels.c.aa_address == bindparam("key"))
+        .values({name: bindparam(name) for name in names})
+    )
+
+
+def _open() -> tuple[ColumnElement[bool], ...]:
+    return channels.c.status == Status.OPEN.value, channels.c.freeze_decision.is_(None)
+
+
+_ADD = {name: insert(channels).on_conflict_do_nothing() for name, insert in INSERT.items()}
+_GET = _RECORD.where(channels.c.aa_address == bindparam("key"))
+_LOCK = _GET.with_for_update(of=channels)
+_BETWEEN = _RECORD.where(
+    channels.c.my_address == bindparam("mine"),
+    channels.c.peer_address == bindparam("peers"),
+    channels.c.asset == bindparam("asset"),
+).order_by(channels.c.created_at.desc(), channels.c.aa_address)
+_ADDRESSES = (
+    select(channels.c.aa_address)
+    .where(channels.c.my_address == bindparam("mine"))
+    .order_by(channels.c.aa_address)
+)
+_RECORDS = (
+    _RECORD.where(channels.c.my_address == bindparam("mine"), channels.c.aa_address > bindparam("after"))
+    .order_by(channels.c.aa_address)
+    .limit(_BATCH)
+)
+_RECORDS_BY_STATUS = _RECORDS.where(channels.c.status == bindparam("status"))
+_COUNT_NOT_CLOSED = (
+    select(func.count())
+    .select_from(channels)
+    .where(channels.c.status.in_([Status.OPEN.value, Status.CLOSING.value]))
+)
+_DUE_FOR_SWEEP = (
+    _RECORD.where(*_open(), channels.c.opened_at < bindparam("before"))
+    .order_by(channels.c.opened_at)
+    .limit(bindparam("limit"))
+)
+_ABOVE_UNSETTLED = (
+    _RECORD.where(
+        *_open(),
+        channels.c.asset == bindparam("asset"),
+        channels.c.unsettled > 0,
+        channels.c.unsettled > bindparam("amount"),
+    )
+    .order_by(channels.c.unsettled.desc())
+    .limit(bindparam("limit"))
+)
+_WITH_REFILL = _RECORD.where(
+    channels.c.my_address == bindparam("mine"), channels.c.refill_threshold.is_not(None)
+).order_by(channels.c.aa_address)
+_CLOSING = _RECORD.where(
+    channels.c.my_address == bindparam("mine"),
+    or_(channels.c.status == Status.CLOSING.value, channels.c.freeze_decision.is_not(None)),
+).order_by(channels.c.aa_address)

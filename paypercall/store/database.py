@@ -1,0 +1,211 @@
+"""The database behind the store: one engine a process, and transactions that hold what they have read.
+
+SQLite runs in WAL mode and syncs every commit; a writing transaction holds the write lock from its first
+statement. PostgreSQL locks rows instead. No statement about the tables stands here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from paypercall.store.errors import StoreError
+from paypercall.store.forking import ForkGate
+
+BUSY_SECONDS = 15
+"""How long a transaction waits for another that writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """What differs between the databases: the statements around a transaction."""
+
+    driver: str
+    begin_writing: tuple[str, ...]
+    begin_reading: tuple[str, ...]
+    end_reading: tuple[str, ...]
+    has_one_writer: bool
+
+
+_DIALECTS = {
+    "sqlite": _Dialect(
+        driver="sqlite+pysqlite",
+        begin_writing=("BEGIN IMMEDIATE",),
+        begin_reading=("PRAGMA query_only = ON", "BEGIN"),
+        end_reading=("PRAGMA query_only = OFF",),
+        has_one_writer=True,
+    ),
+    "postgresql": _Dialect(
+        driver="postgresql+psycopg",
+        begin_writing=(),
+        begin_reading=("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+        end_reading=(),
+        has_one_writer=False,
+    ),
+}
+
+
+class Database:
+    """Connections to one database, safe to use from many threads and across forks."""
+
+    def __init__(self, url: str) -> None:
+        """Checks the address; nothing is opened yet.
+
+        Args:
+            url: `sqlite:///file` or `postgresql://user:password@host/name`.
+
+        Raises:
+            StoreError: With `wrong_url`.
+        """
+        self._url = _checked_url(url)
+        self._dialect = _DIALECTS[self._url.get_backend_name()]
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+        self._writing = threading.Lock()
+        self._gate = ForkGate(self._before_fork, self._after_fork_in_child)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is an SQLite file."""
+        return self._dialect.has_one_writer
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that is kept at the end of the block, or lost as a whole with any exception.
+
+        Raises:
+            StoreError: With `busy` when another one writes for too long, or with `database`.
+        """
+        with self._gate.passing(), self._writer(), _translated(), self._opened().connect() as connection:
+            for statement in self._dialect.begin_writing:
+                connection.exec_driver_sql(statement)
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and cannot write.
+
+        Raises:
+            StoreError: With `database`.
+        """
+        with self._gate.passing(), _translated(), self._opened().connect() as connection:
+            try:
+                for statement in self._dialect.begin_reading:
+                    connection.exec_driver_sql(statement)
+                yield connection
+            finally:
+                connection.rollback()
+                for statement in self._dialect.end_reading:
+                    connection.exec_driver_sql(statement)
+
+    def close(self) -> None:
+        """Closes all connections that are not in use; the next transaction opens new ones."""
+        with self._opening:
+            if self._engine is not None:
+                self._engine.dispose()
+            self._engine = None
+
+    @contextmanager
+    def _writer(self) -> Iterator[None]:
+        """Queues the writers of an SQLite file: its own way of waiting is to sleep and to try again."""
+        if not self._dialect.has_one_writer:
+            yield
+            return
+        writing = self._writing
+        if not writing.acquire(timeout=BUSY_SECONDS):
+            raise StoreError(
+                "the database is busy: another transaction of this process does not end", code="busy"
+            )
+        try:
+            yield
+        finally:
+            writing.release()
+
+    def _opened(self) -> Engine:
+        engine = self._engine
+        if engine is not None:
+            return engine
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._open()
+            return self._engine
+
+    def _open(self) -> Engine:
+        try:
+            engine = create_engine(self._url, hide_parameters=True, use_insertmanyvalues=False)
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                "PostgreSQL needs a driver: pip install 'paypercall[postgres]'", code="driver_missing"
+            ) from error
+        if self.is_sqlite:
+            assert self._url.database is not None
+            _create_file(self._url.database)
+            event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+
+    def _before_fork(self) -> None:
+        # SQLite must not even be closed in a child that inherited it, so the child inherits nothing.
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _after_fork_in_child(self) -> None:
+        self._opening = threading.Lock()
+        self._writing = threading.Lock()
+        if self._engine is not None:
+            self._engine.dispose(close=False)
+
+
+def _checked_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+        dialect = _DIALECTS.get(url.get_backend_name())
+    except (ArgumentError, SQLAlchemyError):
+        dialect = None
+    if dialect is None:
+        raise StoreError(
+            "the database must be given as sqlite:///file or postgresql://user:password@host/name",
+            code="wrong_url",
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StoreError("the database must be a file: what it holds is money", code="wrong_url")
+    return url.set(drivername=dialect.driver)
+
+
+def _create_file(path: str) -> None:
+    """Creates the file for its owner's eyes only; SQLite gives the same mode to the files beside it."""
+    try:
+        # Never opened when it is there: to close it again would drop this process's other locks on it.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(
+            f"cannot create the database {path}: {error.strerror}", code="cannot_open"
+        ) from error
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver must not begin transactions by itself: they would start without the write lock.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        code = "busy" if "database is locked" in str(cause) else "database"
+        raise StoreError(f"the database failed: {cause}", code=code) from error

@@ -1,0 +1,98 @@
+"""My deposits on their way to an agent, until it has answered them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+
+from paypercall.store.outbox import OutboxState
+from paypercall.store.schema import deposits, outbox, outbox_units
+
+
+class DepositState(Enum):
+    """What became of a deposit."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Deposits:
+    """My deposits, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, unit: str | None, outbox_id: int | None, aa_address: str, amount: int, now: int) -> int:
+        """Adds a pending deposit and returns its number.
+
+        Args:
+            unit: The hash of its unit, or None as long as that is not signed.
+            outbox_id: The row that sends it, or None for one that this database did not send.
+            aa_address: The channel.
+            amount: In bytes or units of the channel's asset.
+            now: Seconds.
+        """
+        row = {
+            "unit": unit,
+            "outbox_id": outbox_id,
+            "aa_address": aa_address,
+            "amount": amount,
+            "state": DepositState.PENDING.value,
+            "made_at": now,
+        }
+        key = self._connection.execute(_ADD, row).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def set_unit(self, outbox_id: int, unit: str) -> None:
+        """Sets the unit that carries the deposit of an outbox row."""
+        self._connection.execute(_SET_UNIT, {"key": outbox_id, "unit": unit})
+
+    def settle(self, unit: str, state: DepositState) -> int | None:
+        """Sets what became of the deposit that a unit carries, also one that was to be replaced by another.
+
+        Returns:
+            The deposit's amount, or None if no pending one is in this unit; then nothing has changed.
+        """
+        row = self._connection.execute(_IN_UNIT, {"key": unit}).first()
+        if row is None:
+            return None
+        self._connection.execute(_SETTLE, {"key": row.id, "state": state.value})
+        return int(row.amount)
+
+    def pending(self, aa_address: str, *, posted_only: bool = False) -> int:
+        """The sum of my pending deposits to a channel.
+
+        Args:
+            aa_address: The channel.
+            posted_only: Leaves out those that the hub has not taken yet.
+        """
+        statement = _PENDING_AND_POSTED if posted_only else _PENDING
+        return int(self._connection.execute(statement, {"key": aa_address}).scalar_one())
+
+
+_IS_PENDING = deposits.c.state == DepositState.PENDING.value
+_ADD = insert(deposits)
+_SET_UNIT = update(deposits).where(deposits.c.outbox_id == bindparam("key")).values(unit=bindparam("unit"))
+_IN_UNIT = select(deposits.c.id, deposits.c.amount).where(
+    or_(
+        deposits.c.unit == bindparam("key"),
+        deposits.c.outbox_id.in_(
+            select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
+        ),
+    ),
+    _IS_PENDING,
+)
+_SETTLE = update(deposits).where(deposits.c.id == bindparam("key")).values(state=bindparam("state"))
+_PENDING = select(func.coalesce(func.sum(deposits.c.amount), 0)).where(
+    deposits.c.aa_address == bindparam("key"), _IS_PENDING
+)
+_PENDING_AND_POSTED = _PENDING.select_from(deposits.outerjoin(outbox)).where(
+    or_(
+        deposits.c.outbox_id.is_(None),
+        outbox.c.state.in_([OutboxState.POSTED.value, OutboxState.STABLE.value]),
+    )
+)

@@ -1,0 +1,94 @@
+"""Which node this database belongs to. Fixed once; what a mismatch means is decided by the caller."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, select, update
+
+from paypercall.store.dialects import INSERT
+from paypercall.store.schema import node
+
+_ONLY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """The identity of a node's database.
+
+    Attributes:
+        database_id: Random, made with the database, so that a copy can be told from a second one.
+        network_version: The network's unit version.
+        my_address: The node's address.
+        generation: Counted up whenever the node's memory may have gaps.
+        created_at: Seconds.
+    """
+
+    database_id: str
+    network_version: str
+    my_address: str
+    generation: int
+    created_at: int
+
+
+class Node:
+    """The node's row, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def identity(self) -> NodeIdentity | None:
+        """The identity, or None before it is claimed."""
+        row = self._connection.execute(_IDENTITY).first()
+        return None if row is None else NodeIdentity(*row)
+
+    def claim(self, network_version: str, my_address: str, now: int) -> NodeIdentity:
+        """Creates the identity if there is none.
+
+        Returns:
+            The one that is there now, which may be another's.
+        """
+        row = {
+            "id": _ONLY,
+            "database_id": secrets.token_hex(16),
+            "network_version": network_version,
+            "my_address": my_address,
+            "generation": 1,
+            "is_below_reserve": False,
+            "created_at": now,
+        }
+        self._connection.execute(_CLAIM[self._connection.dialect.name], row)
+        identity = self.identity()
+        assert identity is not None
+        return identity
+
+    def lock(self) -> None:
+        """Keeps all others from locking the node until the transaction ends, to decide over several channels.
+
+        To be locked before any channel.
+        """
+        self._connection.execute(_LOCK)
+
+    def is_below_reserve(self) -> bool:
+        """Whether the wallet was last seen to hold less than its reserve."""
+        return bool(self._connection.execute(_IS_BELOW_RESERVE).scalar())
+
+    def set_below_reserve(self, is_below_reserve: bool) -> None:
+        """Notes whether the wallet holds less than its reserve."""
+        self._connection.execute(_SET_BELOW_RESERVE, {"value": is_below_reserve})
+
+    def bump_generation(self) -> None:
+        """Counts the generation up."""
+        self._connection.execute(_BUMP)
+
+
+_IDENTITY: Select[Any] = select(
+    node.c.database_id, node.c.network_version, node.c.my_address, node.c.generation, node.c.created_at
+)
+_CLAIM = {name: insert(node).on_conflict_do_nothing() for name, insert in INSERT.items()}
+_LOCK = select(node.c.id).with_for_update()
+_IS_BELOW_RESERVE = select(node.c.is_below_reserve)
+_SET_BELOW_RESERVE = update(node).values(is_below_reserve=bindparam("value"))
+_BUMP = update(node).values(generation=node.c.generation + 1)

@@ -1,0 +1,155 @@
+"""The payments that were accepted, each once, and the packages that were sent, by idempotency key.
+
+The rows prove what happened; none is ever changed or deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from paypercall.package import PaymentPackage
+from paypercall.store.dialects import INSERT
+from paypercall.store.schema import payments, sent_packages
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedPayment:
+    """A payment of a peer that was accepted.
+
+    Attributes:
+        id: Its number in the books.
+        aa_address: The channel.
+        period: The channel's period.
+        amount_spent: The total that the package states.
+        amount: What it paid, in bytes or units of the asset.
+        asset: The channel's asset.
+        digest: Of what was signed, see `PaymentPackage.digest`.
+        accepted_at: Seconds.
+    """
+
+    id: int
+    aa_address: str
+    period: int
+    amount_spent: int
+    amount: int
+    asset: str
+    digest: str
+    accepted_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentPackage:
+    """A package that I made for an idempotency key, to be handed out again.
+
+    Attributes:
+        period: The channel's period.
+        amount: What it pays.
+        amount_spent: The total that it states.
+        package: As it was handed out: bearer money, not to be logged.
+    """
+
+    period: int
+    amount: int
+    amount_spent: int
+    package: dict[str, Any] = field(repr=False)
+
+
+class Payments:
+    """The payments, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, package: PaymentPackage, asset: str, now: int) -> int | None:
+        """Books an accepted payment.
+
+        Returns:
+            Its number, or None if there is one with the same channel, period and amount_spent.
+        """
+        row = {
+            "aa_address": package.aa_address,
+            "period": package.period,
+            "amount_spent": package.amount_spent,
+            "amount": package.payment_amount,
+            "asset": asset,
+            "digest": package.digest,
+            "accepted_at": now,
+        }
+        result = self._connection.execute(_ADD[self._connection.dialect.name], row)
+        key = result.inserted_primary_key
+        return int(key[0]) if result.rowcount and key is not None else None
+
+    def find(self, aa_address: str, period: int, amount_spent: int) -> AcceptedPayment | None:
+        """The accepted payment with this amount_spent, if there is one."""
+        key = {"aa_address": aa_address, "period": period, "amount_spent": amount_spent}
+        row = self._connection.execute(_FIND, key).first()
+        return None if row is None else AcceptedPayment(*row)
+
+    def total_accepted(self, aa_address: str) -> int:
+        """The sum of all accepted payments of a channel over all its periods."""
+        return int(self._connection.execute(_TOTAL, {"aa_address": aa_address}).scalar_one())
+
+    def count_accepted(self, aa_address: str) -> int:
+        """How many payments of a channel were accepted over all its periods."""
+        return self._connection.execute(_COUNT, {"aa_address": aa_address}).scalar_one()
+
+    def sent(self, aa_address: str, idempotency_key: str) -> SentPackage | None:
+        """The package that was made for a key, if there is one."""
+        row = self._connection.execute(_SENT, {"aa_address": aa_address, "key": idempotency_key}).first()
+        return None if row is None else SentPackage(*row)
+
+    def add_sent(
+        self,
+        aa_address: str,
+        idempotency_key: str,
+        *,
+        period: int,
+        amount: int,
+        amount_spent: int,
+        package: dict[str, Any],
+        now: int,
+    ) -> None:
+        """Keeps a package under its key.
+
+        Raises:
+            StoreError: When the key is taken in this channel.
+        """
+        row = {
+            "aa_address": aa_address,
+            "idempotency_key": idempotency_key,
+            "period": period,
+            "amount": amount,
+            "amount_spent": amount_spent,
+            "package": package,
+            "made_at": now,
+        }
+        self._connection.execute(_ADD_SENT, row)
+
+
+_ADD = {name: insert_(payments).on_conflict_do_nothing() for name, insert_ in INSERT.items()}
+_OF_CHANNEL = payments.c.aa_address == bindparam("aa_address")
+_FIND = select(
+    payments.c.id,
+    payments.c.aa_address,
+    payments.c.period,
+    payments.c.amount_spent,
+    payments.c.amount,
+    payments.c.asset,
+    payments.c.digest,
+    payments.c.accepted_at,
+).where(
+    _OF_CHANNEL,
+    payments.c.period == bindparam("period"),
+    payments.c.amount_spent == bindparam("amount_spent"),
+)
+_TOTAL = select(func.coalesce(func.sum(payments.c.amount), 0)).where(_OF_CHANNEL)
+_COUNT = select(func.count()).select_from(payments).where(_OF_CHANNEL)
+_SENT = select(
+    sent_packages.c.period, sent_packages.c.amount, sent_packages.c.amount_spent, sent_packages.c.package
+).where(
+    sent_packages.c.aa_address == bindparam("aa_address"), sent_packages.c.idempotency_key == bindparam("key")
+)
+_ADD_SENT = insert(sent_packages)

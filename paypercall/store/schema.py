@@ -1,0 +1,253 @@
+"""The tables. Every change here needs a migration under `migrations/versions`, and a new `REVISION`.
+
+Amounts and periods are 64-bit integers, times are whole seconds. No rule about money stands here, only what
+makes a repeated or a dangling row impossible.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from paypercall.contract import MAX_SALT_LENGTH
+
+REVISION = "0001"
+"""The schema that this code works on."""
+
+_ADDRESS = String(32)
+_HASH = String(44)
+_ASSET = String(44)
+_WORD = String(20)
+# SQLite numbers rows by itself only in a column that is called INTEGER.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _amount(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("aa_address", _ADDRESS, primary_key=True),
+    Column("my_address", _ADDRESS, nullable=False),
+    Column("peer_address", _ADDRESS, nullable=False),
+    Column("address_a", _ADDRESS, nullable=False),
+    Column("address_b", _ADDRESS, nullable=False),
+    Column("asset", _ASSET, nullable=False),
+    Column("salt", String(MAX_SALT_LENGTH), nullable=False),
+    Column("timeout", BigInteger, nullable=False),
+    Column("version", _WORD, nullable=False),
+    Column("period", BigInteger, nullable=False),
+    Column("status", _WORD, nullable=False),
+    Column("last_event_id", BigInteger, nullable=False),
+    Column("known_event_id", BigInteger, nullable=False),
+    _amount("deposited_by_me"),
+    _amount("deposited_by_peer"),
+    _amount("signed_by_me"),
+    _amount("signed_by_peer"),
+    _amount("accepted_from_peer"),
+    Column("last_package", Text),
+    Column("is_known_by_peer", Boolean, nullable=False),
+    Column("signs_from_period", BigInteger, nullable=False),
+    _amount("written_off"),
+    Column("freeze_decision", _WORD),
+    _amount("freeze_signed_by_me", nullable=True),
+    _amount("freeze_signed_by_peer", nullable=True),
+    Column("close_initiated_by_me", Boolean),
+    _amount("close_owed_by_me", nullable=True),
+    _amount("close_owed_by_peer", nullable=True),
+    _time("close_timestamp", nullable=True),
+    _amount("exposure"),
+    _amount("unsettled"),
+    _amount("refill_deposit_amount", nullable=True),
+    _amount("refill_threshold", nullable=True),
+    Column("reopen", Boolean, nullable=False),
+    _time("opened_at", nullable=True),
+    _time("created_at"),
+    Index("ix_channels_between", "my_address", "peer_address", "asset"),
+    Index("ix_channels_opened", "status", "opened_at"),
+    Index(
+        "ix_channels_unsettled",
+        "asset",
+        "unsettled",
+        sqlite_where=text("unsettled > 0"),
+        postgresql_where=text("unsettled > 0"),
+    ),
+    Index(
+        "ix_channels_refilled",
+        "my_address",
+        sqlite_where=text("refill_threshold IS NOT NULL"),
+        postgresql_where=text("refill_threshold IS NOT NULL"),
+    ),
+    Index(
+        "ix_channels_frozen",
+        "freeze_decision",
+        sqlite_where=text("freeze_decision IS NOT NULL"),
+        postgresql_where=text("freeze_decision IS NOT NULL"),
+    ),
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("asset", _ASSET, primary_key=True),
+    _amount("exposure"),
+    _amount("unsettled"),
+)
+
+losses = Table(
+    "losses",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("asset", _ASSET, nullable=False),
+    _amount("amount"),
+    _time("booked_at"),
+    Index("ix_losses_asset", "asset", "booked_at"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), nullable=False),
+    Column("period", BigInteger, nullable=False),
+    _amount("amount_spent"),
+    _amount("amount"),
+    Column("asset", _ASSET, nullable=False),
+    Column("digest", String(64), nullable=False),
+    _time("accepted_at"),
+    UniqueConstraint("aa_address", "period", "amount_spent"),
+)
+
+sent_packages = Table(
+    "sent_packages",
+    metadata,
+    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("period", BigInteger, nullable=False),
+    _amount("amount"),
+    _amount("amount_spent"),
+    Column("package", JSON, nullable=False),
+    _time("made_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("kind", _WORD, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address")),
+    Column("period", BigInteger),
+    Column("details", JSON, nullable=False),
+    Column("unit_hash", _HASH),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    _time("created_at"),
+    _time("updated_at"),
+    Index("ix_outbox_state", "state"),
+    Index("ix_outbox_aa_address", "aa_address", "kind"),
+)
+
+outbox_units = Table(
+    "outbox_units",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("outbox_id", _NUMBER, ForeignKey("outbox.id"), nullable=False),
+    Column("unit_hash", _HASH, nullable=False),
+    Column("unit", JSON, nullable=False),
+    _time("made_at"),
+    UniqueConstraint("unit_hash"),
+    Index("ix_outbox_units_outbox_id", "outbox_id"),
+)
+
+deposits = Table(
+    "deposits",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), nullable=False),
+    Column("outbox_id", _NUMBER, ForeignKey("outbox.id")),
+    Column("unit", _HASH),
+    _amount("amount"),
+    Column("state", _WORD, nullable=False),
+    _time("made_at"),
+    Index("ix_deposits_aa_address", "aa_address", "state"),
+    Index("ix_deposits_unit", "unit"),
+    Index("ix_deposits_outbox_id", "outbox_id"),
+)
+
+unconfirmed_units = Table(
+    "unconfirmed_units",
+    metadata,
+    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), primary_key=True),
+    Column("unit", _HASH, primary_key=True),
+    Column("sender", _ADDRESS, nullable=False),
+    Column("kind", _WORD, nullable=False),
+    _amount("amount"),
+    Column("has_data", Boolean, nullable=False),
+    Column("has_definition", Boolean, nullable=False),
+    _time("first_seen"),
+    _time("stable_since", nullable=True),
+    Column("is_double_spent", Boolean, nullable=False),
+    Index("ix_unconfirmed_units_unit", "unit"),
+)
+
+announced_channels = Table(
+    "announced_channels",
+    metadata,
+    Column("aa_address", _ADDRESS, primary_key=True),
+    Column("address_a", _ADDRESS, nullable=False),
+    Column("address_b", _ADDRESS, nullable=False),
+    Column("asset", _ASSET, nullable=False),
+    Column("salt", String(MAX_SALT_LENGTH), nullable=False),
+    Column("timeout", BigInteger, nullable=False),
+    Column("version", _WORD, nullable=False),
+    _time("announced_at"),
+    Index("ix_announced_channels_announced_at", "announced_at"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    _time("expires_at"),
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("database_id", String(32), nullable=False),
+    Column("network_version", _WORD, nullable=False),
+    Column("my_address", _ADDRESS, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("is_below_reserve", Boolean, nullable=False),
+    _time("created_at"),
+)
