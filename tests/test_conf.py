@@ -101,6 +101,7 @@ def test_structured_settings_are_json_in_the_environment(load: Load) -> None:
         ),
     )
     assert conf.hubs == ("wss://one.example", "wss://two.example/bb")
+    assert conf.hub_url == "wss://one.example"
     assert conf.accepted_assets == ("base", ASSET)
     assert conf.max_unsettled_by_channel == {"base": 1_000_000, ASSET: 10}
     assert conf.max_unsettled_by_asset == {"base": None, ASSET: None}
@@ -294,7 +295,7 @@ def test_books_in_a_relative_file_are_below_the_project(
 
 def test_a_data_dir_is_below_the_project_or_the_home_folder(load: Load, tmp_path: Path) -> None:
     assert load("data_dir = 'keys'\n").data_dir == tmp_path / "keys"
-    assert load("data_dir = '~/keys'\n").data_dir == Path.home() / "keys"
+    assert load("data_dir = '~/keys'\n").keys_path == Path.home() / "keys" / "keys.json"
 
 
 # --- What is wrong with a setting ---

@@ -111,9 +111,19 @@ class Conf:
         """The websocket addresses of the hubs, the preferred one first."""
         return checks.hub("hub", self.hub or self._network().hub)
 
+    @property
+    def hub_url(self) -> str:
+        """The websocket address of the preferred hub."""
+        return self.hubs[0]
+
+    @property
+    def keys_path(self) -> Path:
+        """The file of the wallet's mnemonic."""
+        return self.data_dir / "keys.json"
+
     def network_constants(self) -> Network:
         """Returns the constants of the network that this conf chooses."""
-        return replace(self._network(), hub=self.hubs[0])
+        return replace(self._network(), hub=self.hub_url)
 
     def _network(self) -> Network:
         published = _PUBLISHED.get(self.network)
