@@ -178,7 +178,7 @@ def _json(value: Any, allow_empty: bool) -> str:
 
 def _escape(character: Match[str]) -> str:
     code_units = character.group().encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{code_units[i:i + 2].hex()}" for i in range(0, len(code_units), 2))
+    return "".join(f"\\u{code_units[i : i + 2].hex()}" for i in range(0, len(code_units), 2))
 
 
 def _sorted_keys(mapping: dict[Any, Any]) -> list[str]:

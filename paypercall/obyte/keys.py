@@ -37,7 +37,6 @@ WALLET_PATH = "m/44'/0'/0'/0/0"  # on every network, as headless-obyte has it
 DEVICE_PATH = "m/1'"
 
 _PRIVATE_KEY_BYTES = 32
-_DIGEST_BYTES = 32
 _SIGNATURE_BYTES = 64
 _HARDENED = 1 << 31
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -65,7 +64,7 @@ class Key:
     _signer: PrivateKey = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        signer = _signer(self.private_key)
+        signer = _read_private_key(self.private_key)
         object.__setattr__(self, "_signer", signer)
         object.__setattr__(self, "public_key", b64encode(signer.public_key.format()).decode())
         object.__setattr__(self, "address", definition_address(self.definition))
@@ -99,7 +98,7 @@ def verify_signature(digest: bytes, signature: str, public_key: str) -> bool:
         signature: 64 bytes r||s, base64.
         public_key: Base64 of any of the usual forms of a public key.
     """
-    if len(digest) != _DIGEST_BYTES or not isinstance(signature, str) or not isinstance(public_key, str):
+    if not isinstance(signature, str) or not isinstance(public_key, str):
         return False
     compact = decode_base64(signature)
     if len(compact) != _SIGNATURE_BYTES:
@@ -171,7 +170,7 @@ def _hmac_sha512(key: bytes, data: bytes) -> bytes:
     return hmac.new(key, data, hashlib.sha512).digest()
 
 
-def _signer(private_key: bytes) -> PrivateKey:
+def _read_private_key(private_key: bytes) -> PrivateKey:
     if len(private_key) == _PRIVATE_KEY_BYTES:
         try:
             return PrivateKey(private_key)

@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def load_mnemonic(path: Path, environment: Mapping[str, str]) -> str:
             raise InvalidMnemonic(f"{MNEMONIC_VARIABLE}: {error}") from None
         return given
     try:
-        if not os.path.lexists(path):
+        if not path.exists():
             _create_key_file(path, new_mnemonic())
         return _read_key_file(path)
     except OSError as error:
@@ -100,10 +101,8 @@ def _create_key_file(path: Path, mnemonic: str) -> None:
             json.dump({"mnemonic": mnemonic}, file)
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(temporary, path)  # unlike a rename, never replaces a file
-        except FileExistsError:
-            return
     finally:
         os.unlink(temporary)
     _sync_directory(path.parent)

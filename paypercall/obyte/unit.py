@@ -96,9 +96,9 @@ def stripped_unit(unit: Unit) -> Unit:
     }
     if unit.get("witness_list_unit"):
         stripped["witness_list_unit"] = unit["witness_list_unit"]
-    elif unit.get("witnesses") is not None:
+    elif unit.get("witnesses"):
         stripped["witnesses"] = unit["witnesses"]
-    if unit.get("parent_units") is not None:
+    if unit.get("parent_units"):
         for name in ("parent_units", "last_ball", "last_ball_unit"):
             stripped[name] = unit.get(name)
     if not _is_version_1(unit):
@@ -115,8 +115,8 @@ def hash_to_sign(unit: Unit) -> bytes:
     """
     unsigned = _naked(unit)
     unsigned["authors"] = [
-        {name: value for name, value in author.items() if name != "authentifiers"} for author in
-        _authors(unit)
+        {name: value for name, value in author.items() if name != "authentifiers"}
+        for author in _authors(unit)
     ]
     is_old = "version" not in unit or _is_version_1(unit)
     text = source_string(unsigned) if is_old else json_source_string(unsigned)
