@@ -1,0 +1,192 @@
+"""A whole local network to start and stop: node, witness, hub, faucet and clock behind one object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any
+
+from paypercall.devnet.books import BASE
+from paypercall.devnet.clock import Clock
+from paypercall.devnet.faucet import Faucet
+from paypercall.devnet.history import joint_of, response_of
+from paypercall.devnet.hub import Hub
+from paypercall.devnet.journal import Journal, Story
+from paypercall.devnet.ledger import Ledger
+from paypercall.devnet.node import Node
+from paypercall.devnet.server import Server
+from paypercall.devnet.wallets import Purses, Witness, compose_genesis
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.network import Network
+from paypercall.obyte.network import devnet as devnet_constants
+
+VERSION = "4.0dev"
+ALT = "3"
+
+
+class Devnet:
+    """A local Obyte network that lives as long as the `with` block, or until `close`.
+
+    Args:
+        port: Where the hub listens on 127.0.0.1; 0 for any free port.
+        speed: Witness units a second; a unit is provable after about four of them.
+        data: A folder in which the network survives restarts; None forgets it.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    def __init__(self, port: int = 0, speed: float = 1.0, data: str | Path | None = None) -> None:
+        if speed <= 0:
+            raise ValueError("the speed must be above 0")
+        self._interval = 1 / speed
+        self._journal = Journal(None if data is None else Path(data))
+        story = self._journal.read() or self._begin()
+        witness_key = key_from_mnemonic(story.purses.witness)
+        self.mnemonic = story.purses.wallet
+        constants = devnet_constants(story.genesis["unit"], (witness_key.address,), VERSION, ALT)
+        ledger = Ledger(constants, story.genesis)
+        story.replay(ledger)
+        self._node = Node(ledger, Clock(story.ahead), Witness(witness_key), self._journal)
+        self._node.settle()
+        self._faucet = Faucet(self._node, key_from_mnemonic(story.purses.faucet))
+        self._hub = Hub(self._node, self._faucet)
+        self._server = Server(self._hub, port)
+        self.url = self._server.url
+        self.network: Network = devnet_constants(
+            constants.genesis_unit, constants.order_providers, VERSION, ALT, hub=self.url
+        )
+        self._is_held = False
+        self._is_closed = Event()
+        self._pulse = Thread(target=self._beat, name="devnet-witness", daemon=True)
+        self._pulse.start()
+
+    def __enter__(self) -> Devnet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the network."""
+        self._is_closed.set()
+        self._pulse.join()
+        self._server.close()
+        self._journal.close()
+
+    # --- money ----------------------------------------------------------------------------------------
+
+    def fund(self, address: str, amount: int, asset: str = BASE) -> str:
+        """Pays an address from the faucet and returns the hash of the unit, which is not stable yet."""
+        return self._faucet.fund(address, amount, asset)
+
+    def issue_asset(self, amount: int) -> str:
+        """Settles the network, makes a public divisible asset for the faucet and returns its id."""
+        return self._faucet.issue_asset(amount)
+
+    # --- time -----------------------------------------------------------------------------------------
+
+    def advance(self, seconds: int) -> None:
+        """Moves the network's clock ahead."""
+        self._node.advance(seconds)
+
+    def now(self) -> int:
+        """The network's time in seconds."""
+        return self._node.clock.now()
+
+    def hold(self) -> None:
+        """Stops the witness: nothing becomes stable until `release` or `settle`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Lets the witness go on."""
+        self._is_held = False
+
+    def settle(self) -> None:
+        """Makes everything stable and provable now, with all answers of agents, even while held."""
+        self._node.settle()
+
+    def step(self) -> bool:
+        """Adds one witness unit, if anything waits for one; tells whether it did."""
+        return self._node.step()
+
+    # --- accounting -----------------------------------------------------------------------------------
+
+    def balance(self, address: str, asset: str = BASE) -> int:
+        """What an address or agent has, unconfirmed outputs included."""
+        with self._node.lock:
+            return self._node.ledger.books.balance(address, asset)
+
+    def fees_total(self) -> int:
+        """Bytes that all good units together have taken out of circulation."""
+        with self._node.lock:
+            return self._node.ledger.fees_total()
+
+    def units(self) -> list[dict[str, Any]]:
+        """All joints in the order in which the network took them, as `get_joint` gives them."""
+        with self._node.lock:
+            return [joint_of(vertex) for vertex in self._node.ledger.graph.vertices.values()]
+
+    def sequence(self, unit: str) -> str:
+        """Tells whether a unit is `good`, `temp-bad` or `final-bad`.
+
+        Raises:
+            KeyError: The network does not know it.
+        """
+        with self._node.lock:
+            return self._node.ledger.graph.vertices[unit].sequence.value
+
+    def responses(self, aa_address: str) -> list[dict[str, Any]]:
+        """What an agent answered, the oldest first, with the unit that it sent or None."""
+        with self._node.lock:
+            answers = self._node.ledger.agents.answers_by_agent.get(aa_address, [])
+            return [
+                {
+                    "trigger_unit": answer.trigger.hash,
+                    "bounced": answer.error is not None,
+                    "response": response_of(answer),
+                    "response_unit": None if answer.response is None else answer.response.unit,
+                }
+                for answer in answers
+            ]
+
+    # --- mishaps --------------------------------------------------------------------------------------
+
+    def favour(self, unit: str) -> None:
+        """Lets a unit win against what contradicts it, if it is known before the witness decides."""
+        self._node.favour(unit)
+
+    def refuse_next(self, message: str) -> None:
+        """Has the next posted unit refused with a message."""
+        self._node.refuse_next(message)
+
+    def hang_up(self) -> None:
+        """Drops all connections; clients may connect again."""
+        self._hub.hang_up()
+
+    def mute(self) -> None:
+        """Has the hub lose what it hears and say nothing, on connections that stay open."""
+        self._hub.mute()
+
+    def unmute(self) -> None:
+        """Lets the hub speak again."""
+        self._hub.unmute()
+
+    # --------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Story:
+        purses = Purses.fresh()
+        story = Story(purses, compose_genesis(VERSION, ALT, purses, Clock().now()))
+        self._journal.begin(purses, story.genesis)
+        return story
+
+    def _beat(self) -> None:
+        while not self._is_closed.wait(self._interval):
+            if not self._is_held:
+                self._node.step()

@@ -1,0 +1,153 @@
+"""The network's own wallets: the witness that orders the units, the faucet that hands out money, and a
+wallet to use.
+
+They compose units like everybody else, from the ledger instead of a hub's answers. The keys are made for
+one network and are worth nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from paypercall.devnet.attachment import MAX_PARENTS, attach
+from paypercall.devnet.graph import Sequence, Vertex
+from paypercall.devnet.ledger import Ledger
+from paypercall.obyte.composer import Coin, Draft, compose
+from paypercall.obyte.keys import Key, key_from_mnemonic, new_mnemonic
+from paypercall.obyte.unit import (
+    Unit,
+    hash_to_sign,
+    headers_size,
+    payload_hash,
+    total_payload_size,
+    unit_hash,
+)
+
+TOTAL_BYTES = 1_000_000_000_000_000
+WALLET_BYTES = 1_000_000_000_000
+WITNESS_BYTES = 100_000_000_000_000
+PATIENCE = 3
+
+_EVERY_SIGNATURE = "-" * 88
+
+
+@dataclass(frozen=True, slots=True)
+class Purses:
+    """The mnemonics of a network.
+
+    Attributes:
+        witness: Of the one order provider.
+        faucet: Owns nearly everything.
+        wallet: For the users of the network, with a million million bytes.
+    """
+
+    witness: str = field(repr=False)
+    faucet: str = field(repr=False)
+    wallet: str = field(repr=False)
+
+    @classmethod
+    def fresh(cls) -> Purses:
+        """Makes new ones."""
+        return cls(new_mnemonic(), new_mnemonic(), new_mnemonic())
+
+
+def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> Unit:
+    """Composes the first unit, which issues all bytes and reveals the witness's definition."""
+    witness = key_from_mnemonic(purses.witness)
+    outputs = [
+        {"address": key_from_mnemonic(purses.wallet).address, "amount": WALLET_BYTES},
+        {"address": witness.address, "amount": WITNESS_BYTES},
+        {"address": key_from_mnemonic(purses.faucet).address, "amount": 0},
+    ]
+    payload = {
+        "inputs": [{"type": "issue", "serial_number": 1, "amount": TOTAL_BYTES}],
+        "outputs": sorted(outputs, key=lambda output: str(output["address"])),
+    }
+    message = {"app": "payment", "payload_location": "inline", "payload_hash": "-" * 44, "payload": payload}
+    author = {
+        "address": witness.address,
+        "authentifiers": {"r": _EVERY_SIGNATURE},
+        "definition": witness.definition,
+    }
+    unit: Unit = {
+        "version": version,
+        "alt": alt,
+        "timestamp": timestamp,
+        "messages": [message],
+        "authors": [author],
+    }
+    unit["headers_commission"] = headers_size(unit)
+    unit["payload_commission"] = total_payload_size(unit)
+    fees = unit["headers_commission"] + unit["payload_commission"]
+    outputs[2]["amount"] = TOTAL_BYTES - WALLET_BYTES - WITNESS_BYTES - fees
+    message["payload_hash"] = payload_hash(payload)
+    author["authentifiers"] = {"r": witness.sign(hash_to_sign(unit))}
+    unit["unit"] = unit_hash(unit)
+    return unit
+
+
+def compose_from_ledger(
+    ledger: Ledger, now: int, key: Key, draft: Draft, parents: Iterable[Vertex] | None = None
+) -> Unit:
+    """Composes a unit for one of the network's own keys.
+
+    Args:
+        ledger: What there is.
+        now: The network's time in seconds.
+        key: The author.
+        draft: What the unit shall do.
+        parents: To use instead of the good tips.
+
+    Raises:
+        InsufficientFunds: The key's coins do not suffice.
+    """
+    payees = {output.address for outputs in draft.outputs.values() for output in outputs}
+    attachment = attach(ledger, now, [key.address], payees, draft.max_aa_responses, parents)
+    index = attachment.last_ball.main_chain_index or 0
+    coins = [
+        Coin(*holding.key, holding.amount, holding.asset, holding.address, is_stable=holding.vertex.is_stable)
+        for holding in ledger.books.spendable(key.address)
+        if holding.vertex.is_stable or ledger.graph.includes(attachment.parents, holding.vertex)
+    ]
+    return compose(
+        ledger.network,
+        key,
+        draft,
+        coins,
+        attachment.for_composer(),
+        with_definition=ledger.definition(key.address, index) is None,
+    )
+
+
+@dataclass(slots=True)
+class Witness:
+    """The one order provider: its units carry the main chain on.
+
+    Attributes:
+        favoured: Units that it includes before what contradicts them.
+    """
+
+    key: Key
+    favoured: set[str] = field(default_factory=set)
+
+    def compose_next(self, ledger: Ledger, now: int, milliseconds: int) -> Unit:
+        """Composes the next witness unit, above the tips and contradicted units that waited long enough."""
+        feed = {"app": "data_feed", "payload": {"timestamp": milliseconds}}
+        return compose_from_ledger(ledger, now, self.key, Draft(messages=(feed,)), self._pick_parents(ledger))
+
+    def _pick_parents(self, ledger: Ledger) -> list[Vertex]:
+        tips = sorted(ledger.graph.tips.values(), key=self._order)
+        newest_index = len(ledger.graph.main_chain) - 1
+        wanted: list[Vertex] = []
+        authors: set[str] = set()
+        for tip in tips:
+            is_late = newest_index - tip.latest_included_index >= PATIENCE
+            is_good = tip.sequence is Sequence.GOOD
+            if (is_good or is_late or tip.hash in self.favoured) and authors.isdisjoint(tip.authors):
+                wanted.append(tip)
+                authors.update(tip.authors)
+        return ledger.graph.pick_parents(wanted, MAX_PARENTS)
+
+    def _order(self, tip: Vertex) -> tuple[bool, bool, int]:
+        return self.key.address not in tip.authors, tip.hash not in self.favoured, tip.level
