@@ -1,0 +1,149 @@
+"""The commands `devnet`, which runs a local Obyte network, and `faucet`, which gives money on one.
+
+The faucet asks the hub of a running devnet, as any client would: no real hub knows the request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from paypercall.errors import PaypercallError
+
+if TYPE_CHECKING:
+    from paypercall.devnet import Devnet
+
+PORT = 6616  # next to 6611, where Obyte's own nodes listen
+HIGHEST_PORT = 65_535
+SPEEDS = (0.01, 1000.0)
+MAX_AMOUNT = 9 * 10**15
+FAUCET_SECONDS = 5.0
+
+Number = TypeVar("Number", int, float)
+
+
+class DevnetFailed(PaypercallError):
+    """The local network cannot start."""
+
+    code = "devnet_failed"
+
+
+class InvalidAddress(PaypercallError):
+    """An address is mistyped."""
+
+    code = "invalid_address"
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the commands `devnet` and `faucet`."""
+    devnet = commands.add_parser(
+        "devnet",
+        help="run a local Obyte network",
+        description="Runs a local Obyte network on 127.0.0.1 until it is stopped with Ctrl-C or SIGTERM.",
+    )
+    speed, port = _number(float, *SPEEDS), _number(int, 0, HIGHEST_PORT)
+    devnet.add_argument(
+        "--speed", type=speed, default=1.0, help="steps a second; about four make a unit final"
+    )
+    devnet.add_argument(
+        "--port", type=port, default=PORT, help="of the hub (%(default)s); 0 for any free one"
+    )
+    devnet.add_argument(
+        "--data", type=Path, help="a folder to keep the network in; without it, it is forgotten"
+    )
+    devnet.set_defaults(run=run_devnet)
+
+    faucet = commands.add_parser(
+        "faucet",
+        help="get money on a local Obyte network",
+        description="Pays an address on a running devnet.",
+    )
+    faucet.add_argument("address", metavar="ADDRESS", help="whom to pay")
+    faucet.add_argument(
+        "amount", metavar="AMOUNT", type=_number(int, 1, MAX_AMOUNT), help="bytes, or units of the asset"
+    )
+    faucet.add_argument("--asset", default="base", help="the id of an asset of the faucet (base, for bytes)")
+    faucet.add_argument("--hub", default=f"ws://127.0.0.1:{PORT}", help="the devnet's hub (%(default)s)")
+    faucet.set_defaults(run=run_faucet)
+
+
+def run_devnet(options: argparse.Namespace) -> int:
+    """Runs a local network until SIGINT or SIGTERM.
+
+    Raises:
+        DevnetFailed: The port is taken, or the folder cannot be used.
+    """
+    from paypercall.devnet import Devnet
+
+    endings = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, endings
+    )  # before any thread starts: they must not take them either
+    try:
+        devnet = Devnet(port=options.port, speed=options.speed, data=options.data)
+    except (OSError, ValueError) as error:
+        raise DevnetFailed(f"the devnet cannot start: {error}") from error
+    with devnet:
+        print("\n".join(_describe(devnet)), flush=True)
+        signal.sigwait(endings)
+    return 0
+
+
+def run_faucet(options: argparse.Namespace) -> int:
+    """Pays an address from the faucet of a running devnet.
+
+    Raises:
+        InvalidAddress: What is to be paid is no address.
+        HubError: The hub cannot be reached, or refuses.
+    """
+    from paypercall.obyte.address import is_valid_address
+    from paypercall.obyte.hub import Hub
+    from paypercall.obyte.network import devnet
+
+    if not is_valid_address(options.address):
+        raise InvalidAddress(f"{options.address} is no address")
+    hub = Hub(options.hub, devnet(genesis_unit="", order_providers=()), program="paypercall-faucet")
+    wish = {"address": options.address, "amount": options.amount, "asset": options.asset}
+    try:
+        print(hub.request("devnet/faucet", wish, timeout=FAUCET_SECONDS))
+    finally:
+        hub.close()
+    return 0
+
+
+def _describe(devnet: Devnet) -> Iterator[str]:
+    network = devnet.network
+    yield f"A local Obyte network runs at {devnet.url}; stop it with Ctrl-C."
+    yield ""
+    yield "# for conf.py"
+    constants = {
+        "network": network.name,
+        "hub": devnet.url,
+        "genesis_unit": network.genesis_unit,
+        "order_providers": list(network.order_providers),
+        "version": network.version,
+        "alt": network.alt,
+    }
+    yield from (f"{name} = {json.dumps(value)}" for name, value in constants.items())
+    yield ""
+    yield "# for .env: a wallet with money; for others, run `paypercall faucet ADDRESS AMOUNT`"
+    yield f'PAYPERCALL_MNEMONIC="{devnet.mnemonic}"'
+
+
+def _number(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
+    """Returns a reader of numbers for argparse."""
+
+    def read(text: str) -> Number:
+        try:
+            number = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"must be from {least} to {most}, not {text}")
+        return number
+
+    return read

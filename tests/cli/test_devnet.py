@@ -1,0 +1,135 @@
+"""The commands `devnet` and `faucet`, as processes of their own, as a person runs them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from paypercall import __version__
+from paypercall.cli import main
+from paypercall.conf import load_conf, load_environment
+from paypercall.devnet import Devnet
+from paypercall.obyte.keys import key_from_mnemonic
+
+SECONDS = 30
+ADDRESS = "XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"
+LAST_LINE = re.compile(r'PAYPERCALL_MNEMONIC="[a-z ]+"\n')
+
+
+@contextmanager
+def running_devnet(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Yields the process of `paypercall devnet` and all that it prints once it is ready."""
+    command = [sys.executable, "-m", "paypercall", "devnet", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            printed = ""
+            for line in process.stdout:
+                printed += line
+                if LAST_LINE.fullmatch(line):
+                    break
+            yield process, printed
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_devnet_runs_until_it_is_told_to_stop_and_ends_cleanly(ending: signal.Signals) -> None:
+    with running_devnet() as (process, _):
+        assert process.poll() is None
+        process.send_signal(ending)
+        _, errors = process.communicate(timeout=SECONDS)
+        assert (process.returncode, errors) == (0, "")
+
+
+def test_what_a_devnet_prints_can_be_pasted_into_a_project(tmp_path: Path) -> None:
+    with running_devnet() as (_, printed):
+        _, _, rest = printed.partition("# for conf.py\n")
+        conf_lines, _, dotenv_lines = rest.partition("\n\n")
+    (tmp_path / "conf.py").write_text(conf_lines)
+    (tmp_path / ".env").write_text(dotenv_lines)
+    conf = load_conf({}, tmp_path)
+    assert conf.network_constants().name == "devnet"
+    assert conf.hub_url.startswith("ws://127.0.0.1:")
+    assert key_from_mnemonic(load_environment({}, tmp_path)["PAYPERCALL_MNEMONIC"]).address
+
+
+def test_a_devnet_with_a_folder_is_the_same_network_again(tmp_path: Path) -> None:
+    constants = []
+    for _ in range(2):
+        with running_devnet("--data", str(tmp_path / "network")) as (process, printed):
+            process.terminate()
+            process.wait(SECONDS)
+            constants.append(
+                [line for line in printed.splitlines() if " ws://" not in line and "hub" not in line]
+            )
+    assert constants[0] == constants[1]
+    assert any(line.startswith("genesis_unit = ") for line in constants[0])
+
+
+def test_the_faucet_pays_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with Devnet() as devnet:
+        assert main(["faucet", ADDRESS, "12345", "--hub", devnet.url]) == 0
+        assert devnet.balance(ADDRESS) == 12_345
+        asset = devnet.issue_asset(1000)
+        assert main(["faucet", ADDRESS, "10", "--asset", asset, "--hub", devnet.url]) == 0
+        assert devnet.balance(ADDRESS, asset) == 10
+    assert all(len(line) == 44 for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_faucet_says_what_is_wrong_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Devnet() as devnet:
+        assert main(["faucet", ADDRESS, "10", "--asset", "gold", "--hub", devnet.url]) == 1
+    assert main(["faucet", ADDRESS[:-1] + "Y", "10"]) == 1
+    assert main(["faucet", ADDRESS, "10", "--hub", "http://127.0.0.1"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "paypercall: 'gold' is no asset",
+        f"paypercall: {ADDRESS[:-1]}Y is no address",
+        "paypercall: 'http://127.0.0.1' is no websocket address",
+    ]
+
+
+def test_a_taken_port_is_said_in_one_line() -> None:
+    with Devnet() as devnet:
+        port = devnet.url.rpartition(":")[2]
+        command = [sys.executable, "-m", "paypercall", "devnet", "--port", port]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert result.returncode == 1
+    assert re.fullmatch(r"paypercall: the devnet cannot start: .*address already in use\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["devnet", "--speed", "0"],
+        ["devnet", "--speed", "nan"],
+        ["devnet", "--speed", "fast"],
+        ["devnet", "--port", "65536"],
+        ["faucet", ADDRESS, "0"],
+        ["faucet", ADDRESS, "1.5"],
+        ["faucet"],
+        ["mine"],
+        [],
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: paypercall")
+
+
+def test_the_command_knows_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"paypercall {__version__}\n"
