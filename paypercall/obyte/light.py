@@ -1,0 +1,349 @@
+"""What a light node asks its hub, in the words of the protocol, and how much of the answers it believes.
+
+Histories are verified before anyone sees them, an asset's definition is checked against the asset's id, and
+every other answer has the right shape or is refused. It keeps no state but the definitions of addresses,
+which prove themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from paypercall.obyte.address import definition_address
+from paypercall.obyte.composer import Parents
+from paypercall.obyte.errors import HubError, HubRefused, ObyteError
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.network import Network
+from paypercall.obyte.proof import History, HistoryUnit, verify_history
+from paypercall.obyte.shape import is_hash, is_hash_list, is_natural, is_positive
+from paypercall.obyte.unit import Unit, payload_hash, unit_hash
+
+HISTORY_LIMIT = 2_000  # addresses, requested units, known units and units in an answer (ocore `light`)
+MAX_AA_RESPONSES = 10  # ocore `MAX_RESPONSES_PER_PRIMARY_TRIGGER`
+HISTORY_SECONDS = 120.0
+POST_SECONDS = 60.0
+MAX_KEPT_DEFINITIONS = 10_000
+MAX_ASKED_DEFINITIONS = 20  # for one history: a flood of dust must not become a flood of requests
+
+_TOO_LARGE = "your history is too large"
+_KNOWN = "known"
+_NEWS = ("light/have_updates", "joint", "light/aa_response", "light/sequence_became_bad")
+
+
+class LightClient:
+    """Asks one hub on behalf of a light node; safe to use from many threads.
+
+    Args:
+        hub: The connection.
+        network: The network whose order providers must vouch for histories.
+    """
+
+    def __init__(self, hub: Hub, network: Network) -> None:
+        self.network = network
+        self._hub = hub
+        self._definitions: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Closes the connection to the hub."""
+        self._hub.close()
+
+    def on_news(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back when the hub hints at something new, and after each new connection.
+
+        Only what `history` has named since the connection was made is watched by the hub, so a good reaction
+        to each call is to ask for it again. The callback must not raise and must not take long.
+
+        Returns:
+            A function that ends this.
+        """
+        ends = [self._hub.subscribe(subject, lambda body: callback()) for subject in _NEWS]
+        ends.append(self._hub.on_connect(callback))
+        self._hub.start()
+
+        def end_all() -> None:
+            for end in ends:
+                end()
+
+        return end_all
+
+    def history(
+        self,
+        addresses: Iterable[str],
+        *,
+        requested_units: Iterable[str] = (),
+        known_stable_units: Iterable[str] = (),
+        min_main_chain_index: int | None = None,
+    ) -> History:
+        """Asks for the units from and to addresses, and verifies the answer.
+
+        More than a hub takes or gives at once is asked for in parts. From then on the hub watches the
+        addresses and the requested units and says so when something happens, until the connection ends.
+
+        A unit that reaches the hub while it answers can be missing although the proof reaches beyond it. So
+        who asks again and again must not ask from the last answer's `last_ball_main_chain_index` on, but from
+        that of the answer before.
+
+        Args:
+            addresses: Agents may be among them.
+            requested_units: Units to give in any case, stable or not, unless they conflict with others.
+            known_stable_units: Units to leave out; only so many are named as a hub accepts.
+            min_main_chain_index: Leave out what is stable below it.
+
+        Raises:
+            HubRefused: The hub refused; one address alone can be too large for it.
+            HubError: The hub did not answer.
+            ProofError: The answer does not prove what it must.
+        """
+        known = list(dict.fromkeys(known_stable_units))[-HISTORY_LIMIT:]
+        options: dict[str, Any] = {"known_stable_units": known} if known else {}
+        if min_main_chain_index:
+            options["min_mci"] = min_main_chain_index
+        all_addresses, all_units = list(dict.fromkeys(addresses)), list(dict.fromkeys(requested_units))
+        parts = [
+            part
+            for start in range(0, max(len(all_addresses), len(all_units)), HISTORY_LIMIT)
+            for part in self._history(
+                all_addresses[start : start + HISTORY_LIMIT],
+                all_units[start : start + HISTORY_LIMIT],
+                options,
+            )
+        ]
+        return parts[0] if len(parts) == 1 else _merged(parts)
+
+    def _history(self, addresses: list[str], units: list[str], options: dict[str, Any]) -> list[History]:
+        params: dict[str, Any] = {"witnesses": list(self.network.order_providers), **options}
+        if addresses:
+            params["addresses"] = addresses
+        if units:
+            params["requested_joints"] = units
+        try:
+            response = self._hub.request("light/get_history", params, HISTORY_SECONDS)
+        except HubRefused as refusal:
+            if _TOO_LARGE not in str(refusal) or len(addresses) + len(units) < 2:
+                raise
+            half_way, half_units = (len(addresses) + 1) // 2, len(units) // 2
+            return [
+                *self._history(addresses[:half_way], units[:half_units], options),
+                *self._history(addresses[half_way:], units[half_units:], options),
+            ]
+        return [self._verified(response)]
+
+    def _verified(self, response: Any) -> History:
+        history = verify_history(response, self.network, known_definitions=self._definitions)
+        for entry in history.units:
+            for author in entry.unit["authors"]:
+                self._keep_definition(author["address"], author.get("definition"))
+        missing = _signers_without_definition(history.units) - self._definitions.keys()
+        found = [self._find_definition(address) for address in sorted(missing)[:MAX_ASKED_DEFINITIONS]]
+        if any(found):
+            return verify_history(response, self.network, known_definitions=self._definitions)
+        return history
+
+    def _find_definition(self, address: str) -> bool:
+        try:
+            answer = self._definition_answer(address)
+        except HubRefused:
+            return False
+        return self._keep_definition(address, answer.get("definition"))
+
+    def _keep_definition(self, address: str, definition: Any) -> bool:
+        if definition is None or not _is_definition_of(address, definition):
+            return False
+        while len(self._definitions) >= MAX_KEPT_DEFINITIONS and address not in self._definitions:
+            self._definitions.pop(next(iter(self._definitions)), None)
+        self._definitions[address] = definition
+        return True
+
+    def parents(
+        self,
+        from_addresses: Sequence[str],
+        output_addresses: Sequence[str],
+        max_aa_responses: int | None = None,
+    ) -> Parents:
+        """Asks where a unit belongs that is composed now.
+
+        Args:
+            from_addresses: The authors.
+            output_addresses: Everyone who is paid; without the agent among them, the fee comes out too low.
+            max_aa_responses: As in the unit; None if the unit will not say it.
+
+        Raises:
+            HubError: The hub did not answer, refused, or answered something else.
+        """
+        params = {
+            "witnesses": list(self.network.order_providers),
+            "from_addresses": sorted(set(from_addresses)),
+            "output_addresses": sorted(set(output_addresses)),
+            "max_aa_responses": MAX_AA_RESPONSES if max_aa_responses is None else max_aa_responses,
+        }
+        answer = self._hub.request("light/get_parents_and_last_ball_and_witness_list_unit", params)
+        return _read_parents(answer)
+
+    def definition_is_stable(self, address: str) -> bool:
+        """Tells whether an address's definition is in a stable unit.
+
+        The definition is checked; that the unit is stable is the hub's word.
+
+        Raises:
+            HubError: The hub did not answer or refused.
+        """
+        answer = self._definition_answer(address)
+        return self._keep_definition(address, answer.get("definition")) and answer.get("is_stable") is True
+
+    def _definition_answer(self, address: str) -> dict[str, Any]:
+        answer = self._hub.request("light/get_definition_for_address", {"address": address})
+        if not isinstance(answer, dict):
+            raise HubError("the hub's answer about a definition is no object")
+        return answer
+
+    def post(self, unit: Unit) -> None:
+        """Posts a signed unit; that the hub has it already is success.
+
+        Raises:
+            HubRefused: The hub refused the unit; the text is its own.
+            HubError: No answer, or one that says nothing: whether the unit was taken is unknown. Post the
+                same unit again.
+        """
+        try:
+            answer = self._hub.request("post_joint", {"unit": unit}, POST_SECONDS)
+        except HubRefused as refusal:
+            if str(refusal) == _KNOWN:
+                return
+            raise
+        if answer != "accepted":
+            raise HubError("the hub's answer to a posted unit is neither acceptance nor refusal")
+
+    def asset_definition(self, asset: str) -> dict[str, Any] | None:
+        """Returns how an asset was defined, or None if the hub has no such asset.
+
+        An asset's id is the hash of the unit that defined it, so the definition proves itself.
+
+        Raises:
+            HubError: The hub did not answer, refused, or gave another unit than asked for.
+        """
+        if not is_hash(asset):
+            return None
+        answer = self._hub.request("get_joint", asset)
+        if not isinstance(answer, dict) or not isinstance(answer.get("joint"), dict):
+            return None
+        unit = answer["joint"].get("unit")
+        if not isinstance(unit, dict) or not _has_hash(unit, asset):
+            raise HubError(f"the hub gave another unit than {asset}")
+        messages = unit.get("messages")
+        for message in messages if isinstance(messages, list) else ():
+            if message["app"] == "asset":
+                return _checked_payload(message, asset)
+        return None
+
+
+def _read_parents(answer: Any) -> Parents:
+    if not isinstance(answer, dict):
+        raise HubError("the hub's answer about parents is no object")
+    is_sound = (
+        is_positive(answer.get("timestamp"))
+        and is_hash_list(answer.get("parent_units"))
+        and is_hash(answer.get("last_stable_mc_ball"))
+        and is_hash(answer.get("last_stable_mc_ball_unit"))
+        and is_natural(answer.get("last_stable_mc_ball_mci"))
+        and is_natural(answer.get("tps_fee"))
+        and is_natural(answer.get("count_primary_aa_triggers", 0))
+    )
+    if not is_sound:
+        raise HubError("the hub's answer about parents is incomplete or malformed")
+    return Parents(
+        timestamp=answer["timestamp"],
+        parent_units=tuple(answer["parent_units"]),
+        last_ball=answer["last_stable_mc_ball"],
+        last_ball_unit=answer["last_stable_mc_ball_unit"],
+        last_ball_mci=answer["last_stable_mc_ball_mci"],
+        tps_fee=answer["tps_fee"],
+        primary_aa_triggers=answer.get("count_primary_aa_triggers", 0),
+    )
+
+
+def _checked_payload(message: dict[str, Any], asset: str) -> dict[str, Any]:
+    payload = message.get("payload")
+    if not isinstance(payload, dict) or payload_hash(payload) != message.get("payload_hash"):
+        raise HubError(f"the hub gave another definition than that of {asset}")
+    return payload
+
+
+def _has_hash(unit: dict[str, Any], expected: str) -> bool:
+    try:
+        return unit_hash(unit) == expected
+    except ObyteError:
+        return False
+
+
+def _is_definition_of(address: str, definition: Any) -> bool:
+    try:
+        return definition_address(definition) == address
+    except ObyteError:
+        return False
+
+
+def _signers_without_definition(units: Iterable[HistoryUnit]) -> set[str]:
+    return {
+        author["address"]
+        for entry in units
+        if not entry.is_signature_checked
+        for author in entry.unit["authors"]
+        if author.get("authentifiers") and "definition" not in author
+    }
+
+
+def _merged(parts: Sequence[History]) -> History:
+    """Puts partial histories together, as if they were one answer."""
+    entries: dict[str, HistoryUnit] = {}
+    bounces: dict[tuple[str, str], dict[str, Any]] = {}
+    reached: list[int] = []
+    for part in parts:
+        for entry in part.units:
+            other = entries.get(entry.hash)
+            if other is None or _knows_more(entry, other):
+                entries[entry.hash] = entry
+        for bounce in part.bounces:
+            bounces[bounce["trigger_unit"], bounce["aa_address"]] = bounce
+        if part.last_ball_main_chain_index is not None:
+            reached.append(part.last_ball_main_chain_index)
+    return History(_earlier_first(entries), tuple(bounces.values()), min(reached, default=None))
+
+
+def _knows_more(entry: HistoryUnit, other: HistoryUnit) -> bool:
+    return _knowledge(entry) > _knowledge(other)
+
+
+def _knowledge(entry: HistoryUnit) -> tuple[bool, bool, bool]:
+    return entry.is_stable, not entry.is_stripped, entry.is_signature_checked
+
+
+def _earlier_first(entries: dict[str, HistoryUnit]) -> tuple[HistoryUnit, ...]:
+    ordered: dict[str, HistoryUnit] = {}
+    pending = sorted(entries.values(), key=_latest_first)
+    while pending:
+        entry = pending[-1]
+        earlier = [
+            entries[unit] for unit in _builds_on(entry.unit) if unit in entries and unit not in ordered
+        ]
+        if earlier:
+            pending += earlier
+        else:
+            ordered[pending.pop().hash] = entry
+    return tuple(ordered.values())
+
+
+def _latest_first(entry: HistoryUnit) -> tuple[bool, int]:
+    index = entry.main_chain_index
+    return index is not None, -(index or 0)
+
+
+def _builds_on(unit: Unit) -> list[str]:
+    spent = [
+        source["unit"]
+        for message in unit.get("messages", ())
+        if message["app"] == "payment" and "payload" in message
+        for source in message["payload"]["inputs"]
+        if "type" not in source
+    ]
+    return [*unit.get("parent_units", ()), *spent]

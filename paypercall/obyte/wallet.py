@@ -1,0 +1,271 @@
+"""The wallet of one address: what it has, and signed units that spend it.
+
+It composes one unit after the other, each upon its own answer of the hub, because units made from one answer
+can conflict or underpay. It keeps its coins in memory and learns of them from verified histories only. It
+must not spend what others have not confirmed, nor pay a fee above its owner's limit, nor store anything: that
+is the outbox's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from threading import Lock
+from weakref import WeakSet
+
+from paypercall.obyte.coins import Balance, CoinBook
+from paypercall.obyte.composer import BASE, Coin, Draft, Message, Output, Parents, compose
+from paypercall.obyte.errors import FeeTooHigh, HubError, HubRefused, InsufficientFunds, InvalidUnit
+from paypercall.obyte.keys import Key
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.proof import History
+from paypercall.obyte.unit import Unit, unit_hash
+
+__all__ = ["Balance", "Wallet"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Wallet:
+    """A single-signature wallet for bytes and public divisible assets; safe to use from many threads.
+
+    Only one process may spend from an address at a time.
+
+    Args:
+        key: Signs.
+        light: The hub, verified.
+        max_tps_fee: The most that a unit may pay as TPS fee, in bytes, unless `compose` is told otherwise.
+    """
+
+    def __init__(self, key: Key, light: LightClient, *, max_tps_fee: int) -> None:
+        self.key = key
+        self.address = key.address
+        self.light = light
+        self._max_tps_fee = max_tps_fee
+        self._book = CoinBook(key.address)
+        self._losses_seen = 0
+        self._losses_explained = 0
+        self._asked_from: int | None = None
+        self._reached: int | None = None
+        self._make_locks()
+        _wallets.add(self)
+
+    def _make_locks(self) -> None:
+        self._lock = Lock()
+        self._refreshing = Lock()
+        self._composing = Lock()
+
+    def close(self) -> None:
+        """Closes the connection to the hub."""
+        self.light.close()
+
+    def refresh(self) -> None:
+        """Learns from the hub what is new; everything at the first time.
+
+        Raises:
+            HubError: The hub did not answer, or refused.
+            ProofError: Its answer does not prove what it must.
+        """
+        with self._refreshing:
+            # What was stable before the hub was asked is in its answer for sure; what the answer's own last
+            # ball covers may have come while it was made. So the next time begins at the former.
+            reached = self._reached
+            if reached is None:
+                reached = self.light.parents([self.address], [self.address]).last_ball_mci
+            with self._lock:
+                undecided = self._book.undecided_units()
+                losses = self._losses_seen
+            history = self.light.history(
+                [self.address], requested_units=undecided, min_main_chain_index=self._asked_from
+            )
+            self.absorb(history)
+            self._asked_from = reached
+            self._reached = history.last_ball_main_chain_index or reached
+            self._losses_explained = losses
+
+    def absorb(self, history: History) -> None:
+        """Takes in a history, in any order and as often as it comes; units of no concern are left out."""
+        with self._lock:
+            waiting = set(self._book.open_own_units())
+            for entry in history.units:
+                self._book.take(entry)
+                if entry.is_final_bad and entry.hash in waiting:
+                    # Another unit with our signature has won. It may spend coins that this history does not
+                    # show.
+                    self._losses_seen += 1
+
+    def adopt(self, unit: Unit) -> None:
+        """Takes in a signed unit of ours that was made before: its inputs are spent, its change is there.
+
+        Raises:
+            InvalidUnit: It is not of this address alone, or its hash is wrong.
+        """
+        if unit_hash(unit) != unit["unit"]:
+            raise InvalidUnit(f"the hash of unit {unit['unit']} is wrong")
+        with self._lock:
+            self._book.adopt(unit)
+
+    def forget(self, unit: str) -> None:
+        """Gives back what a unit of ours spends that was refused, or will never be posted; by its hash."""
+        with self._lock:
+            self._book.forget(unit)
+
+    def has_lost(self, unit: str) -> bool:
+        """Whether a known unit of ours can never become good: one that conflicts with it is stable."""
+        with self._lock:
+            return self._book.has_lost(unit)
+
+    def balance(self) -> dict[str, Balance]:
+        """What there is, by asset; bytes ("base") always among them."""
+        with self._lock:
+            return self._book.balances()
+
+    def compose(
+        self, draft: Draft, *, instead_of: Unit | None = None, max_tps_fee: int | None = None, keep: int = 0
+    ) -> Unit:
+        """Composes and signs a unit, and counts its coins as spent from now on.
+
+        Post or forget it before the next one is composed: two units of an address that do not know of each
+        other conflict, even if they spend different coins.
+
+        Args:
+            draft: What the unit shall do.
+            instead_of: A unit of ours that this one replaces. Both spend a coin, so that never both become
+                stable.
+            max_tps_fee: Bytes; by default the wallet's limit.
+            keep: Bytes that must be left to spend afterwards.
+
+        Raises:
+            FeeTooHigh: The network asks for more than `max_tps_fee`; nothing was composed.
+            InsufficientFunds: The coins do not suffice, or less than `keep` would be left.
+            InvalidUnit: The draft asks for what the network refuses, or the unit to replace is stable.
+            UnitTooLarge: The unit would be larger than the network takes it without a further fee.
+            HubError: The hub did not answer, or refused.
+            ProofError: A history that was needed does not prove what it must.
+        """
+        with self._composing:
+            return self._compose(draft, instead_of, max_tps_fee, keep)
+
+    def post(self, unit: Unit) -> None:
+        """Posts a unit of ours.
+
+        Raises:
+            HubRefused: The hub refused it: replace or forget it.
+            HubError: The outcome is unknown: post the same unit again.
+        """
+        self.light.post(unit)
+        with self._lock:
+            self._book.note_posted(unit["unit"])
+
+    def pay(self, outputs: Iterable[Output], asset: str = BASE, messages: Iterable[Message] = ()) -> Unit:
+        """Composes a unit that pays and posts it, before any other is composed.
+
+        Raises:
+            HubRefused: The hub refused the unit; its coins are free again.
+            HubError: The outcome is unknown even after a second attempt; its coins count as spent.
+            PaypercallError: As `compose`.
+        """
+        with self._composing:
+            unit = self._compose(Draft({asset: tuple(outputs)}, tuple(messages)), None, None, 0)
+            try:
+                try:
+                    self.post(unit)
+                except HubRefused:
+                    raise
+                except HubError as error:
+                    _logger.warning("unit %s is posted again: %s", unit["unit"], error)
+                    self.post(unit)
+            except HubRefused:
+                self.forget(unit["unit"])
+                raise
+            return unit
+
+    def _compose(self, draft: Draft, instead_of: Unit | None, max_tps_fee: int | None, keep: int) -> Unit:
+        if self._losses_explained < self._losses_seen:
+            self.refresh()
+        payees = {output.address for outputs in draft.outputs.values() for output in outputs}
+        parents = self.light.parents([self.address], [self.address, *payees], draft.max_aa_responses)
+        limit = self._max_tps_fee if max_tps_fee is None else max_tps_fee
+        if parents.tps_fee > limit:
+            raise FeeTooHigh(f"the network asks a TPS fee of {parents.tps_fee} bytes, the limit is {limit}")
+        with self._lock:
+            changes = self._book.changes
+        try:
+            return self._sign(draft, parents, instead_of, keep)
+        except InsufficientFunds:
+            self.refresh()
+            with self._lock:
+                has_learnt = self._book.changes != changes
+            if not has_learnt:
+                raise
+        return self._sign(draft, parents, instead_of, keep)
+
+    def _sign(self, draft: Draft, parents: Parents, instead_of: Unit | None, keep: int) -> Unit:
+        with_definition = self._needs_definition(parents.last_ball_mci)
+        with self._lock:
+            coins, must_spend = self._book.spendable_instead_of(instead_of)
+            unit = compose(
+                self.light.network,
+                self.key,
+                draft,
+                coins,
+                parents,
+                with_definition=with_definition,
+                must_spend=must_spend,
+            )
+            left = self._bytes_left(coins, draft, unit)
+            if left < keep:
+                raise InsufficientFunds(f"{left} bytes would be left of the {keep} that are held back")
+            self._book.adopt(unit)
+        return unit
+
+    def _bytes_left(self, coins: Iterable[Coin], draft: Draft, unit: Unit) -> int:
+        """The bytes that can still be spent after a unit, its change included."""
+        before = sum(coin.amount for coin in coins if coin.asset == BASE)
+        paid = sum(output.amount for output in draft.outputs.get(BASE, ()) if output.address != self.address)
+        fees: int = unit["headers_commission"] + unit["payload_commission"] + unit["tps_fee"]
+        return before - paid - fees
+
+    def _needs_definition(self, last_ball_index: int) -> bool:
+        """Whether no unit of ours is stable at the last ball.
+
+        The proof of our first units lags behind the ledger. Until it is there, the hub is asked how far they
+        are; if it lies, it refuses the unit itself.
+        """
+        with self._lock:
+            first = self._book.first_own_index
+            unproven = self._book.open_own_units()
+        if first is not None and first <= last_ball_index:
+            return False
+        if not unproven:
+            return True
+        history = self.light.history((), requested_units=unproven)
+        self.absorb(history)
+        return not any(
+            entry.main_chain_index is not None
+            and entry.main_chain_index <= last_ball_index
+            and not entry.is_final_bad
+            and entry.hash in unproven
+            for entry in history.units
+        )
+
+
+def _hold_all() -> None:
+    for wallet in _wallets:
+        wallet._lock.acquire()
+
+
+def _release_all() -> None:
+    for wallet in _wallets:
+        wallet._lock.release()
+
+
+def _begin_in_child() -> None:
+    for wallet in _wallets:
+        wallet._make_locks()
+
+
+_wallets: WeakSet[Wallet] = WeakSet()
+# A fork must not happen while another thread is in the middle of the books.
+os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_begin_in_child)
