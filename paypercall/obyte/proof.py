@@ -47,7 +47,8 @@ class HistoryUnit:
     """A unit of a history. Its hash, payloads and sizes are right; whether it counts is told by the flags.
 
     Attributes:
-        unit: The unit as on the wire, with what the hub added (`main_chain_index`, `actual_tps_fee`).
+        unit: The unit as on the wire. Its `main_chain_index`, `actual_tps_fee` and `oversize_fee` are the
+            hub's word.
         hash: The unit's hash.
         is_stable: Proven to be final. False also for units that are final but not proven yet.
         is_final_bad: Proven to be final and void: it lost against a conflicting unit.
