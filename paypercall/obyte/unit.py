@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from math import ceil, isfinite
+from math import ceil
+from re import Pattern
 from re import compile as compile_pattern
 from typing import Any
 
@@ -20,17 +21,15 @@ from paypercall.obyte.canonical import (
     hash_base64_json,
     json_source_string,
     source_string,
-    utf16_length,
 )
 from paypercall.obyte.errors import InvalidUnit
 from paypercall.obyte.keys import Key, verify_signature
+from paypercall.obyte.size import size
 
 Unit = dict[str, Any]
 
 SIGNATURE_PATH = "r"  # where a single-signature definition expects its signature
 
-_NUMBER_SIZE = 8
-_BOOLEAN_SIZE = 1
 _PARENT_UNITS_SIZE = 2 * HASH_LENGTH  # however many there are
 _TEMP_DATA_PRICE = 0.5  # bytes of fee for a byte of temporary data
 _TEMP_DATA_KEY_SIZE = len("data")
@@ -195,20 +194,6 @@ def paid_temp_data_fee(unit: Unit) -> int:
         raise InvalidUnit("the length of the temporary data is not finite") from None
 
 
-def size(value: Any, *, with_keys: bool) -> int:
-    """Returns what a JSON value counts for in commissions (ocore `getLength`).
-
-    Texts count their UTF-16 code units, numbers 8, booleans 1, null nothing.
-
-    Raises:
-        InvalidUnit: The value holds a number that is not finite, or something that JSON does not know.
-    """
-    try:
-        return _size(value, with_keys)
-    except RecursionError:
-        raise InvalidUnit("the unit is nested too deeply") from None
-
-
 def sign_unit(unit: Unit, key: Key) -> Unit:
     """Returns a copy of a unit, signed by the author whose key is given and with the hash that names it.
 
@@ -354,7 +339,7 @@ def _counts_keys(unit: Unit) -> bool:
     return not _matches(_version_without_key_sizes, unit.get("version"))
 
 
-def _matches(pattern: Any, version: Any) -> bool:
+def _matches(pattern: Pattern[str], version: Any) -> bool:
     return isinstance(version, str) and pattern.fullmatch(version) is not None
 
 
@@ -392,29 +377,3 @@ def _without_temp_data(message: dict[str, Any]) -> dict[str, Any]:
         return message
     payload = {name: value for name, value in message["payload"].items() if name != "data"}
     return {**message, "payload": payload}
-
-
-def _size(value: Any, with_keys: bool) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, str):
-        return utf16_length(value)
-    if isinstance(value, bool):
-        return _BOOLEAN_SIZE
-    if isinstance(value, (int, float)):
-        return _number_size(value)
-    if isinstance(value, list):
-        return sum([_size(element, with_keys) for element in value])
-    if isinstance(value, dict):
-        keys_size = sum(map(utf16_length, value)) if with_keys else 0
-        return keys_size + sum([_size(element, with_keys) for element in value.values()])
-    raise InvalidUnit(f"a {type(value).__name__} has no size")
-
-
-def _number_size(number: float) -> int:
-    try:
-        if isfinite(number):
-            return _NUMBER_SIZE
-    except OverflowError:
-        pass  # an integer beyond every double, which JavaScript reads as infinite
-    raise InvalidUnit("a number is not finite")

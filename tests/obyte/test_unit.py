@@ -11,6 +11,7 @@ import pytest
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.errors import CanonicalError, InvalidUnit, ObyteError
 from paypercall.obyte.keys import Key
+from paypercall.obyte.size import size
 from paypercall.obyte.unit import (
     Unit,
     ball_hash,
@@ -24,7 +25,6 @@ from paypercall.obyte.unit import (
     payload_hash,
     sign_unit,
     single_signature_key,
-    size,
     stripped_unit,
     temp_data_length,
     total_payload_size,
