@@ -49,7 +49,7 @@ class Devnet:
         ledger = Ledger(constants, story.genesis)
         story.replay(ledger)
         self._node = Node(ledger, Clock(story.ahead), Witness(witness_key), self._journal)
-        self._node.settle()
+        self._node.begin()
         self._faucet = Faucet(self._node, key_from_mnemonic(story.purses.faucet))
         self._hub = Hub(self._node, self._faucet)
         self._server = Server(self._hub, port)

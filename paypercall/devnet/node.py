@@ -109,11 +109,15 @@ class Node:
             Whether it did.
         """
         with self.lock:
-            is_young = len(self.ledger.graph.main_chain) < SHORTEST_CHAIN
-            if not self.ledger.has_unproven_units and not is_young:
+            if not self.ledger.has_unproven_units and len(self.ledger.graph.main_chain) >= SHORTEST_CHAIN:
                 return False
             self._add(self.witness.compose_next(self.ledger, self.clock.now(), self.clock.milliseconds()))
             return True
+
+    def begin(self) -> None:
+        """Adds the first witness units of a new network."""
+        while len(self.ledger.graph.main_chain) < SHORTEST_CHAIN:
+            self.step()
 
     def settle(self) -> None:
         """Adds witness units until everything, answers of agents included, is stable and provable."""

@@ -1,0 +1,344 @@
+"""The ledger: main chain, stability, conflicts, agents and accounts, without a hub."""
+
+from __future__ import annotations
+
+import pytest
+from tests.devnet.local_node import LocalNode, finished, make_key, payment
+
+from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
+from paypercall.devnet.form import Refused
+from paypercall.devnet.graph import Sequence, similar_indexes
+from paypercall.devnet.ledger import UnitsWentBad
+from paypercall.devnet.wallets import TOTAL_BYTES
+from paypercall.obyte.composer import Draft, Output
+from paypercall.obyte.errors import InsufficientFunds
+from paypercall.obyte.unit import ball_hash, check_unit
+
+
+@pytest.fixture
+def local() -> LocalNode:
+    return LocalNode()
+
+
+def test_the_genesis_unit_gives_away_everything_but_its_own_fees(local: LocalNode) -> None:
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_every_unit_that_the_network_makes_itself_is_sound(local: LocalNode) -> None:
+    local.account(1, 50_000)
+    for vertex in local.ledger.graph.vertices.values():
+        check_unit(vertex.unit, {local.ledger.witness: local.node.witness.key.definition})
+
+
+def test_a_unit_gets_the_index_after_its_parent_on_the_main_chain(local: LocalNode) -> None:
+    key = local.account(1, 50_000)
+    newest = local.ledger.graph.main_chain[-1]
+    vertex = local.pay(key, make_key(2).address, 1000)
+    assert vertex.parents == (newest,)
+    assert vertex.main_chain_index is None
+    local.node.step()
+    assert vertex.main_chain_index == (newest.main_chain_index or 0) + 1
+    assert vertex.is_on_main_chain
+
+
+def test_a_unit_becomes_stable_with_the_second_witness_unit_and_provable_with_the_third(
+    local: LocalNode,
+) -> None:
+    vertex = local.pay(local.account(1, 50_000), make_key(2).address, 1000)
+    local.node.step()
+    assert not vertex.is_stable
+    local.node.step()
+    assert vertex.is_stable
+    assert local.ledger.graph.main_chain[-1].last_ball_index < (vertex.main_chain_index or 0)
+    local.node.step()
+    assert local.ledger.graph.main_chain[-1].last_ball_index >= (vertex.main_chain_index or 0)
+
+
+def test_parallel_units_share_the_index_of_the_unit_that_includes_them(local: LocalNode) -> None:
+    first, second = local.account(1, 50_000), local.account(2, 50_000)
+    newest = local.ledger.graph.main_chain[-1:]
+    units = [local.compose(key, payment(make_key(3).address, 1000), newest) for key in (first, second)]
+    vertices = [local.node.post({"unit": unit}) for unit in units]
+    local.node.settle()
+    indexes = sorted(vertex.main_chain_index or 0 for vertex in vertices)
+    assert indexes[1] == indexes[0] + 1
+    assert [vertex.is_on_main_chain for vertex in vertices].count(True) == 1
+
+
+def test_the_main_chain_goes_on_when_many_units_arrive_at_once(local: LocalNode) -> None:
+    keys = [local.account(number, 20_000) for number in range(1, 41)]
+    newest = local.ledger.graph.main_chain[-1:]
+    units = [local.compose(key, payment(make_key(99).address, 1000), newest) for key in keys]
+    vertices = [local.node.post({"unit": unit}) for unit in units]
+    local.node.settle()
+    assert all(vertex.is_stable and vertex.sequence is Sequence.GOOD for vertex in vertices)
+    assert local.ledger.books.balance(make_key(99).address) == 40 * 1000
+
+
+def test_every_ball_is_the_hash_of_its_unit_and_the_balls_before_it(local: LocalNode) -> None:
+    local.account(1, 10_000, 20_000, 30_000)
+    for _ in range(8):
+        local.pay(make_key(1), make_key(2).address, 100)
+        local.node.settle()
+    for vertex in local.ledger.graph.vertices.values():
+        if vertex.is_stable:
+            parent_balls = sorted(parent.ball or "" for parent in vertex.parents)
+            skiplist_balls = sorted(skipped.ball or "" for skipped in vertex.skiplist)
+            assert vertex.ball == ball_hash(vertex.hash, parent_balls, skiplist_balls)
+    assert [v.hash for v in local.ledger.graph.main_chain[10].skiplist] == [local.ledger.genesis["unit"]]
+
+
+@pytest.mark.parametrize(
+    ("index", "similar"), [(0, ()), (7, ()), (10, (0,)), (50, (40,)), (100, (90, 0)), (2000, (1990, 1900, 1000))]
+)
+def test_skiplists_follow_the_zeros_at_the_end_of_an_index(index: int, similar: tuple[int, ...]) -> None:
+    assert similar_indexes(index) == similar
+
+
+def test_nothing_happens_while_nothing_waits(local: LocalNode) -> None:
+    local.node.settle()
+    assert not local.node.step()
+
+
+# --- conflicts -----------------------------------------------------------------------------------
+
+
+def _contradicting(local: LocalNode) -> tuple[str, str]:
+    """Two units that spend the same output to accounts 2 and 3, both with the network."""
+    key = local.account(1, 50_000)
+    first, second = (local.compose(key, payment(make_key(to).address, 1000 * to)) for to in (2, 3))
+    local.node.post({"unit": first})
+    local.node.take({"unit": second})
+    return first["unit"], second["unit"]
+
+
+def test_a_double_spend_is_refused_when_posted(local: LocalNode) -> None:
+    key = local.account(1, 50_000)
+    first, second = (local.compose(key, payment(make_key(to).address, 1000)) for to in (2, 3))
+    local.node.post({"unit": first})
+    with pytest.raises(Refused, match="non-serial"):
+        local.node.post({"unit": second})
+
+
+def test_a_double_spend_passed_on_by_somebody_spoils_both_units(local: LocalNode) -> None:
+    events: list[object] = []
+    local.node.listen(events.append)
+    first, second = _contradicting(local)
+    vertices = local.ledger.graph.vertices
+    assert vertices[first].sequence is vertices[second].sequence is Sequence.TEMP_BAD
+    assert [e.vertices for e in events if isinstance(e, UnitsWentBad)] == [(vertices[first],)]
+    assert local.ledger.books.balance(make_key(2).address) == 0
+    assert local.ledger.books.balance(make_key(3).address) == 0
+
+
+def test_of_two_contradicting_units_one_stays_and_the_other_is_stripped(local: LocalNode) -> None:
+    first, second = _contradicting(local)
+    local.node.settle()
+    winner, loser = (local.ledger.graph.vertices[unit] for unit in (first, second))
+    assert winner.sequence is Sequence.GOOD
+    assert loser.sequence is Sequence.FINAL_BAD
+    assert "messages" not in loser.unit
+    assert set(loser.unit) >= {"content_hash", "parent_units", "timestamp"}
+    check_unit(loser.unit)
+    assert loser.ball == ball_hash(loser.hash, loser.parent_balls, (), True)
+    assert local.ledger.books.balance(make_key(2).address) == 2000
+    assert local.ledger.books.balance(make_key(3).address) == 0
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_the_favoured_one_of_two_contradicting_units_wins(local: LocalNode) -> None:
+    first, second = _contradicting(local)
+    local.node.favour(second)
+    local.node.settle()
+    assert local.ledger.graph.vertices[first].sequence is Sequence.FINAL_BAD
+    assert local.ledger.graph.vertices[second].sequence is Sequence.GOOD
+    assert local.ledger.books.balance(make_key(3).address) == 3000
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_what_spends_a_final_bad_unit_falls_with_it(local: LocalNode) -> None:
+    receiver = local.account(2, 50_000)
+    sender = local.account(1, 50_000)
+    gift, rival = (local.compose(sender, payment(to, 40_000)) for to in (receiver.address, make_key(3).address))
+    local.node.post({"unit": gift})
+    spend = local.pay(receiver, make_key(4).address, 80_000)
+    local.node.take({"unit": rival})
+    local.node.favour(rival["unit"])
+    local.node.settle()
+    assert local.ledger.graph.vertices[gift["unit"]].sequence is Sequence.FINAL_BAD
+    assert spend.sequence is Sequence.FINAL_BAD
+    assert local.ledger.books.balance(make_key(4).address) == 0
+    assert local.ledger.books.balance(receiver.address) == 50_000
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_units_of_one_author_that_ignore_each_other_are_contradictions_too(local: LocalNode) -> None:
+    key = local.account(1, 30_000, 60_000)
+    newest = local.ledger.graph.main_chain[-1:]
+    local.node.post({"unit": local.compose(key, payment(make_key(2).address, 50_000), newest)})
+    other = local.compose(key, payment(make_key(2).address, 1000), newest)
+    assert local.ledger.graph.vertices.keys() >= {other["parent_units"][0]}
+    with pytest.raises(Refused, match="non-serial"):
+        local.node.post({"unit": other})
+
+
+# --- fees ----------------------------------------------------------------------------------------
+
+
+def test_the_fee_depends_on_how_many_units_it_pays_for() -> None:
+    assert [required_tps_fee(count) for count in (1, 2, 11)] == [5, 22, 803]
+    assert actual_tps_fee(0) == 1
+    assert actual_tps_fee(1) == 2
+
+
+def test_what_a_unit_paid_too_much_is_to_the_credit_of_its_author(local: LocalNode) -> None:
+    key = local.account(1, 50_000)
+    vertex = local.pay(key, make_key(2).address, 1000)
+    assert vertex.unit["tps_fee"] == required_tps_fee(1)
+    local.node.settle()
+    assert vertex.actual_tps_fee == 1
+    assert local.ledger.fee_credit(key.address, local.ledger.graph.stable_index) == required_tps_fee(1) - 1
+    assert local.pay(key, make_key(2).address, 1000).unit["tps_fee"] == 1
+
+
+# --- agents --------------------------------------------------------------------------------------
+
+
+def test_an_agent_answers_once_its_trigger_is_stable(local: LocalNode) -> None:
+    customer = local.account(1, 500_000)
+    merchant = make_key(2)
+    channel = local.open_channel(customer, merchant, 100_000)
+    local.node.step()
+    assert not local.ledger.agents.answers
+    local.node.step()
+    (answer,) = local.ledger.agents.answers
+    assert answer.error is None
+    assert answer.response is not None
+    data = next(m["payload"] for m in answer.response.unit["messages"] if m["app"] == "data")
+    assert data["open"] == 1
+    assert data[customer.address] == 100_000
+    check_unit(answer.response.unit)
+    local.node.settle()
+    assert answer.response.is_stable
+    assert local.ledger.agents.known[channel.aa_address].balances == {
+        "base": local.ledger.books.balance(channel.aa_address)
+    }
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_a_payment_before_the_definition_triggers_nothing_but_is_the_agents(local: LocalNode) -> None:
+    customer = local.account(1, 500_000)
+    local.pay(customer, _future_agent(customer).aa_address, 30_000)
+    local.node.settle()
+    channel = local.open_channel(customer, make_key(2), 100_000)
+    local.node.settle()
+    assert len(local.ledger.agents.answers) == 1
+    balance = local.ledger.agents.known[channel.aa_address].balances["base"]
+    assert balance == local.ledger.books.balance(channel.aa_address)
+    assert balance > 120_000
+
+
+def _future_agent(customer):  # type: ignore[no-untyped-def]
+    from paypercall.contract import ChannelParameters
+
+    return ChannelParameters(make_key(2).address, customer.address, "base", "salt", 600)
+
+
+def test_triggers_at_one_index_run_in_the_order_of_level_and_hash(local: LocalNode) -> None:
+    customer = local.account(1, 500_000)
+    channel = local.open_channel(customer, make_key(2), 100_000)
+    local.node.settle()
+    strangers = [local.account(number, 100_000) for number in range(10, 16)]
+    newest = local.ledger.graph.main_chain[-1:]
+    units = [local.compose(key, payment(channel.aa_address, 20_000), newest) for key in strangers]
+    vertices = [local.node.post({"unit": unit}) for unit in units]
+    local.node.settle()
+    answers = local.ledger.agents.answers[1:]
+    assert len(answers) == len(strangers)
+    expected = sorted(vertices, key=lambda v: (v.main_chain_index or 0, v.level, v.hash))
+    assert [answer.trigger for answer in answers] == expected
+    assert all(answer.error == "neither case is true in messages" for answer in answers)
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_a_bounced_trigger_is_sent_back_without_the_fee(local: LocalNode) -> None:
+    customer, stranger = local.account(1, 500_000), local.account(3, 100_000)
+    channel = local.open_channel(customer, make_key(2), 100_000)
+    local.node.settle()
+    before = local.ledger.books.balance(stranger.address)
+    trigger = local.pay(stranger, channel.aa_address, 30_000)
+    local.node.settle()
+    fees = before - 30_000 - local.ledger.books.balance(stranger.address) + 20_000
+    assert fees == sum(trigger.unit[name] for name in ("headers_commission", "payload_commission", "tps_fee"))
+
+
+def test_an_agent_in_an_asset_pays_out_what_it_was_paid(local: LocalNode) -> None:
+    asset = local.faucet.issue_asset(1_000_000)
+    customer = local.account(1, 500_000)
+    local.account(1, 70_000, asset=asset)
+    channel = local.open_channel(customer, make_key(2), 50_000, asset)
+    local.node.settle()
+    assert local.ledger.books.balance(channel.aa_address, asset) == 50_000
+    local.send_data(customer, channel.aa_address, {"close": 1, "period": 1})
+    local.node.settle()
+    local.node.advance(601)
+    local.send_data(customer, channel.aa_address, {"confirm": 1, "period": 1})
+    local.node.settle()
+    assert local.ledger.books.balance(channel.aa_address, asset) == 0
+    assert local.ledger.books.balance(customer.address, asset) == 70_000
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_the_time_that_an_agent_sees_can_be_moved(local: LocalNode) -> None:
+    customer = local.account(1, 500_000)
+    channel = local.open_channel(customer, make_key(2), 100_000)
+    local.node.settle()
+    local.send_data(customer, channel.aa_address, {"close": 1, "period": 1})
+    local.node.settle()
+    local.send_data(customer, channel.aa_address, {"confirm": 1, "period": 1})
+    local.node.settle()
+    assert local.ledger.agents.answers[-1].error == "too early"
+    local.node.advance(600)
+    local.send_data(customer, channel.aa_address, {"confirm": 1, "period": 1})
+    local.node.settle()
+    assert local.ledger.agents.answers[-1].error is None
+    assert local.ledger.books.balance(customer.address) > 450_000
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+# --- the faucet ----------------------------------------------------------------------------------
+
+
+def test_the_faucet_pays_several_times_without_waiting(local: LocalNode) -> None:
+    for number in range(1, 30):
+        local.faucet.fund(make_key(number).address, number)
+    local.node.settle()
+    assert [local.ledger.books.balance(make_key(n).address) for n in range(1, 30)] == list(range(1, 30))
+
+
+def test_the_faucet_cannot_give_more_than_there_is(local: LocalNode) -> None:
+    with pytest.raises(InsufficientFunds):
+        local.faucet.fund(make_key(1).address, TOTAL_BYTES)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 1.5, True, "5", None])
+def test_the_faucet_gives_positive_integers_only(local: LocalNode, amount: object) -> None:
+    with pytest.raises(Exception, match="positive integer"):
+        local.faucet.fund(make_key(1).address, amount)
+
+
+def test_an_asset_can_be_paid_like_bytes(local: LocalNode) -> None:
+    asset = local.faucet.issue_asset(500)
+    key = local.account(1, 50_000)
+    local.account(1, 300, asset=asset)
+    local.pay(key, make_key(2).address, 120, asset)
+    local.node.settle()
+    assert local.ledger.books.balance(make_key(2).address, asset) == 120
+    assert local.ledger.books.balance(key.address, asset) == 180
+
+
+def test_equal_outputs_to_one_address_are_both_kept(local: LocalNode) -> None:
+    key = local.account(1, 50_000)
+    twice = (Output(make_key(2).address, 700), Output(make_key(2).address, 700))
+    local.node.post({"unit": finished(local.compose(key, Draft(outputs={"base": twice})), key)})
+    assert local.ledger.books.balance(make_key(2).address) == 1400
