@@ -12,6 +12,7 @@ from paypercall.store.errors import StoreError
 from paypercall.store.node import NodeIdentity
 from paypercall.store.outbox import OutboxKind, OutboxRow, OutboxState
 from paypercall.store.payments import AcceptedPayment, SentPackage
+from paypercall.store.periods import PeriodRecord
 
 __all__ = [
     "AcceptedPayment",
@@ -22,6 +23,7 @@ __all__ = [
     "OutboxKind",
     "OutboxRow",
     "OutboxState",
+    "PeriodRecord",
     "Refill",
     "SentPackage",
     "Store",

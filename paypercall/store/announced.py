@@ -5,13 +5,11 @@ They are no part of the books: nothing is accepted in them, and anyone can annou
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection, Select, bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from paypercall.contract import ChannelParameters
-from paypercall.store.dialects import INSERT
 from paypercall.store.schema import announced_channels
+from paypercall.store.statements import Connection, Statement, adding_unless_there
 
 
 class Announced:
@@ -26,9 +24,9 @@ class Announced:
         Returns:
             False when `limit` others are there already; then nothing has changed.
         """
-        if self._connection.execute(_GET, {"key": parameters.aa_address}).first() is not None:
+        if self._connection.first(_GET, {"key": parameters.aa_address}) is not None:
             return True
-        if self._connection.execute(_COUNT).scalar_one() >= limit:
+        if self._connection.value(_COUNT, {}) >= limit:
             return False
         row = {
             "aa_address": parameters.aa_address,
@@ -40,41 +38,41 @@ class Announced:
             "version": parameters.version,
             "announced_at": now,
         }
-        self._connection.execute(_ADD[self._connection.dialect.name], row)
+        self._connection.change(_ADD, row)
         return True
 
     def all(self) -> list[ChannelParameters]:
         """All of them, the oldest first."""
-        return [ChannelParameters(*row) for row in self._connection.execute(_ALL)]
+        return [ChannelParameters(*row) for row in self._connection.all(_ALL, {})]
 
     def has_older(self, announced_before: int) -> bool:
         """Whether any was announced before a time, in seconds."""
-        return self._connection.execute(_OLDER, {"before": announced_before}).first() is not None
+        return self._connection.first(_OLDER, {"before": announced_before}) is not None
 
     def expire(self, announced_before: int) -> None:
         """Drops those that were announced before a time, in seconds."""
-        self._connection.execute(_EXPIRE, {"before": announced_before})
+        self._connection.change(_EXPIRE, {"before": announced_before})
 
     def remove(self, aa_address: str) -> None:
         """Drops one."""
-        self._connection.execute(_REMOVE, {"key": aa_address})
+        self._connection.change(_REMOVE, {"key": aa_address})
 
 
-_ADD = {name: insert(announced_channels).on_conflict_do_nothing() for name, insert in INSERT.items()}
-_GET = select(announced_channels.c.aa_address).where(announced_channels.c.aa_address == bindparam("key"))
-_COUNT = select(func.count()).select_from(announced_channels)
-_ALL: Select[Any] = select(
-    announced_channels.c.address_a,
-    announced_channels.c.address_b,
-    announced_channels.c.asset,
-    announced_channels.c.salt,
-    announced_channels.c.timeout,
-    announced_channels.c.version,
-).order_by(announced_channels.c.announced_at, announced_channels.c.aa_address)
-_OLDER = (
-    select(announced_channels.c.aa_address)
-    .where(announced_channels.c.announced_at < bindparam("before"))
-    .limit(1)
+_IS_OLDER = announced_channels.c.announced_at < bindparam("before")
+_IS_IT = announced_channels.c.aa_address == bindparam("key")
+_ADD = adding_unless_there(announced_channels)
+_GET = Statement(select(announced_channels.c.aa_address).where(_IS_IT))
+_COUNT = Statement(select(func.count()).select_from(announced_channels))
+_ALL = Statement(
+    select(
+        announced_channels.c.address_a,
+        announced_channels.c.address_b,
+        announced_channels.c.asset,
+        announced_channels.c.salt,
+        announced_channels.c.timeout,
+        announced_channels.c.version,
+    ).order_by(announced_channels.c.announced_at, announced_channels.c.aa_address)
 )
-_EXPIRE = delete(announced_channels).where(announced_channels.c.announced_at < bindparam("before"))
-_REMOVE = delete(announced_channels).where(announced_channels.c.aa_address == bindparam("key"))
+_OLDER = Statement(select(announced_channels.c.aa_address).where(_IS_OLDER).limit(1))
+_EXPIRE = Statement(delete(announced_channels).where(_IS_OLDER))
+_REMOVE = Statement(delete(announced_channels).where(_IS_IT))

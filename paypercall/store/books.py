@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection
-
 from paypercall.store import upgrade
 from paypercall.store.announced import Announced
 from paypercall.store.channels import Channels
@@ -19,6 +17,8 @@ from paypercall.store.lease import Lease
 from paypercall.store.node import Node
 from paypercall.store.outbox import Outbox
 from paypercall.store.payments import Payments
+from paypercall.store.periods import Periods
+from paypercall.store.statements import Connection
 from paypercall.store.totals import Totals
 from paypercall.store.unconfirmed import Unconfirmed
 
@@ -34,6 +34,7 @@ class Books:
         "node",
         "outbox",
         "payments",
+        "periods",
         "totals",
         "unconfirmed",
     )
@@ -42,6 +43,7 @@ class Books:
         self.totals = Totals(connection)
         self.channels = Channels(connection, self.totals)
         self.payments = Payments(connection)
+        self.periods = Periods(connection)
         self.deposits = Deposits(connection)
         self.announced = Announced(connection)
         self.unconfirmed = Unconfirmed(connection)

@@ -11,24 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Update,
-    bindparam,
-    exists,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Select, and_, bindparam, exists, func, or_, select, text, update
 
 from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status
 from paypercall.contract import ChannelParameters
-from paypercall.store.dialects import INSERT
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels, unconfirmed_units
+from paypercall.store.statements import Connection, Row, Statement, adding_unless_there, one_of
 from paypercall.store.totals import Totals
 
 _BATCH = 200
@@ -77,7 +66,7 @@ class Channels:
         A transaction that locks several must do so in the order of their addresses, or two can wait for each
         other.
         """
-        row = self._connection.execute(_LOCK, {"key": aa_address}).first()
+        row = self._connection.first(_LOCK, {"key": aa_address})
         if row is None:
             return None
         record = _record(row)
@@ -86,7 +75,7 @@ class Channels:
 
     def get(self, aa_address: str) -> ChannelRecord | None:
         """Loads a channel without locking it; what it says may be out of date at once."""
-        row = self._connection.execute(_GET, {"key": aa_address}).first()
+        row = self._connection.first(_GET, {"key": aa_address})
         return None if row is None else _record(row)
 
     def add(self, channel: Channel, *, created_at: int, refill: Refill | None = None) -> bool:
@@ -113,7 +102,7 @@ class Channels:
             "opened_at": None,
             "created_at": created_at,
         }
-        if not self._connection.execute(_ADD[self._connection.dialect.name], row).rowcount:
+        if not self._connection.change(_ADD, row):
             return False
         self._totals.move(parameters.asset, channel.counted_exposure, channel.unsettled)
         self._locked[channel.aa_address] = channel
@@ -141,7 +130,7 @@ class Channels:
         old, new = _state(before), _state(after)
         changed = {name: value for name, value in new.items() if value != old[name]}
         if changed:
-            self._connection.execute(_update_of(tuple(changed)), {**changed, "key": aa_address})
+            self._connection.change(_update_of(tuple(changed)), {**changed, "key": aa_address})
             self._totals.move(
                 after.parameters.asset, new["exposure"] - old["exposure"], new["unsettled"] - old["unsettled"]
             )
@@ -164,7 +153,7 @@ class Channels:
         self._set(aa_address, {"reopen": reopen})
 
     def _set(self, aa_address: str, values: dict[str, Any]) -> None:
-        self._connection.execute(_update_of(tuple(values)), {**values, "key": aa_address})
+        self._connection.change(_update_of(tuple(values)), {**values, "key": aa_address})
 
     def between(self, my_address: str, peer_address: str, asset: str) -> list[ChannelRecord]:
         """The channels of two parties in an asset, the newest first."""
@@ -172,7 +161,7 @@ class Channels:
 
     def addresses(self, my_address: str) -> list[str]:
         """The addresses of all my channels."""
-        return list(self._connection.execute(_ADDRESSES, {"mine": my_address}).scalars())
+        return self._connection.values(_ADDRESSES, {"mine": my_address})
 
     def records(self, my_address: str, *, status: Status | None = None) -> Iterator[ChannelRecord]:
         """All my channels in the order of their addresses, or those of one status; loaded batch by batch."""
@@ -186,7 +175,7 @@ class Channels:
 
     def count_not_closed(self) -> int:
         """How many channels are open or closing."""
-        return self._connection.execute(_COUNT_NOT_CLOSED).scalar_one()
+        return int(self._connection.value(_COUNT_NOT_CLOSED, {}))
 
     def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
         """Open channels, not about to close, whose period opened before a time (seconds); oldest first."""
@@ -208,46 +197,68 @@ class Channels:
         """My channels that the agent is closing, or that I decided to close or to answer a close of."""
         return self._all(_CLOSING, {"mine": my_address})
 
-    def _all(self, statement: Select[Any], parameters: dict[str, Any]) -> list[ChannelRecord]:
-        return [_record(row) for row in self._connection.execute(statement, parameters)]
+    def _all(self, statement: Statement, parameters: dict[str, Any]) -> list[ChannelRecord]:
+        return [_record(row) for row in self._connection.all(statement, parameters)]
 
 
 _HAS_UNANSWERED = exists().where(unconfirmed_units.c.aa_address == channels.c.aa_address)
 
 _RECORD: Select[Any] = select(channels, _HAS_UNANSWERED.label("has_unanswered"))
+_NAMES = [column.name for column in _RECORD.selected_columns]
 
 
-def _record(row: Any) -> ChannelRecord:
-    freeze = close = refill = None
-    if row.freeze_decision is not None:
-        decision = Decision(row.freeze_decision)
-        freeze = Freeze(decision, row.freeze_signed_by_me, row.freeze_signed_by_peer)
-    if row.close_timestamp is not None:
-        close = PendingClose(
-            row.close_initiated_by_me, row.close_owed_by_me, row.close_owed_by_peer, row.close_timestamp
+def _record(row: Row) -> ChannelRecord:
+    values = dict(zip(_NAMES, row, strict=True))
+    refill = None
+    if values["refill_threshold"] is not None:
+        refill = Refill(values["refill_deposit_amount"], values["refill_threshold"])
+    return ChannelRecord(
+        _channel(values),
+        refill,
+        values["opened_at"],
+        values["created_at"],
+        bool(values["reopen"]),
+        bool(values["has_unanswered"]),
+    )
+
+
+def _channel(values: dict[str, Any]) -> Channel:
+    freeze = close = None
+    if values["freeze_decision"] is not None:
+        freeze = Freeze(
+            Decision(values["freeze_decision"]),
+            values["freeze_signed_by_me"],
+            values["freeze_signed_by_peer"],
         )
-    if row.refill_threshold is not None:
-        refill = Refill(row.refill_deposit_amount, row.refill_threshold)
-    channel = Channel(
-        parameters=_parameters(row.address_a, row.address_b, row.asset, row.salt, row.timeout, row.version),
-        my_address=row.my_address,
-        period=row.period,
-        status=Status(row.status),
-        last_event_id=row.last_event_id,
-        known_event_id=row.known_event_id,
-        deposited_by_me=row.deposited_by_me,
-        deposited_by_peer=row.deposited_by_peer,
-        signed_by_me=row.signed_by_me,
-        signed_by_peer=row.signed_by_peer,
-        accepted_from_peer=row.accepted_from_peer,
-        last_package=row.last_package,
-        is_known_by_peer=row.is_known_by_peer,
-        signs_from_period=row.signs_from_period,
-        written_off=row.written_off,
+    if values["close_timestamp"] is not None:
+        close = PendingClose(
+            bool(values["close_initiated_by_me"]),
+            values["close_owed_by_me"],
+            values["close_owed_by_peer"],
+            values["close_timestamp"],
+        )
+    return Channel(
+        parameters=_parameters(*(values[name] for name in _PARAMETERS)),
+        my_address=values["my_address"],
+        period=values["period"],
+        status=Status(values["status"]),
+        last_event_id=values["last_event_id"],
+        known_event_id=values["known_event_id"],
+        deposited_by_me=values["deposited_by_me"],
+        deposited_by_peer=values["deposited_by_peer"],
+        signed_by_me=values["signed_by_me"],
+        signed_by_peer=values["signed_by_peer"],
+        accepted_from_peer=values["accepted_from_peer"],
+        last_package=values["last_package"],
+        is_known_by_peer=bool(values["is_known_by_peer"]),
+        signs_from_period=values["signs_from_period"],
+        written_off=values["written_off"],
         freeze=freeze,
         pending_close=close,
     )
-    return ChannelRecord(channel, refill, row.opened_at, row.created_at, row.reopen, bool(row.has_unanswered))
+
+
+_PARAMETERS = ("address_a", "address_b", "asset", "salt", "timeout", "version")
 
 
 @lru_cache(maxsize=4096)
@@ -286,61 +297,59 @@ def _state(channel: Channel) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _update_of(names: tuple[str, ...]) -> Update:
-    return (
+def _update_of(names: tuple[str, ...]) -> Statement:
+    return Statement(
         update(channels)
         .where(channels.c.aa_address == bindparam("key"))
         .values({name: bindparam(name) for name in names})
     )
 
 
-def _open() -> tuple[ColumnElement[bool], ...]:
-    return channels.c.status == Status.OPEN.value, channels.c.freeze_decision.is_(None)
-
-
-_ADD = {name: insert(channels).on_conflict_do_nothing() for name, insert in INSERT.items()}
-_GET = _RECORD.where(channels.c.aa_address == bindparam("key"))
-_LOCK = _GET.with_for_update(of=channels)
-_BETWEEN = _RECORD.where(
-    channels.c.my_address == bindparam("mine"),
-    channels.c.peer_address == bindparam("peers"),
-    channels.c.asset == bindparam("asset"),
-).order_by(channels.c.created_at.desc(), channels.c.aa_address)
-_ADDRESSES = (
-    select(channels.c.aa_address)
-    .where(channels.c.my_address == bindparam("mine"))
-    .order_by(channels.c.aa_address)
-)
-_RECORDS = (
-    _RECORD.where(channels.c.my_address == bindparam("mine"), channels.c.aa_address > bindparam("after"))
+_IS_MINE = channels.c.my_address == bindparam("mine")
+_IS_USABLE = and_(channels.c.status == Status.OPEN.value, channels.c.freeze_decision.is_(None))
+_ONE = _RECORD.where(channels.c.aa_address == bindparam("key"))
+_BATCHES = (
+    _RECORD.where(_IS_MINE, channels.c.aa_address > bindparam("after"))
     .order_by(channels.c.aa_address)
     .limit(_BATCH)
 )
-_RECORDS_BY_STATUS = _RECORDS.where(channels.c.status == bindparam("status"))
-_COUNT_NOT_CLOSED = (
+
+_ADD = adding_unless_there(channels)
+_GET = Statement(_ONE)
+_LOCK = Statement(_ONE.with_for_update(of=channels))
+_BETWEEN = Statement(
+    _RECORD.where(
+        _IS_MINE, channels.c.peer_address == bindparam("peers"), channels.c.asset == bindparam("asset")
+    ).order_by(channels.c.created_at.desc(), channels.c.aa_address)
+)
+_ADDRESSES = Statement(select(channels.c.aa_address).where(_IS_MINE).order_by(channels.c.aa_address))
+_RECORDS = Statement(_BATCHES)
+_RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status == bindparam("status")))
+_COUNT_NOT_CLOSED = Statement(
     select(func.count())
     .select_from(channels)
-    .where(channels.c.status.in_([Status.OPEN.value, Status.CLOSING.value]))
+    .where(one_of(channels.c.status, [Status.OPEN.value, Status.CLOSING.value]))
 )
-_DUE_FOR_SWEEP = (
-    _RECORD.where(*_open(), channels.c.opened_at < bindparam("before"))
+_DUE_FOR_SWEEP = Statement(
+    _RECORD.where(_IS_USABLE, channels.c.opened_at < bindparam("before"))
     .order_by(channels.c.opened_at)
     .limit(bindparam("limit"))
 )
-_ABOVE_UNSETTLED = (
+_ABOVE_UNSETTLED = Statement(
     _RECORD.where(
-        *_open(),
+        _IS_USABLE,
         channels.c.asset == bindparam("asset"),
-        channels.c.unsettled > 0,
+        text("unsettled > 0"),  # as in the index, which SQLite would not use otherwise
         channels.c.unsettled > bindparam("amount"),
     )
     .order_by(channels.c.unsettled.desc())
     .limit(bindparam("limit"))
 )
-_WITH_REFILL = _RECORD.where(
-    channels.c.my_address == bindparam("mine"), channels.c.refill_threshold.is_not(None)
-).order_by(channels.c.aa_address)
-_CLOSING = _RECORD.where(
-    channels.c.my_address == bindparam("mine"),
-    or_(channels.c.status == Status.CLOSING.value, channels.c.freeze_decision.is_not(None)),
-).order_by(channels.c.aa_address)
+_WITH_REFILL = Statement(
+    _RECORD.where(_IS_MINE, channels.c.refill_threshold.is_not(None)).order_by(channels.c.aa_address)
+)
+_CLOSING = Statement(
+    _RECORD.where(
+        _IS_MINE, or_(channels.c.status == Status.CLOSING.value, channels.c.freeze_decision.is_not(None))
+    ).order_by(channels.c.aa_address)
+)

@@ -12,13 +12,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+import sqlalchemy
+from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from paypercall.store.errors import StoreError
 from paypercall.store.forking import ForkGate
+from paypercall.store.statements import Connection
 
 BUSY_SECONDS = 15
 """How long a transaction waits for another that writes."""
@@ -29,6 +31,7 @@ class _Dialect:
     """What differs between the databases: the statements around a transaction."""
 
     driver: str
+    paramstyle: Literal["named", "pyformat"]
     begin_writing: tuple[str, ...]
     begin_reading: tuple[str, ...]
     end_reading: tuple[str, ...]
@@ -38,6 +41,7 @@ class _Dialect:
 _DIALECTS = {
     "sqlite": _Dialect(
         driver="sqlite+pysqlite",
+        paramstyle="named",
         begin_writing=("BEGIN IMMEDIATE",),
         begin_reading=("PRAGMA query_only = ON", "BEGIN"),
         end_reading=("PRAGMA query_only = OFF",),
@@ -45,6 +49,7 @@ _DIALECTS = {
     ),
     "postgresql": _Dialect(
         driver="postgresql+psycopg",
+        paramstyle="pyformat",
         begin_writing=(),
         begin_reading=("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
         end_reading=(),
@@ -84,10 +89,11 @@ class Database:
         Raises:
             StoreError: With `busy` when another one writes for too long, or with `database`.
         """
-        with self._gate.passing(), self._writer(), _translated(), self._opened().connect() as connection:
+        with self._gate.passing(), self._writer(), self._connected() as connection:
+            cursor = connection.cursor()
             for statement in self._dialect.begin_writing:
-                connection.exec_driver_sql(statement)
-            yield connection
+                cursor.execute(statement)
+            yield Connection(cursor, self._opened().dialect)
             connection.commit()
 
     @contextmanager
@@ -97,15 +103,29 @@ class Database:
         Raises:
             StoreError: With `database`.
         """
-        with self._gate.passing(), _translated(), self._opened().connect() as connection:
+        with self._gate.passing(), self._connected() as connection:
+            cursor = connection.cursor()
             try:
                 for statement in self._dialect.begin_reading:
-                    connection.exec_driver_sql(statement)
-                yield connection
+                    cursor.execute(statement)
+                yield Connection(cursor, self._opened().dialect)
             finally:
                 connection.rollback()
                 for statement in self._dialect.end_reading:
-                    connection.exec_driver_sql(statement)
+                    cursor.execute(statement)
+
+    @contextmanager
+    def migrating(self) -> Iterator[sqlalchemy.Connection]:
+        """A writing transaction on a connection of SQLAlchemy's own, which migrations need.
+
+        Raises:
+            StoreError: As for `transaction`.
+        """
+        with self._gate.passing(), self._writer(), _translated(), self._opened().connect() as connection:
+            for statement in self._dialect.begin_writing:
+                connection.exec_driver_sql(statement)
+            yield connection
+            connection.commit()
 
     def close(self) -> None:
         """Closes all connections that are not in use; the next transaction opens new ones."""
@@ -130,6 +150,20 @@ class Database:
         finally:
             writing.release()
 
+    @contextmanager
+    def _connected(self) -> Iterator[PoolProxiedConnection]:
+        engine = self._opened()
+        assert engine.dialect.dbapi is not None
+        with _translated():
+            connection = engine.raw_connection()
+        try:
+            yield connection
+        except engine.dialect.dbapi.Error as error:
+            connection.invalidate()
+            raise _store_error(error) from None
+        finally:
+            connection.close()
+
     def _opened(self) -> Engine:
         engine = self._engine
         if engine is not None:
@@ -141,7 +175,12 @@ class Database:
 
     def _open(self) -> Engine:
         try:
-            engine = create_engine(self._url, hide_parameters=True, use_insertmanyvalues=False)
+            engine = create_engine(
+                self._url,
+                hide_parameters=True,
+                paramstyle=self._dialect.paramstyle,
+                pool_pre_ping=not self._dialect.has_one_writer,
+            )
         except ModuleNotFoundError as error:
             raise StoreError(
                 "PostgreSQL needs a driver: pip install 'paypercall[postgres]'", code="driver_missing"
@@ -168,7 +207,7 @@ def _checked_url(text: str) -> URL:
     try:
         url = make_url(text)
         dialect = _DIALECTS.get(url.get_backend_name())
-    except (ArgumentError, SQLAlchemyError):
+    except SQLAlchemyError:
         dialect = None
     if dialect is None:
         raise StoreError(
@@ -206,6 +245,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        code = "busy" if "database is locked" in str(cause) else "database"
-        raise StoreError(f"the database failed: {cause}", code=code) from error
+        raise _store_error(getattr(error, "orig", None) or error) from None
+
+
+def _store_error(error: BaseException) -> StoreError:
+    # The lines after the first can quote the row, and the error itself carries them: neither goes any further.
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return StoreError(f"the database failed: {reason}", code="busy" if "is locked" in reason else "database")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from paypercall.store.outbox import OutboxState
 from paypercall.store.schema import deposits, outbox, outbox_units
+from paypercall.store.statements import Connection, Statement, adding, one_of
 
 
 class DepositState(Enum):
@@ -43,13 +44,13 @@ class Deposits:
             "state": DepositState.PENDING.value,
             "made_at": now,
         }
-        key = self._connection.execute(_ADD, row).inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        number = self._connection.add(_ADD, row)
+        assert number is not None, "an insert that does not fail adds a row"
+        return number
 
     def set_unit(self, outbox_id: int, unit: str) -> None:
         """Sets the unit that carries the deposit of an outbox row."""
-        self._connection.execute(_SET_UNIT, {"key": outbox_id, "unit": unit})
+        self._connection.change(_SET_UNIT, {"key": outbox_id, "hash": unit})
 
     def settle(self, unit: str, state: DepositState) -> int | None:
         """Sets what became of the deposit that a unit carries, also one that was to be replaced by another.
@@ -57,11 +58,12 @@ class Deposits:
         Returns:
             The deposit's amount, or None if no pending one is in this unit; then nothing has changed.
         """
-        row = self._connection.execute(_IN_UNIT, {"key": unit}).first()
+        row = self._connection.first(_IN_UNIT, {"key": unit})
         if row is None:
             return None
-        self._connection.execute(_SETTLE, {"key": row.id, "state": state.value})
-        return int(row.amount)
+        number, amount = row
+        self._connection.change(_SETTLE, {"key": number, "outcome": state.value})
+        return int(amount)
 
     def pending(self, aa_address: str, *, posted_only: bool = False) -> int:
         """The sum of my pending deposits to a channel.
@@ -71,28 +73,37 @@ class Deposits:
             posted_only: Leaves out those that the hub has not taken yet.
         """
         statement = _PENDING_AND_POSTED if posted_only else _PENDING
-        return int(self._connection.execute(statement, {"key": aa_address}).scalar_one())
+        return int(self._connection.value(statement, {"key": aa_address}))
 
 
 _IS_PENDING = deposits.c.state == DepositState.PENDING.value
-_ADD = insert(deposits)
-_SET_UNIT = update(deposits).where(deposits.c.outbox_id == bindparam("key")).values(unit=bindparam("unit"))
-_IN_UNIT = select(deposits.c.id, deposits.c.amount).where(
-    or_(
-        deposits.c.unit == bindparam("key"),
-        deposits.c.outbox_id.in_(
-            select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
-        ),
-    ),
-    _IS_PENDING,
-)
-_SETTLE = update(deposits).where(deposits.c.id == bindparam("key")).values(state=bindparam("state"))
-_PENDING = select(func.coalesce(func.sum(deposits.c.amount), 0)).where(
+_SUM = select(func.coalesce(func.sum(deposits.c.amount), 0)).where(
     deposits.c.aa_address == bindparam("key"), _IS_PENDING
 )
-_PENDING_AND_POSTED = _PENDING.select_from(deposits.outerjoin(outbox)).where(
-    or_(
-        deposits.c.outbox_id.is_(None),
-        outbox.c.state.in_([OutboxState.POSTED.value, OutboxState.STABLE.value]),
+_ADD = adding(deposits)
+_SET_UNIT = Statement(
+    update(deposits).where(deposits.c.outbox_id == bindparam("key")).values(unit=bindparam("hash"))
+)
+_IN_UNIT = Statement(
+    select(deposits.c.id, deposits.c.amount).where(
+        or_(
+            deposits.c.unit == bindparam("key"),
+            deposits.c.outbox_id.in_(
+                select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
+            ),
+        ),
+        _IS_PENDING,
+    )
+)
+_SETTLE = Statement(
+    update(deposits).where(deposits.c.id == bindparam("key")).values(state=bindparam("outcome"))
+)
+_PENDING = Statement(_SUM)
+_PENDING_AND_POSTED = Statement(
+    _SUM.select_from(deposits.outerjoin(outbox)).where(
+        or_(
+            deposits.c.outbox_id.is_(None),
+            one_of(outbox.c.state, [OutboxState.POSTED.value, OutboxState.STABLE.value]),
+        )
     )
 )

@@ -6,10 +6,10 @@ lasts.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Insert, bindparam, delete, or_, select
+from sqlalchemy import Insert, bindparam, delete, or_, select
 
-from paypercall.store.dialects import INSERT
 from paypercall.store.schema import leases
+from paypercall.store.statements import Connection, DialectInsert, Statement, adding_or
 
 
 class Lease:
@@ -25,28 +25,30 @@ class Lease:
             Whether `holder` has it now, until `now + seconds`.
         """
         row = {"name": name, "holder": holder, "expires_at": now + seconds, "now": now}
-        return self._connection.execute(_TAKE[self._connection.dialect.name], row).rowcount > 0
+        return self._connection.change(_TAKE, row) > 0
 
     def release(self, name: str, holder: str) -> None:
         """Gives a lease back, if `holder` has it."""
-        self._connection.execute(_RELEASE, {"key": name, "mine": holder})
+        self._connection.change(_RELEASE, {"key": name, "mine": holder})
 
     def holder(self, name: str, now: int) -> str | None:
         """Who has a lease that is not expired."""
-        return self._connection.execute(_HOLDER, {"key": name, "now": now}).scalar()
+        holder: str | None = self._connection.value(_HOLDER, {"key": name, "now": now})
+        return holder
 
 
-def _take(name: str) -> Insert:
-    statement = INSERT[name](leases)
-    return statement.on_conflict_do_update(
+def _take(insert: DialectInsert) -> Insert:
+    return insert.on_conflict_do_update(
         index_elements=["name"],
-        set_={"holder": statement.excluded.holder, "expires_at": statement.excluded.expires_at},
-        where=or_(leases.c.expires_at <= bindparam("now"), leases.c.holder == statement.excluded.holder),
+        set_={"holder": insert.excluded.holder, "expires_at": insert.excluded.expires_at},
+        where=or_(leases.c.expires_at <= bindparam("now"), leases.c.holder == insert.excluded.holder),
     )
 
 
-_TAKE = {name: _take(name) for name in INSERT}
-_RELEASE = delete(leases).where(leases.c.name == bindparam("key"), leases.c.holder == bindparam("mine"))
-_HOLDER = select(leases.c.holder).where(
-    leases.c.name == bindparam("key"), leases.c.expires_at > bindparam("now")
+_TAKE = adding_or(leases, _take)
+_RELEASE = Statement(
+    delete(leases).where(leases.c.name == bindparam("key"), leases.c.holder == bindparam("mine"))
+)
+_HOLDER = Statement(
+    select(leases.c.holder).where(leases.c.name == bindparam("key"), leases.c.expires_at > bindparam("now"))
 )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
-from paypercall.store.dialects import INSERT
 from paypercall.store.schema import node
+from paypercall.store.statements import Connection, Statement, adding_unless_there
 
 _ONLY = 1
 
@@ -41,7 +40,7 @@ class Node:
 
     def identity(self) -> NodeIdentity | None:
         """The identity, or None before it is claimed."""
-        row = self._connection.execute(_IDENTITY).first()
+        row = self._connection.first(_IDENTITY, {})
         return None if row is None else NodeIdentity(*row)
 
     def claim(self, network_version: str, my_address: str, now: int) -> NodeIdentity:
@@ -59,7 +58,7 @@ class Node:
             "is_below_reserve": False,
             "created_at": now,
         }
-        self._connection.execute(_CLAIM[self._connection.dialect.name], row)
+        self._connection.change(_CLAIM, row)
         identity = self.identity()
         assert identity is not None
         return identity
@@ -69,26 +68,28 @@ class Node:
 
         To be locked before any channel.
         """
-        self._connection.execute(_LOCK)
+        self._connection.first(_LOCK, {})
 
     def is_below_reserve(self) -> bool:
         """Whether the wallet was last seen to hold less than its reserve."""
-        return bool(self._connection.execute(_IS_BELOW_RESERVE).scalar())
+        return bool(self._connection.value(_IS_BELOW_RESERVE, {}))
 
     def set_below_reserve(self, is_below_reserve: bool) -> None:
         """Notes whether the wallet holds less than its reserve."""
-        self._connection.execute(_SET_BELOW_RESERVE, {"value": is_below_reserve})
+        self._connection.change(_SET_BELOW_RESERVE, {"value": is_below_reserve})
 
     def bump_generation(self) -> None:
         """Counts the generation up."""
-        self._connection.execute(_BUMP)
+        self._connection.change(_BUMP, {})
 
 
-_IDENTITY: Select[Any] = select(
-    node.c.database_id, node.c.network_version, node.c.my_address, node.c.generation, node.c.created_at
+_IDENTITY = Statement(
+    select(
+        node.c.database_id, node.c.network_version, node.c.my_address, node.c.generation, node.c.created_at
+    )
 )
-_CLAIM = {name: insert(node).on_conflict_do_nothing() for name, insert in INSERT.items()}
-_LOCK = select(node.c.id).with_for_update()
-_IS_BELOW_RESERVE = select(node.c.is_below_reserve)
-_SET_BELOW_RESERVE = update(node).values(is_below_reserve=bindparam("value"))
-_BUMP = update(node).values(generation=node.c.generation + 1)
+_CLAIM = adding_unless_there(node)
+_LOCK = Statement(select(node.c.id).with_for_update())
+_IS_BELOW_RESERVE = Statement(select(node.c.is_below_reserve))
+_SET_BELOW_RESERVE = Statement(update(node).values(is_below_reserve=bindparam("value")))
+_BUMP = Statement(update(node).values(generation=node.c.generation + 1))

@@ -6,15 +6,17 @@ becomes stable after all is recognised as ours.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, null, select, update
 
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import outbox, outbox_units
+from paypercall.store.statements import Connection, Row, Statement, adding, one_of
 
 
 class OutboxKind(Enum):
@@ -97,14 +99,16 @@ class Outbox:
             "state": OutboxState.DECIDED.value,
             "aa_address": aa_address,
             "period": period,
-            "details": details,
+            "details": json.dumps(details),
+            "unit_hash": None,
             "attempts": 0,
+            "last_error": None,
             "created_at": now,
             "updated_at": now,
         }
-        key = self._connection.execute(_ADD, row).inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        number = self._connection.add(_ADD, row)
+        assert number is not None, "an insert that does not fail adds a row"
+        return number
 
     def get(self, outbox_id: int) -> OutboxRow | None:
         """One row."""
@@ -124,7 +128,7 @@ class Outbox:
 
     def has_unsent(self, aa_address: str) -> bool:
         """Whether something for a channel is decided or signed, but not taken by the hub yet."""
-        return self._connection.execute(_UNSENT, {"key": aa_address}).first() is not None
+        return self._connection.first(_UNSENT, {"key": aa_address}) is not None
 
     def by_unit(self, unit_hash: str) -> OutboxRow | None:
         """The row for which a unit was signed, replaced ones included."""
@@ -137,86 +141,87 @@ class Outbox:
             StoreError: When the unit is another row's.
         """
         unit_hash = unit["unit"]
-        owner = self._connection.execute(_OWNER, {"key": unit_hash}).scalar()
+        owner = self._connection.value(_OWNER, {"key": unit_hash})
         if owner is None:
-            row = {"outbox_id": outbox_id, "unit_hash": unit_hash, "unit": unit, "made_at": now}
-            self._connection.execute(_ADD_UNIT, row)
+            text = json.dumps(unit)
+            row = {"outbox_id": outbox_id, "unit_hash": unit_hash, "unit": text, "made_at": now}
+            self._connection.add(_ADD_UNIT, row)
         elif owner != outbox_id:
             raise StoreError("the unit was signed for another row of the outbox")
-        self._set(outbox_id, now, state=OutboxState.SIGNED.value, unit_hash=unit_hash)
+        values = {"state": OutboxState.SIGNED.value, "hash": unit_hash}
+        self._update(_SIGNED, outbox_id, now, values)
 
     def posted(self, outbox_id: int, now: int) -> None:
         """Notes that the hub took the unit."""
-        self._set(outbox_id, now, state=OutboxState.POSTED.value, last_error=None)
+        self._update(_POSTED, outbox_id, now, {"state": OutboxState.POSTED.value})
 
     def finished(self, outbox_id: int, state: OutboxState, now: int) -> None:
         """Ends a row as stable or failed."""
         if not state.is_finished:
             raise ValueError("a row ends as stable or failed")
-        self._set(outbox_id, now, state=state.value)
+        self._update(_FINISHED, outbox_id, now, {"state": state.value})
 
     def failed_attempt(self, outbox_id: int, error: str, now: int) -> None:
         """Counts a failed attempt to send; the row stays what it is."""
-        self._set(outbox_id, now, attempts=outbox.c.attempts + 1, last_error=error)
+        self._update(_FAILED_ATTEMPT, outbox_id, now, {"error": error})
 
-    def _set(self, outbox_id: int, now: int, **values: Any) -> None:
-        statement = update(outbox).where(outbox.c.id == outbox_id).values(updated_at=now, **values)
-        if not self._connection.execute(statement).rowcount:
+    def _update(self, statement: Statement, outbox_id: int, now: int, values: dict[str, Any]) -> None:
+        if not self._connection.change(statement, {**values, "key": outbox_id, "now": now}):
             raise StoreError("there is no such row in the outbox")
 
-    def _all(self, statement: Select[Any], parameters: dict[str, Any]) -> list[OutboxRow]:
-        rows = self._connection.execute(statement, parameters).all()
-        hashes: dict[int, list[str]] = {row.id: [] for row in rows}
-        for outbox_id, unit_hash in (
-            self._connection.execute(_HASHES, {"ids": list(hashes)}) if hashes else ()
-        ):
-            hashes[outbox_id].append(unit_hash)
-        return [_row(row, hashes[row.id]) for row in rows]
+    def _all(self, statement: Statement, parameters: dict[str, Any]) -> list[OutboxRow]:
+        rows = self._connection.all(statement, parameters)
+        return [_row(row, self._connection.values(_HASHES, {"key": row[0]})) for row in rows]
 
 
-def _row(row: Any, hashes: Sequence[str]) -> OutboxRow:
+def _row(row: Row, hashes: Sequence[str]) -> OutboxRow:
+    values = dict(zip(_NAMES, row, strict=True))
     return OutboxRow(
-        id=row.id,
-        kind=OutboxKind(row.kind),
-        state=OutboxState(row.state),
-        aa_address=row.aa_address,
-        period=row.period,
-        details=row.details,
-        unit=row.unit,
+        id=values["id"],
+        kind=OutboxKind(values["kind"]),
+        state=OutboxState(values["state"]),
+        aa_address=values["aa_address"],
+        period=values["period"],
+        details=json.loads(values["details"]),
+        unit=None if values["unit"] is None else json.loads(values["unit"]),
         units=tuple(hashes),
-        attempts=row.attempts,
-        last_error=row.last_error,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        attempts=values["attempts"],
+        last_error=values["last_error"],
+        created_at=values["created_at"],
+        updated_at=values["updated_at"],
     )
 
 
-_IS_UNFINISHED = outbox.c.state.not_in([state.value for state in OutboxState if state.is_finished])
 _ROWS: Select[Any] = (
     select(outbox, outbox_units.c.unit)
     .outerjoin(outbox_units, outbox_units.c.unit_hash == outbox.c.unit_hash)
     .order_by(outbox.c.id)
 )
-_ADD = insert(outbox)
-_ADD_UNIT = insert(outbox_units)
-_GET = _ROWS.where(outbox.c.id == bindparam("key"))
-_UNFINISHED = _ROWS.where(_IS_UNFINISHED)
-_OPEN_FOR = _ROWS.where(
-    _IS_UNFINISHED, outbox.c.aa_address == bindparam("key"), outbox.c.kind == bindparam("kind")
-)
-_OF_PERIOD = _ROWS.where(outbox.c.aa_address == bindparam("key"), outbox.c.period == bindparam("period"))
-_UNSENT = (
+_NAMES = [column.name for column in _ROWS.selected_columns]
+_IS_UNFINISHED = one_of(outbox.c.state, [state.value for state in OutboxState if not state.is_finished])
+_OF_CHANNEL = outbox.c.aa_address == bindparam("key")
+_OWNER_OF_UNIT = select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
+_UPDATE = update(outbox).where(outbox.c.id == bindparam("key")).values(updated_at=bindparam("now"))
+
+_ADD = adding(outbox)
+_ADD_UNIT = adding(outbox_units)
+_GET = Statement(_ROWS.where(outbox.c.id == bindparam("key")))
+_UNFINISHED = Statement(_ROWS.where(_IS_UNFINISHED))
+_OPEN_FOR = Statement(_ROWS.where(_IS_UNFINISHED, _OF_CHANNEL, outbox.c.kind == bindparam("kind")))
+_OF_PERIOD = Statement(_ROWS.where(_OF_CHANNEL, outbox.c.period == bindparam("period")))
+_UNSENT = Statement(
     select(outbox.c.id)
-    .where(
-        outbox.c.aa_address == bindparam("key"),
-        outbox.c.state.in_([OutboxState.DECIDED.value, OutboxState.SIGNED.value]),
-    )
+    .where(_OF_CHANNEL, one_of(outbox.c.state, [OutboxState.DECIDED.value, OutboxState.SIGNED.value]))
     .limit(1)
 )
-_OWNER = select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
-_BY_UNIT = _ROWS.where(outbox.c.id == _OWNER.scalar_subquery())
-_HASHES = (
-    select(outbox_units.c.outbox_id, outbox_units.c.unit_hash)
-    .where(outbox_units.c.outbox_id.in_(bindparam("ids", expanding=True)))
+_OWNER = Statement(_OWNER_OF_UNIT)
+_BY_UNIT = Statement(_ROWS.where(outbox.c.id == _OWNER_OF_UNIT.scalar_subquery()))
+_HASHES = Statement(
+    select(outbox_units.c.unit_hash)
+    .where(outbox_units.c.outbox_id == bindparam("key"))
     .order_by(outbox_units.c.id)
 )
+_SIGNED = Statement(_UPDATE.values(state=bindparam("state"), unit_hash=bindparam("hash")))
+_POSTED = Statement(_UPDATE.values(state=bindparam("state"), last_error=null()))
+_FINISHED = Statement(_UPDATE.values(state=bindparam("state")))
+_FAILED_ATTEMPT = Statement(_UPDATE.values(attempts=outbox.c.attempts + 1, last_error=bindparam("error")))

@@ -5,14 +5,15 @@ The rows prove what happened; none is ever changed or deleted.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import bindparam, func, select
 
 from paypercall.package import PaymentPackage
-from paypercall.store.dialects import INSERT
 from paypercall.store.schema import payments, sent_packages
+from paypercall.store.statements import Connection, Statement, adding, adding_unless_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +79,29 @@ class Payments:
             "digest": package.digest,
             "accepted_at": now,
         }
-        result = self._connection.execute(_ADD[self._connection.dialect.name], row)
-        key = result.inserted_primary_key
-        return int(key[0]) if result.rowcount and key is not None else None
+        return self._connection.add(_ADD, row)
 
     def find(self, aa_address: str, period: int, amount_spent: int) -> AcceptedPayment | None:
         """The accepted payment with this amount_spent, if there is one."""
         key = {"aa_address": aa_address, "period": period, "amount_spent": amount_spent}
-        row = self._connection.execute(_FIND, key).first()
+        row = self._connection.first(_FIND, key)
         return None if row is None else AcceptedPayment(*row)
 
     def total_accepted(self, aa_address: str) -> int:
         """The sum of all accepted payments of a channel over all its periods."""
-        return int(self._connection.execute(_TOTAL, {"aa_address": aa_address}).scalar_one())
+        return int(self._connection.value(_TOTAL, {"aa_address": aa_address}))
 
     def count_accepted(self, aa_address: str) -> int:
         """How many payments of a channel were accepted over all its periods."""
-        return self._connection.execute(_COUNT, {"aa_address": aa_address}).scalar_one()
+        return int(self._connection.value(_COUNT, {"aa_address": aa_address}))
 
     def sent(self, aa_address: str, idempotency_key: str) -> SentPackage | None:
         """The package that was made for a key, if there is one."""
-        row = self._connection.execute(_SENT, {"aa_address": aa_address, "key": idempotency_key}).first()
-        return None if row is None else SentPackage(*row)
+        row = self._connection.first(_SENT, {"aa_address": aa_address, "key": idempotency_key})
+        if row is None:
+            return None
+        period, amount, amount_spent, package = row
+        return SentPackage(period, amount, amount_spent, json.loads(package))
 
     def add_sent(
         self,
@@ -123,33 +125,41 @@ class Payments:
             "period": period,
             "amount": amount,
             "amount_spent": amount_spent,
-            "package": package,
+            "package": json.dumps(package),
             "made_at": now,
         }
-        self._connection.execute(_ADD_SENT, row)
+        self._connection.change(_ADD_SENT, row)
 
 
-_ADD = {name: insert_(payments).on_conflict_do_nothing() for name, insert_ in INSERT.items()}
 _OF_CHANNEL = payments.c.aa_address == bindparam("aa_address")
-_FIND = select(
-    payments.c.id,
-    payments.c.aa_address,
-    payments.c.period,
-    payments.c.amount_spent,
-    payments.c.amount,
-    payments.c.asset,
-    payments.c.digest,
-    payments.c.accepted_at,
-).where(
-    _OF_CHANNEL,
-    payments.c.period == bindparam("period"),
-    payments.c.amount_spent == bindparam("amount_spent"),
+_ADD = adding_unless_there(payments)
+_FIND = Statement(
+    select(
+        payments.c.id,
+        payments.c.aa_address,
+        payments.c.period,
+        payments.c.amount_spent,
+        payments.c.amount,
+        payments.c.asset,
+        payments.c.digest,
+        payments.c.accepted_at,
+    ).where(
+        _OF_CHANNEL,
+        payments.c.period == bindparam("period"),
+        payments.c.amount_spent == bindparam("amount_spent"),
+    )
 )
-_TOTAL = select(func.coalesce(func.sum(payments.c.amount), 0)).where(_OF_CHANNEL)
-_COUNT = select(func.count()).select_from(payments).where(_OF_CHANNEL)
-_SENT = select(
-    sent_packages.c.period, sent_packages.c.amount, sent_packages.c.amount_spent, sent_packages.c.package
-).where(
-    sent_packages.c.aa_address == bindparam("aa_address"), sent_packages.c.idempotency_key == bindparam("key")
+_TOTAL = Statement(select(func.coalesce(func.sum(payments.c.amount), 0)).where(_OF_CHANNEL))
+_COUNT = Statement(select(func.count()).select_from(payments).where(_OF_CHANNEL))
+_SENT = Statement(
+    select(
+        sent_packages.c.period,
+        sent_packages.c.amount,
+        sent_packages.c.amount_spent,
+        sent_packages.c.package,
+    ).where(
+        sent_packages.c.aa_address == bindparam("aa_address"),
+        sent_packages.c.idempotency_key == bindparam("key"),
+    )
 )
-_ADD_SENT = insert(sent_packages)
+_ADD_SENT = adding(sent_packages)

@@ -7,7 +7,6 @@ makes a repeated or a dangling row impossible.
 from __future__ import annotations
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -145,6 +144,21 @@ payments = Table(
     UniqueConstraint("aa_address", "period", "amount_spent"),
 )
 
+periods = Table(
+    "periods",
+    metadata,
+    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), primary_key=True),
+    Column("period", BigInteger, primary_key=True),
+    _amount("deposited_by_me"),
+    _amount("deposited_by_peer"),
+    _amount("signed_by_me"),
+    _amount("signed_by_peer"),
+    _amount("accepted_from_peer"),
+    Column("is_fraud_proven", Boolean, nullable=False),
+    Column("unit", _HASH, nullable=False),
+    _time("ended_at"),
+)
+
 sent_packages = Table(
     "sent_packages",
     metadata,
@@ -153,7 +167,7 @@ sent_packages = Table(
     Column("period", BigInteger, nullable=False),
     _amount("amount"),
     _amount("amount_spent"),
-    Column("package", JSON, nullable=False),
+    Column("package", Text, nullable=False),
     _time("made_at"),
 )
 
@@ -165,7 +179,7 @@ outbox = Table(
     Column("state", _WORD, nullable=False),
     Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address")),
     Column("period", BigInteger),
-    Column("details", JSON, nullable=False),
+    Column("details", Text, nullable=False),
     Column("unit_hash", _HASH),
     Column("attempts", Integer, nullable=False),
     Column("last_error", Text),
@@ -181,7 +195,7 @@ outbox_units = Table(
     Column("id", _NUMBER, primary_key=True),
     Column("outbox_id", _NUMBER, ForeignKey("outbox.id"), nullable=False),
     Column("unit_hash", _HASH, nullable=False),
-    Column("unit", JSON, nullable=False),
+    Column("unit", Text, nullable=False),
     _time("made_at"),
     UniqueConstraint("unit_hash"),
     Index("ix_outbox_units_outbox_id", "outbox_id"),
@@ -243,7 +257,7 @@ leases = Table(
 node = Table(
     "node",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("database_id", String(32), nullable=False),
     Column("network_version", _WORD, nullable=False),
     Column("my_address", _ADDRESS, nullable=False),

@@ -6,10 +6,10 @@ nobody else does.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Insert, bindparam, func, insert, select
+from sqlalchemy import Insert, bindparam, func, select
 
-from paypercall.store.dialects import INSERT
 from paypercall.store.schema import losses, totals
+from paypercall.store.statements import Connection, DialectInsert, Statement, adding, adding_or
 
 
 class Totals:
@@ -23,49 +23,46 @@ class Totals:
 
         A transaction must lock its channels first.
         """
-        self._connection.execute(_LOCK, {"key": asset})
+        self._connection.first(_LOCK, {"key": asset})
 
     def exposure(self, asset: str, since: int) -> int:
         """The sum of all channels' counted exposures, and of the losses booked from `since` (seconds) on."""
-        exposure = self._connection.execute(_EXPOSURE, {"key": asset}).scalar()
-        lost = self._connection.execute(_LOST, {"key": asset, "since": since}).scalar_one()
+        exposure = self._connection.value(_EXPOSURE, {"key": asset})
+        lost = self._connection.value(_LOST, {"key": asset, "since": since})
         return (exposure or 0) + int(lost)
 
     def unsettled(self, asset: str) -> int:
         """The sum of what is unsettled in all channels."""
-        return self._connection.execute(_UNSETTLED, {"key": asset}).scalar() or 0
+        return self._connection.value(_UNSETTLED, {"key": asset}) or 0
 
     def add_loss(self, asset: str, amount: int, now: int) -> None:
         """Books exposure that turned into a loss."""
-        self._connection.execute(_ADD_LOSS, {"asset": asset, "amount": amount, "booked_at": now})
+        self._connection.change(_ADD_LOSS, {"asset": asset, "amount": amount, "booked_at": now})
 
     def move(self, asset: str, exposure: int, unsettled: int) -> None:
         """Adds differences to the totals; for the channels only."""
         if exposure or unsettled:
-            statement = _MOVE[self._connection.dialect.name]
-            self._connection.execute(
-                statement, {"asset": asset, "exposure": exposure, "unsettled": unsettled}
-            )
+            row = {"asset": asset, "exposure": exposure, "unsettled": unsettled}
+            self._connection.change(_MOVE, row)
 
 
-_LOCK = select(totals.c.asset).where(totals.c.asset == bindparam("key")).with_for_update()
-_EXPOSURE = select(totals.c.exposure).where(totals.c.asset == bindparam("key"))
-_UNSETTLED = select(totals.c.unsettled).where(totals.c.asset == bindparam("key"))
-_LOST = select(func.coalesce(func.sum(losses.c.amount), 0)).where(
-    losses.c.asset == bindparam("key"), losses.c.booked_at >= bindparam("since")
-)
-_ADD_LOSS = insert(losses)
-
-
-def _move(name: str) -> Insert:
-    statement = INSERT[name](totals)
-    return statement.on_conflict_do_update(
+def _move(insert: DialectInsert) -> Insert:
+    return insert.on_conflict_do_update(
         index_elements=["asset"],
         set_={
-            "exposure": totals.c.exposure + statement.excluded.exposure,
-            "unsettled": totals.c.unsettled + statement.excluded.unsettled,
+            "exposure": totals.c.exposure + insert.excluded.exposure,
+            "unsettled": totals.c.unsettled + insert.excluded.unsettled,
         },
     )
 
 
-_MOVE = {name: _move(name) for name in INSERT}
+_MOVE = adding_or(totals, _move)
+_LOCK = Statement(select(totals.c.asset).where(totals.c.asset == bindparam("key")).with_for_update())
+_EXPOSURE = Statement(select(totals.c.exposure).where(totals.c.asset == bindparam("key")))
+_UNSETTLED = Statement(select(totals.c.unsettled).where(totals.c.asset == bindparam("key")))
+_LOST = Statement(
+    select(func.coalesce(func.sum(losses.c.amount), 0)).where(
+        losses.c.asset == bindparam("key"), losses.c.booked_at >= bindparam("since")
+    )
+)
+_ADD_LOSS = adding(losses)

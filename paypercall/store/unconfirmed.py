@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from paypercall.backing import UnconfirmedUnit
 from paypercall.contract import TriggerKind
-from paypercall.store.dialects import INSERT
 from paypercall.store.schema import unconfirmed_units
+from paypercall.store.statements import Connection, Statement, adding_unless_there, one_of
 
 
 class Unconfirmed:
@@ -36,47 +34,72 @@ class Unconfirmed:
             "stable_since": unit.stable_since,
             "is_double_spent": unit.is_double_spent,
         }
-        return self._connection.execute(_SEE[self._connection.dialect.name], row).rowcount > 0
+        return self._connection.change(_SEE, row) > 0
 
     def knows(self, aa_address: str, unit: str) -> bool:
         """Whether a unit to a channel is known and unanswered."""
         key = {"key": aa_address, "unit": unit}
-        return self._connection.execute(_KNOWS, key).first() is not None
+        return self._connection.first(_KNOWS, key) is not None
 
     def of(self, aa_address: str) -> tuple[UnconfirmedUnit, ...]:
         """The units to one channel, in the order in which they were seen."""
-        rows = self._connection.execute(_OF, {"key": aa_address})
-        return tuple(
-            UnconfirmedUnit(unit, sender, TriggerKind(kind), *rest) for unit, sender, kind, *rest in rows
-        )
+        return tuple(_unit(*row) for row in self._connection.all(_OF, {"key": aa_address}))
 
     def answered(self, aa_address: str, unit: str) -> bool:
         """Forgets a unit that the agent has answered; says whether it was known."""
         key = {"key": aa_address, "unit": unit}
-        return self._connection.execute(_ANSWERED, key).rowcount > 0
+        return self._connection.change(_ANSWERED, key) > 0
 
     def forget_commands(self, aa_address: str) -> None:
         """Forgets all closes, confirmations and fraud proofs to a channel, because their period has ended."""
-        self._connection.execute(_FORGET_COMMANDS, {"key": aa_address})
+        self._connection.change(_FORGET_COMMANDS, {"key": aa_address})
 
     def mark_double_spent(self, unit: str) -> list[str]:
         """Marks a unit as conflicting with another one, and returns the channels for which that is new."""
-        aa_addresses = list(self._connection.execute(_NOT_DOUBLE_SPENT, {"key": unit}).scalars())
+        aa_addresses = self._connection.values(_NOT_DOUBLE_SPENT, {"key": unit})
         if aa_addresses:
-            self._connection.execute(_MARK_DOUBLE_SPENT, {"key": unit})
+            self._connection.change(_MARK_DOUBLE_SPENT, {"key": unit})
         return aa_addresses
 
     def mark_stable(self, unit: str, now: int) -> None:
         """Sets since when a unit is proven stable, unless that is known already."""
-        self._connection.execute(_MARK_STABLE, {"key": unit, "now": now})
+        self._connection.change(_MARK_STABLE, {"key": unit, "now": now})
 
     def all_unanswered_units(self) -> list[str]:
         """The hashes of all units, each once."""
-        return list(self._connection.execute(_ALL).scalars())
+        return self._connection.values(_ALL, {})
 
 
-_SEE = {name: insert(unconfirmed_units).on_conflict_do_nothing() for name, insert in INSERT.items()}
-_OF: Select[Any] = (
+def _unit(
+    unit: str,
+    sender: str,
+    kind: str,
+    amount: int,
+    has_data: bool,
+    has_definition: bool,
+    first_seen: int,
+    stable_since: int | None,
+    is_double_spent: bool,
+) -> UnconfirmedUnit:
+    return UnconfirmedUnit(
+        unit,
+        sender,
+        TriggerKind(kind),
+        amount,
+        bool(has_data),
+        bool(has_definition),
+        first_seen,
+        stable_since,
+        bool(is_double_spent),
+    )
+
+
+_COMMANDS = [TriggerKind.CLOSE.value, TriggerKind.CONFIRM.value, TriggerKind.FRAUD_PROOF.value]
+_TO_CHANNEL = unconfirmed_units.c.aa_address == bindparam("key")
+_IS_UNIT = unconfirmed_units.c.unit == bindparam("unit")
+_SEE = adding_unless_there(unconfirmed_units)
+_KNOWS = Statement(select(unconfirmed_units.c.unit).where(_TO_CHANNEL, _IS_UNIT))
+_OF = Statement(
     select(
         unconfirmed_units.c.unit,
         unconfirmed_units.c.sender,
@@ -88,32 +111,24 @@ _OF: Select[Any] = (
         unconfirmed_units.c.stable_since,
         unconfirmed_units.c.is_double_spent,
     )
-    .where(unconfirmed_units.c.aa_address == bindparam("key"))
+    .where(_TO_CHANNEL)
     .order_by(unconfirmed_units.c.first_seen, unconfirmed_units.c.unit)
 )
-_KNOWS = select(unconfirmed_units.c.unit).where(
-    unconfirmed_units.c.aa_address == bindparam("key"), unconfirmed_units.c.unit == bindparam("unit")
+_ANSWERED = Statement(delete(unconfirmed_units).where(_TO_CHANNEL, _IS_UNIT))
+_FORGET_COMMANDS = Statement(
+    delete(unconfirmed_units).where(_TO_CHANNEL, one_of(unconfirmed_units.c.kind, _COMMANDS))
 )
-_FORGET_COMMANDS = delete(unconfirmed_units).where(
-    unconfirmed_units.c.aa_address == bindparam("key"),
-    unconfirmed_units.c.kind.in_(
-        [TriggerKind.CLOSE.value, TriggerKind.CONFIRM.value, TriggerKind.FRAUD_PROOF.value]
-    ),
-)
-_NOT_DOUBLE_SPENT = (
+_NOT_DOUBLE_SPENT = Statement(
     select(unconfirmed_units.c.aa_address)
     .where(unconfirmed_units.c.unit == bindparam("key"), unconfirmed_units.c.is_double_spent.is_(False))
     .order_by(unconfirmed_units.c.aa_address)
 )
-_ANSWERED = delete(unconfirmed_units).where(
-    unconfirmed_units.c.aa_address == bindparam("key"), unconfirmed_units.c.unit == bindparam("unit")
-)
-_MARK_DOUBLE_SPENT = (
+_MARK_DOUBLE_SPENT = Statement(
     update(unconfirmed_units).where(unconfirmed_units.c.unit == bindparam("key")).values(is_double_spent=True)
 )
-_MARK_STABLE = (
+_MARK_STABLE = Statement(
     update(unconfirmed_units)
     .where(unconfirmed_units.c.unit == bindparam("key"), unconfirmed_units.c.stable_since.is_(None))
     .values(stable_since=bindparam("now"))
 )
-_ALL = select(unconfirmed_units.c.unit).distinct().order_by(unconfirmed_units.c.unit)
+_ALL = Statement(select(unconfirmed_units.c.unit).distinct().order_by(unconfirmed_units.c.unit))

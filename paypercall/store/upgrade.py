@@ -6,11 +6,13 @@ administrator: there it happens only when asked for.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, func, select, table, text
+from sqlalchemy.sql import ClauseElement
 
 from paypercall.store.database import Database
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import REVISION
+from paypercall.store.statements import Statement
 
 _LOCK_KEY = 0x70617970
 """Of PostgreSQL's advisory lock while migrating; any number that others are unlikely to use."""
@@ -23,7 +25,7 @@ def prepare(database: Database) -> None:
         StoreError: With `schema_old` or `schema_new`.
     """
     with database.reading() as connection:
-        found = _revision(connection)
+        found = connection.value(_VERSION, {}) if connection.value(_HAS_VERSION, {}) else None
     if found == REVISION:
         return
     _refuse_newer(found)
@@ -41,19 +43,16 @@ def migrate(database: Database) -> None:
     Raises:
         StoreError: With `schema_new`.
     """
-    with database.transaction() as connection:
+    with database.migrating() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-        found = _revision(connection)
+        # Imported only here: that takes longer than all the work that many programs have for the store.
+        from alembic.runtime.migration import MigrationContext
+
+        found = MigrationContext.configure(connection).get_current_revision()
         if found != REVISION:
             _refuse_newer(found)
             _run_migrations(connection)
-
-
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _refuse_newer(found: str | None) -> None:
@@ -65,7 +64,6 @@ def _refuse_newer(found: str | None) -> None:
 
 
 def _run_migrations(connection: Connection) -> None:
-    # Imported only here: that takes longer than all the work that many programs have for the store.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -79,3 +77,14 @@ def _run_migrations(connection: Connection) -> None:
     with environment:
         environment.configure(connection=connection)
         environment.run_migrations()
+
+
+def _has_version(dialect: str) -> ClauseElement:
+    if dialect == "sqlite":
+        tables = table("sqlite_master", column("name"))
+        return select(tables.c.name).where(tables.c.name == "alembic_version")
+    return select(func.to_regclass("alembic_version"))
+
+
+_HAS_VERSION = Statement(_has_version)
+_VERSION = Statement(select(column("version_num")).select_from(table("alembic_version")))

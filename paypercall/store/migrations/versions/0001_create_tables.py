@@ -19,6 +19,7 @@ def upgrade() -> None:
     _create_totals()
     _create_losses()
     _create_payments()
+    _create_periods()
     _create_sent_packages()
     _create_outbox()
     _create_outbox_units()
@@ -134,6 +135,24 @@ def _create_payments() -> None:
     )
 
 
+def _create_periods() -> None:
+    op.create_table(
+        "periods",
+        sa.Column("aa_address", sa.String(length=32), nullable=False),
+        sa.Column("period", sa.BigInteger(), nullable=False),
+        sa.Column("deposited_by_me", sa.BigInteger(), nullable=False),
+        sa.Column("deposited_by_peer", sa.BigInteger(), nullable=False),
+        sa.Column("signed_by_me", sa.BigInteger(), nullable=False),
+        sa.Column("signed_by_peer", sa.BigInteger(), nullable=False),
+        sa.Column("accepted_from_peer", sa.BigInteger(), nullable=False),
+        sa.Column("is_fraud_proven", sa.Boolean(), nullable=False),
+        sa.Column("unit", sa.String(length=44), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["aa_address"], ["channels.aa_address"], name="fk_periods_aa_address"),
+        sa.PrimaryKeyConstraint("aa_address", "period", name="pk_periods"),
+    )
+
+
 def _create_sent_packages() -> None:
     op.create_table(
         "sent_packages",
@@ -142,7 +161,7 @@ def _create_sent_packages() -> None:
         sa.Column("period", sa.BigInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("amount_spent", sa.BigInteger(), nullable=False),
-        sa.Column("package", sa.JSON(), nullable=False),
+        sa.Column("package", sa.Text(), nullable=False),
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["aa_address"], ["channels.aa_address"], name="fk_sent_packages_aa_address"),
         sa.PrimaryKeyConstraint("aa_address", "idempotency_key", name="pk_sent_packages"),
@@ -157,7 +176,7 @@ def _create_outbox() -> None:
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("aa_address", sa.String(length=32), nullable=True),
         sa.Column("period", sa.BigInteger(), nullable=True),
-        sa.Column("details", sa.JSON(), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
         sa.Column("unit_hash", sa.String(length=44), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
@@ -176,7 +195,7 @@ def _create_outbox_units() -> None:
         sa.Column("id", _NUMBER, nullable=False),
         sa.Column("outbox_id", _NUMBER, nullable=False),
         sa.Column("unit_hash", sa.String(length=44), nullable=False),
-        sa.Column("unit", sa.JSON(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["outbox_id"], ["outbox.id"], name="fk_outbox_units_outbox_id"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox_units"),
@@ -254,7 +273,7 @@ def _create_leases() -> None:
 def _create_node() -> None:
     op.create_table(
         "node",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("database_id", sa.String(length=32), nullable=False),
         sa.Column("network_version", sa.String(length=20), nullable=False),
         sa.Column("my_address", sa.String(length=32), nullable=False),
