@@ -1,4 +1,4 @@
-"""The two canonical texts of a JSON value, and the hashes over them.
+"""The two canonical texts of a JSON value, the hashes over them, and the size it counts for.
 
 Whatever is hashed or signed on Obyte is first written in one of two ways: the *source string* (type-tagged,
 joined by NUL; address definitions, balls, everything of unit version 1.0) or the *JSON source string*
@@ -22,6 +22,8 @@ from paypercall.obyte.errors import CanonicalError
 JOIN_CHARACTER = "\x00"
 LARGEST_EXACT_INTEGER = 2**53  # JavaScript has doubles only: beyond this its integers are rounded
 
+_NUMBER_SIZE = 8
+_BOOLEAN_SIZE = 1
 _needs_escape = compile_pattern("[\ud800-\udfff\U00010000-\U0010ffff]")
 _surrogate = compile_pattern("[\ud800-\udfff]")
 
@@ -95,13 +97,31 @@ def format_number(number: float) -> str:
     """
     if isinstance(number, int) and -LARGEST_EXACT_INTEGER <= number <= LARGEST_EXACT_INTEGER:
         return int.__repr__(number)
+    return _format_double(_finite_double(number))
+
+
+def size(value: Any, *, with_keys: bool) -> int:
+    """Returns how many bytes a JSON value counts for in the commissions of a unit (ocore `getLength`).
+
+    Texts count their UTF-16 code units, numbers 8, booleans 1, null nothing.
+
+    Raises:
+        CanonicalError: The value holds a number that is not finite, or something that JSON does not know.
+    """
+    try:
+        return _size(value, with_keys)
+    except RecursionError:
+        raise CanonicalError("the value is nested too deeply") from None
+
+
+def _finite_double(number: float) -> float:
     try:
         double = float(number)
     except OverflowError:
-        raise CanonicalError("a number is too large") from None
+        raise CanonicalError("a number is too large, not finite for JavaScript") from None
     if not isfinite(double):
         raise CanonicalError("a number is not finite")
-    return _format_double(double)
+    return double
 
 
 def _format_double(double: float) -> str:
@@ -126,6 +146,24 @@ def _format_double(double: float) -> str:
         return "0." + "0" * -point + significant
     tail = "." + significant[1:] if len(significant) > 1 else ""
     return f"{significant[0]}{tail}e{point - 1:+d}"
+
+
+def _size(value: Any, with_keys: bool) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        return utf16_length(value)
+    if isinstance(value, bool):
+        return _BOOLEAN_SIZE
+    if isinstance(value, (int, float)):
+        _finite_double(value)
+        return _NUMBER_SIZE
+    if isinstance(value, (list, tuple)):
+        return sum([_size(element, with_keys) for element in value])
+    if isinstance(value, dict):
+        keys_size = sum(map(utf16_length, value)) if with_keys else 0
+        return keys_size + sum([_size(element, with_keys) for element in value.values()])
+    raise _unknown_type(value)
 
 
 def _append_components(value: Any, components: list[str]) -> None:

@@ -20,11 +20,11 @@ from paypercall.obyte.canonical import (
     hash_base64,
     hash_base64_json,
     json_source_string,
+    size,
     source_string,
 )
 from paypercall.obyte.errors import InvalidUnit
 from paypercall.obyte.keys import Key, verify_signature
-from paypercall.obyte.size import size
 
 Unit = dict[str, Any]
 
@@ -147,7 +147,8 @@ def headers_size(unit: Unit) -> int:
     """Returns the headers commission in bytes: the size of everything but the messages.
 
     Raises:
-        InvalidUnit: The unit is stripped of its content, or holds what has no size.
+        InvalidUnit: The unit is stripped of its content.
+        CanonicalError: It holds what has no size.
     """
     _refuse_stripped(unit)
     with_keys = _counts_keys(unit)
@@ -163,7 +164,8 @@ def total_payload_size(unit: Unit) -> int:
     """Returns the payload commission in bytes: the size of the messages, temporary data at half the price.
 
     Raises:
-        InvalidUnit: The unit is stripped of its content, or holds what has no size.
+        InvalidUnit: The unit is stripped of its content, or has no messages.
+        CanonicalError: It holds what has no size.
     """
     _refuse_stripped(unit)
     messages = [_without_temp_data(message) for message in _messages(unit)]

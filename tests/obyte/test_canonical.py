@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from paypercall.obyte.canonical import (
     hash_base64,
     hash_base64_json,
     json_source_string,
+    size,
     source_string,
     utf16_length,
     utf16_order,
@@ -72,6 +74,17 @@ def test_every_golden_payload_is_hashed_as_in_version_1_and_later() -> None:
     assert failing(load_cases("unit_hash.json", "payload"), passes) == []
 
 
+def test_every_golden_payload_has_its_sizes() -> None:
+    def passes(case: Case) -> bool:
+        return all(
+            outcome(size, payload, with_keys=True) == expected(case["length_with_keys"])
+            and outcome(size, payload, with_keys=False) == expected(case["length_without_keys"])
+            for payload in spellings(case, "payload")
+        )
+
+    assert failing(load_cases("unit_hash.json", "payload"), passes) == []
+
+
 @pytest.mark.parametrize(
     "number, printed",
     [
@@ -97,10 +110,16 @@ def test_a_number_is_printed_as_javascript_prints_it(number: float, printed: str
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, 10**400, -(10**400)])
-def test_a_number_that_is_not_finite_is_refused(number: float) -> None:
-    for function in (source_string, json_source_string):
-        with pytest.raises(CanonicalError):
-            function({"number": number})
+@pytest.mark.parametrize("function", [source_string, json_source_string, partial(size, with_keys=True)])
+def test_a_number_that_is_not_finite_is_refused(function: Any, number: float) -> None:
+    with pytest.raises(CanonicalError, match="finite"):
+        function({"number": number})
+
+
+@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object()])
+def test_what_json_does_not_know_has_no_size(value: Any) -> None:
+    with pytest.raises(CanonicalError, match="canonical form"):
+        size({"data": value}, with_keys=True)
 
 
 @pytest.mark.parametrize("value", [None, {1: "a"}, {"a": 1, 2: "b"}, {None: 1}, b"a", {"a": {1}}, object()])
@@ -110,7 +129,7 @@ def test_what_json_does_not_know_is_refused(function: Any, value: Any) -> None:
         function(value)
 
 
-@pytest.mark.parametrize("function", [source_string, json_source_string])
+@pytest.mark.parametrize("function", [source_string, json_source_string, partial(size, with_keys=True)])
 def test_a_value_nested_too_deeply_is_refused_and_not_a_crash(function: Any) -> None:
     value: Any = "core"
     for _ in range(100_000):

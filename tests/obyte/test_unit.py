@@ -11,7 +11,6 @@ import pytest
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.errors import CanonicalError, InvalidUnit, ObyteError
 from paypercall.obyte.keys import Key
-from paypercall.obyte.size import size
 from paypercall.obyte.unit import (
     Unit,
     ball_hash,
@@ -80,12 +79,10 @@ def test_every_golden_message_has_its_payload_hash() -> None:
     assert failing(tuple(case for case in UNITS if "payload_hashes" in case), passes) == []
 
 
-def test_every_golden_payload_has_its_hash_and_sizes() -> None:
+def test_every_golden_payload_has_its_hash() -> None:
     def passes(case: Case) -> bool:
         return all(
             outcome(payload_hash, payload) == expected(case["payload_hash"])
-            and outcome(size, payload, with_keys=True) == expected(case["length_with_keys"])
-            and outcome(size, payload, with_keys=False) == expected(case["length_without_keys"])
             for payload in spellings(case, "payload")
         )
 
@@ -374,10 +371,7 @@ def test_temporary_data_is_checked_against_its_own_hash() -> None:
     assert check_unit(sign_unit(unit, KEY)) == {KEY.address}
 
 
-def test_numbers_beyond_every_double_have_no_size() -> None:
-    for number in (10**400, float("inf"), float("nan")):
-        with pytest.raises(InvalidUnit, match="finite"):
-            size({"amount": number}, with_keys=True)
+def test_temporary_data_of_infinite_length_has_no_fee() -> None:
     with pytest.raises(InvalidUnit, match="finite"):
         paid_temp_data_fee({"messages": [{"app": "temp_data", "payload": {"data_length": float("inf")}}]})
 
@@ -386,12 +380,9 @@ def test_a_unit_nested_too_deeply_is_refused_and_not_a_crash() -> None:
     payload: Any = "core"
     for _ in range(100_000):
         payload = [payload]
-    with pytest.raises(InvalidUnit, match="nested"):
-        size(payload, with_keys=True)
+    message = {"app": "data", "payload_location": "inline", "payload": payload, "payload_hash": "h" * 44}
+    unit = {**draft(KEY), "messages": [message]}
     with pytest.raises(CanonicalError, match="nested"):
-        payload_hash(payload)
-
-
-def test_what_json_does_not_know_has_no_size() -> None:
-    with pytest.raises(InvalidUnit, match="bytes"):
-        size({"data": b"bytes"}, with_keys=True)
+        check_unit(sign_unit(unit, KEY))
+    with pytest.raises(CanonicalError, match="nested"):
+        total_payload_size(unit)
