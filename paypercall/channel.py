@@ -82,7 +82,7 @@ class Channel:
         accepted_from_peer: The sum of the payment amounts that I accepted.
         last_package: The peer's package with `signed_by_peer`, as JSON: what a close or a fraud proof shows.
         is_known_by_peer: Whether the peer is known to have the channel, so that packages need not announce it.
-        signs_from_period: Nothing is signed or closed in an earlier period: this node may have forgotten what it signed.
+        signs_from_period: Nothing is signed or closed in an earlier period, of which this node may have forgotten some.
         written_off: The part of the exposure that was booked as a loss.
         freeze: Set when I decided to close or to answer a close.
         pending_close: Set while the agent is closing.
@@ -395,7 +395,8 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     """Freezes the period to answer the peer's close, with a confirmation or a fraud proof.
 
     A payee gives back whatever the peer claims to owe beyond what was accepted: packages that got lost were never
-    served. A customer gives back only what it holds: what a payee says to owe on top is a lost refund or returned credit.
+    served. A customer gives back only what it holds: what a payee says to owe on top is a lost refund, or returned
+    credit.
 
     Args:
         channel: The channel, while the peer closes it.

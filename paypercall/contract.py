@@ -100,12 +100,39 @@ class ChannelParameters:
             raise _wrong_parameters("the timeout must be a positive integer of seconds")
 
 
+def read_definition(definition: object) -> ChannelParameters | None:
+    """The parameters that an agent's definition holds, or None if it is no channel agent that is known."""
+    versions = {address: version for version, address in BASE_AGENTS.items()}
+    match definition:
+        case [
+            "autonomous agent",
+            {
+                "base_aa": str(base_agent),
+                "params": {
+                    "addressA": str(address_a),
+                    "addressB": str(address_b),
+                    "asset": str(asset),
+                    "salt": str(salt),
+                    "timeout": int(timeout),
+                },
+            },
+        ] if base_agent in versions:
+            parameters = ChannelParameters(address_a, address_b, asset, salt, timeout, versions[base_agent])
+        case _:
+            return None
+    try:
+        parameters.check()
+    except Refusal:
+        return None
+    return parameters
+
+
 def _wrong_parameters(message: str) -> Refusal:
     return Refusal(RefusalCode.WRONG_PARAMETERS, message)
 
 
 def is_printable_ascii(text: str) -> bool:
-    """Tells whether a text has only the characters from space to tilde, which every canonical form keeps as they are."""
+    """Whether a text has only the characters from space to tilde, which every canonical form keeps as they are."""
     return text.isascii() and text.isprintable()
 
 

@@ -22,7 +22,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close
-from paypercall.store import Books, ChannelRecord, Store
+from paypercall.store import Books, ChannelRecord, PeriodRecord, Store
 from paypercall.wiring import make_node, open_store, open_wallet
 
 logger = logging.getLogger(__name__)
@@ -390,6 +390,11 @@ class Party:
             if remaining <= 0:
                 raise ChannelTimeout(f"{what}; it goes on by itself")
             self._node.wait_for_change(remaining)
+
+    def settled_periods(self) -> list[PeriodRecord]:
+        """The sums of all periods that have ended, for the accounts."""
+        with self._store.reading() as books:
+            return books.periods.all()
 
     # --- looking -----------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,6 @@ from paypercall.store import Store
 logger = logging.getLogger(__name__)
 
 
-KEYS_FILE = "keys.json"
-"""Where the mnemonic is kept, in the conf's data_dir."""
-
-
 class WrongBooks(PaypercallError):
     """The database belongs to another wallet or another network."""
 
@@ -33,8 +29,8 @@ class WrongBooks(PaypercallError):
 def open_wallet(conf: Conf) -> Wallet:
     """Makes the wallet of the conf's keys and hub; connects when it is first used."""
     network = conf.network_constants()
-    key = key_from_mnemonic(load_mnemonic(conf.data_dir / KEYS_FILE, load_environment()))
-    hub = Hub(conf.hubs[0], network, program=conf.device_name)
+    key = key_from_mnemonic(load_mnemonic(conf.keys_path, load_environment()))
+    hub = Hub(conf.hub_url, network, program=conf.device_name)
     return Wallet(key, LightClient(hub, network), max_tps_fee=conf.max_tps_fee)
 
 

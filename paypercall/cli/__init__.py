@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from paypercall import __version__
-from paypercall.cli import devnet
+from paypercall.cli import demo, devnet
 from paypercall.errors import PaypercallError
 
-COMMANDS = (devnet,)
+COMMANDS = (demo, devnet)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,9 @@ DEPOSIT = 300_000
 def register(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command."""
     parser = commands.add_parser("demo", help="show a merchant, a customer and a liar on a local network")
-    parser.add_argument("--calls", type=int, default=DEFAULT_CALLS, help=f"paid calls to make ({DEFAULT_CALLS})")
+    parser.add_argument(
+        "--calls", type=int, default=DEFAULT_CALLS, help=f"paid calls to make ({DEFAULT_CALLS})"
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,7 +64,9 @@ def run(options: argparse.Namespace) -> int:
         account = story.account(stage)
         progress.advance(whole)
     _print(console, shown, account)
-    console.print(f"Every byte is accounted for, on the ledger and in both books. {time.monotonic() - started:.0f} s.")
+    console.print(
+        f"Every byte is accounted for, on the ledger and in both books. {time.monotonic() - started:.0f} s."
+    )
     return 0
 
 

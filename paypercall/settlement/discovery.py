@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from paypercall.channel import Channel
-from paypercall.contract import BASE_AGENTS, ChannelParameters, Closed, read_response, read_trigger
-from paypercall.errors import Refusal
+from paypercall.contract import ChannelParameters, Closed, read_definition, read_response, read_trigger
 from paypercall.events import Event, EventKind, Events
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.store import Books, Store
@@ -78,7 +77,7 @@ class Discovery:
                 continue
             for message in entry.unit.get("messages", []):
                 if message.get("app") == "definition":
-                    created.append(_parameters_of(message.get("payload", {}).get("definition")))
+                    created.append(read_definition(message.get("payload", {}).get("definition")))
         return [
             parameters for parameters in created if parameters and parameters.address_b == self._my_address
         ]
@@ -134,30 +133,3 @@ def _concerns(parameters: ChannelParameters, entry: HistoryUnit) -> bool:
     if entry.is_final_bad or not (entry.is_stable or entry.is_signature_checked):
         return False
     return bool(entry.unit.get("messages")) and read_trigger(parameters, entry.unit) is not None
-
-
-def _parameters_of(definition: object) -> ChannelParameters | None:
-    """The parameters that an agent's definition holds, or None if it is no channel agent that is known."""
-    versions = {address: version for version, address in BASE_AGENTS.items()}
-    match definition:
-        case [
-            "autonomous agent",
-            {
-                "base_aa": str(base_agent),
-                "params": {
-                    "addressA": str(address_a),
-                    "addressB": str(address_b),
-                    "asset": str(asset),
-                    "salt": str(salt),
-                    "timeout": int(timeout),
-                },
-            },
-        ] if base_agent in versions:
-            parameters = ChannelParameters(address_a, address_b, asset, salt, timeout, versions[base_agent])
-        case _:
-            return None
-    try:
-        parameters.check()
-    except Refusal:
-        return None
-    return parameters

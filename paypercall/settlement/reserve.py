@@ -6,6 +6,7 @@ Below it the node warns and stops accepting; the flag is in the books, so that a
 from __future__ import annotations
 
 import logging
+
 from paypercall.contract import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.outbox import Spending, bytes_in_reserve
@@ -17,11 +18,10 @@ logger = logging.getLogger(__name__)
 class Reserve:
     """Compares the wallet's bytes with the reserve."""
 
-    def __init__(self, store: Store, wallet: Wallet, spending: Spending, clock: Callable[[], int]) -> None:
+    def __init__(self, store: Store, wallet: Wallet, spending: Spending) -> None:
         self._store = store
         self._wallet = wallet
         self._spending = spending
-        self._clock = clock
 
     def update(self) -> None:
         """Writes into the books whether the wallet is below the reserve."""

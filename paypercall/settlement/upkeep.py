@@ -125,7 +125,8 @@ class Upkeep:
                 for record in books.channels.closing(self._my_address)
                 if record.channel.freeze and record.channel.status is Status.OPEN
             ]
-        return any([self.close(record.channel.aa_address) for record in frozen])
+        decided = [self.close(record.channel.aa_address) for record in frozen]
+        return any(decided)
 
     def close(self, aa_address: str) -> bool:
         """Decides to close a channel, unless that is on its way already.

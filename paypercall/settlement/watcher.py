@@ -71,7 +71,10 @@ class Watcher:
         self._events = events
         self._clock = clock
         self._followed: set[str] = set()
-        self._proven_index: int | None = None
+        # A unit that reached the hub while it answered may be missing in an answer whose proof reaches beyond it, so
+        # each request begins where the answer before the last one ended.
+        self._asked_from: int | None = None
+        self._proven_to: int | None = None
 
     def has_new_addresses(self) -> bool:
         """Whether the books name an agent that is not followed yet."""
@@ -87,20 +90,20 @@ class Watcher:
         addresses = self._addresses()
         new = [address for address in addresses if address not in self._followed]
         known = [address for address in addresses if address in self._followed]
-        proven_index = self._proven_index
         seen: set[str] = set()
         if known:
-            history = self._light.history(known, min_main_chain_index=proven_index)
+            history = self._light.history(known, min_main_chain_index=self._asked_from)
             self._take(history)
             seen.update(entry.hash for entry in history.units)
-            self._proven_index = history.last_ball_main_chain_index or proven_index
+            self._asked_from = self._proven_to
+            self._proven_to = history.last_ball_main_chain_index or self._proven_to
         if new:
             history = self._light.history(new)
             self._take(history)
             seen.update(entry.hash for entry in history.units)
             self._followed.update(new)
             if not known:
-                self._proven_index = history.last_ball_main_chain_index
+                self._proven_to = history.last_ball_main_chain_index
         self._followed.intersection_update(addresses)
         self._look_for_vanished(seen)
 
@@ -249,6 +252,9 @@ class _Transition:
     def _end_period(self, channel: Channel, event: Closed, answer: _Answer) -> None:
         if channel.counted_exposure:
             self._books.totals.add_loss(channel.parameters.asset, channel.counted_exposure, self._now)
+        self._books.periods.add(
+            channel, is_fraud_proven=event.is_fraud_proven, unit=answer.unit, now=self._now
+        )
         self._books.channels.set_opened_at(self._aa_address, None)
         self._books.unconfirmed.forget_commands(self._aa_address)
         self._publish(EventKind.CLOSED, channel, answer.unit)

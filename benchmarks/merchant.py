@@ -1,0 +1,92 @@
+"""A merchant with open channels in its books, and packages of their customers, without a network."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paypercall.channel import Channel, apply_event
+from paypercall.conf import Conf
+from paypercall.contract import BASE, ChannelParameters, Opened
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.keys import Key, key_from_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.wallet import Wallet
+from paypercall.package import compose_package
+from paypercall.server import Server
+from paypercall.store import Store
+
+VERSION = "4.0dev"
+DEPOSIT = 100_000_000
+NOWHERE = "ws://127.0.0.1:9"
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """A merchant and its books."""
+
+    server: Server
+    store: Store
+
+
+@contextmanager
+def merchant(folder: Path) -> Iterator[Merchant]:
+    """A merchant whose hub is out of reach, so that only its books are at work."""
+    key = key_from_mnemonic(new_mnemonic())
+    conf = Conf.from_settings(
+        {
+            "network": "devnet",
+            "hub": NOWHERE,
+            "genesis_unit": "RTUynATsgV1FZCSMfIfqUMH2wjfrh0O9k891Ec+d65k=",
+            "order_providers": ["XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"],
+            "version": VERSION,
+            "database_url": f"sqlite:///{folder}/merchant.sqlite",
+            "data_dir": str(folder),
+            "max_unsettled_by_asset": {BASE: None},
+            "max_unsettled_by_channel": {BASE: None},
+        }
+    )
+    network = conf.network_constants()
+    wallet = Wallet(key, LightClient(Hub(NOWHERE, network), network), max_tps_fee=conf.max_tps_fee)
+    server, store = Server(wallet=wallet, conf=conf), Store(conf.database_url)
+    try:
+        yield Merchant(server, store)
+    finally:
+        store.close()
+        server.close_node()
+        wallet.close()
+
+
+def open_channel(party: Merchant, customer: str, *, deposited_by_me: int = 0) -> Channel:
+    """Adds a channel that the agent has opened."""
+    channel = opened_channel(party.server.address, customer, deposited_by_me)
+    with party.store.transaction() as books:
+        books.channels.add(channel, created_at=0)
+    return channel
+
+
+def opened_channel(my_address: str, customer: str, deposited_by_me: int = 0) -> Channel:
+    """A channel that the agent has opened."""
+    parameters = ChannelParameters(my_address, customer, BASE, secrets.token_hex(10), 21_600)
+    return apply_event(Channel(parameters, my_address), Opened(1, 1, deposited_by_me, DEPOSIT, "unit"))
+
+
+def packages(key: Key, channel: Channel, count: int) -> list[dict[str, Any]]:
+    """Packages of a customer, each paying 100 more."""
+    return [
+        compose_package(
+            key,
+            VERSION,
+            aa_address=channel.aa_address,
+            period=1,
+            payment_amount=100,
+            amount_spent=100 * (number + 1),
+            announce=None,
+        )
+        for number in range(count)
+    ]
