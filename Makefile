@@ -1,7 +1,8 @@
 # Everything runs in .venv, which the first target that needs it sets up; nothing has to be prepared but Python 3.10+.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALLED := .venv/installed
+DEMO := .venv/ready-for-demo
+TEST := .venv/ready-for-test
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
@@ -13,17 +14,23 @@ help:
 	@echo "make bench   the benchmarks, against their limits"
 	@echo "make clean   remove .venv and everything that was generated"
 
-$(INSTALLED): setup.cfg pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "paypercall needs Python 3.10 or later; choose one with: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,test]'
+	$(PYTHON) -m venv .venv
+
+$(DEMO): setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
-demo: $(INSTALLED)
+$(TEST): setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(DEMO)
+
+demo: $(DEMO)
 	$(BIN)/paypercall demo
 
-lint: $(INSTALLED)
+lint: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -32,7 +39,7 @@ lint: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term
 
-bench: $(INSTALLED)
+bench: $(TEST)
 	$(BIN)/python -m benchmarks
 
 clean:
