@@ -9,7 +9,7 @@ from paypercall.store.books import Books, Store
 from paypercall.store.channels import ChannelRecord, Refill
 from paypercall.store.deposits import DepositState
 from paypercall.store.errors import StoreError
-from paypercall.store.node import NodeIdentity
+from paypercall.store.node import NodeHealth, NodeIdentity
 from paypercall.store.outbox import OutboxKind, OutboxRow, OutboxState
 from paypercall.store.payments import AcceptedPayment, SentPackage
 from paypercall.store.periods import PeriodRecord
@@ -19,6 +19,7 @@ __all__ = [
     "Books",
     "ChannelRecord",
     "DepositState",
+    "NodeHealth",
     "NodeIdentity",
     "OutboxKind",
     "OutboxRow",

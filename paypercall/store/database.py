@@ -18,8 +18,8 @@ import sqlalchemy
 from sqlalchemy import URL, Engine, PoolProxiedConnection, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from paypercall.store.errors import StoreError
-from paypercall.store.forking import ForkGate
+from paypercall.store.errors import StoreError, database_failed
+from paypercall.store.forking import GATE
 from paypercall.store.statements import Connection
 
 BUSY_SECONDS = 15
@@ -75,7 +75,7 @@ class Database:
         self._engine: Engine | None = None
         self._opening = threading.Lock()
         self._writing = threading.Lock()
-        self._gate = ForkGate(self._before_fork, self._after_fork_in_child)
+        GATE.register(self)
 
     @property
     def is_sqlite(self) -> bool:
@@ -89,11 +89,15 @@ class Database:
         Raises:
             StoreError: With `busy` when another one writes for too long, or with `database`.
         """
-        with self._gate.passing(), self._writer(), self._connected() as connection:
+        with GATE, self._writer(), self._connected() as connection:
             cursor = connection.cursor()
             for statement in self._dialect.begin_writing:
                 cursor.execute(statement)
-            yield Connection(cursor, self._opened().dialect)
+            statements = Connection(cursor, self._opened().dialect)
+            yield statements
+            if statements.has_failed:
+                # PostgreSQL would take the commit, and roll back without a word.
+                raise StoreError("a statement of the transaction failed, so nothing of it is kept")
             connection.commit()
 
     @contextmanager
@@ -103,7 +107,7 @@ class Database:
         Raises:
             StoreError: With `database`.
         """
-        with self._gate.passing(), self._connected() as connection:
+        with GATE, self._connected() as connection:
             cursor = connection.cursor()
             try:
                 for statement in self._dialect.begin_reading:
@@ -121,7 +125,7 @@ class Database:
         Raises:
             StoreError: As for `transaction`.
         """
-        with self._gate.passing(), self._writer(), _translated(), self._opened().connect() as connection:
+        with GATE, self._writer(), _translated(), self._opened().connect() as connection:
             for statement in self._dialect.begin_writing:
                 connection.exec_driver_sql(statement)
             yield connection
@@ -133,6 +137,18 @@ class Database:
             if self._engine is not None:
                 self._engine.dispose()
             self._engine = None
+
+    def close_before_fork(self) -> None:
+        """Closes all connections that are not in use, so that a child inherits none."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def start_afresh(self) -> None:
+        """In a child: takes new locks, and leaves what it may have inherited alone."""
+        self._opening = threading.Lock()
+        self._writing = threading.Lock()
+        if self._engine is not None:
+            self._engine.dispose(close=False)
 
     @contextmanager
     def _writer(self) -> Iterator[None]:
@@ -159,8 +175,7 @@ class Database:
         try:
             yield connection
         except engine.dialect.dbapi.Error as error:
-            connection.invalidate()
-            raise _store_error(error) from None
+            raise database_failed(error) from None
         finally:
             connection.close()
 
@@ -179,6 +194,9 @@ class Database:
                 self._url,
                 hide_parameters=True,
                 paramstyle=self._dialect.paramstyle,
+                # The threads bound how many connections there are: those that wait for a row must not keep its
+                # holder from reading something else.
+                max_overflow=-1,
                 pool_pre_ping=not self._dialect.has_one_writer,
             )
         except ModuleNotFoundError as error:
@@ -190,17 +208,6 @@ class Database:
             _create_file(self._url.database)
             event.listen(engine, "connect", _set_up_sqlite)
         return engine
-
-    def _before_fork(self) -> None:
-        # SQLite must not even be closed in a child that inherited it, so the child inherits nothing.
-        if self._engine is not None:
-            self._engine.dispose()
-
-    def _after_fork_in_child(self) -> None:
-        self._opening = threading.Lock()
-        self._writing = threading.Lock()
-        if self._engine is not None:
-            self._engine.dispose(close=False)
 
 
 def _checked_url(text: str) -> URL:
@@ -214,8 +221,11 @@ def _checked_url(text: str) -> URL:
             "the database must be given as sqlite:///file or postgresql://user:password@host/name",
             code="wrong_url",
         )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StoreError("the database must be a file: what it holds is money", code="wrong_url")
+    if url.get_backend_name() == "sqlite" and (url.database in (None, "", ":memory:") or url.query):
+        raise StoreError(
+            "an SQLite database must be a file, sqlite:///file, because what it holds is money",
+            code="wrong_url",
+        )
     return url.set(drivername=dialect.driver)
 
 
@@ -245,10 +255,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise _store_error(getattr(error, "orig", None) or error) from None
-
-
-def _store_error(error: BaseException) -> StoreError:
-    # The lines after the first can quote the row, and the error itself carries them: neither goes any further.
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return StoreError(f"the database failed: {reason}", code="busy" if "is locked" in reason else "database")
+        raise database_failed(getattr(error, "orig", None) or error) from None

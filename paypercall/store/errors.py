@@ -13,3 +13,9 @@ class StoreError(PaypercallError):
     """
 
     code = "database"
+
+
+def database_failed(error: BaseException) -> StoreError:
+    """Tells what a database driver said, without the row that it may quote; to be raised `from None` therefore."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return StoreError(f"the database failed: {reason}", code="busy" if "is locked" in reason else "database")

@@ -1,4 +1,4 @@
-"""A gate that lets a process fork only while it is in no transaction.
+"""A gate that lets the process fork only while it is in no transaction.
 
 An SQLite connection that a child inherits is a danger to the file, even when the child only closes it: the
 child believes in locks that only its parent holds. So a fork waits for the transactions of other threads to
@@ -9,50 +9,62 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Protocol
 from weakref import WeakSet
 
 PATIENCE_SECONDS = 20.0
 """A fork does not wait longer; what is still in a transaction then is not used in the child."""
 
 
-class ForkGate:
-    """Counts who is inside, and calls its owner around each fork of the process."""
+class Forkable(Protocol):
+    """What has connections."""
 
-    def __init__(self, before_fork: Callable[[], None], after_fork_in_child: Callable[[], None]) -> None:
-        self._before_fork = before_fork
-        self._after_fork_in_child = after_fork_in_child
+    def close_before_fork(self) -> None:
+        """Called in the parent while nobody else is inside the gate."""
+
+    def start_afresh(self) -> None:
+        """Called in the child, where only the thread that forked is left."""
+
+
+class ForkGate:
+    """Counts the threads inside, and shuts around each fork. There is one for the process."""
+
+    def __init__(self) -> None:
         self._inside: dict[int, int] = {}
         self._is_shut = False
         self._changed = threading.Condition()
-        _gates.add(self)
+        self._owners: WeakSet[Forkable] = WeakSet()
 
-    @contextmanager
-    def passing(self) -> Iterator[None]:
-        """Goes in, after a fork that is under way, and out at the end of the block."""
+    def register(self, owner: Forkable) -> None:
+        """Has an owner of connections called around each fork, for as long as it lives."""
+        self._owners.add(owner)
+
+    def __enter__(self) -> None:
+        """Goes in, again or after a fork that is under way."""
         thread = threading.get_ident()
         with self._changed:
             while self._is_shut and thread not in self._inside:
                 self._changed.wait()
             self._inside[thread] = self._inside.get(thread, 0) + 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside[thread] -= 1
-                if not self._inside[thread]:
-                    del self._inside[thread]
-                if self._is_shut:
-                    self._changed.notify_all()
+
+    def __exit__(self, *_: object) -> None:
+        """Goes out."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._inside[thread] -= 1
+            if not self._inside[thread]:
+                del self._inside[thread]
+            if self._is_shut:
+                self._changed.notify_all()
 
     def shut(self) -> None:
-        """Lets nobody in any more, and waits for all others to be out."""
-        me = threading.get_ident()
+        """Lets no other thread in any more, and waits for all others to be out."""
+        thread = threading.get_ident()
         with self._changed:
             self._is_shut = True
-            self._changed.wait_for(lambda: not self._inside.keys() - {me}, PATIENCE_SECONDS)
-        self._before_fork()
+            self._changed.wait_for(lambda: not self._inside.keys() - {thread}, PATIENCE_SECONDS)
+        for owner in list(self._owners):
+            owner.close_before_fork()
 
     def open_in_parent(self) -> None:
         """Lets all in again."""
@@ -61,30 +73,15 @@ class ForkGate:
             self._changed.notify_all()
 
     def open_in_child(self) -> None:
-        """Starts afresh: of all threads only the one that forked is left."""
+        """Forgets the threads that the child does not have."""
+        thread = threading.get_ident()
         self._changed = threading.Condition()
-        me = threading.get_ident()
-        self._inside = {me: self._inside[me]} if me in self._inside else {}
+        self._inside = {thread: self._inside[thread]} if thread in self._inside else {}
         self._is_shut = False
-        self._after_fork_in_child()
+        for owner in list(self._owners):
+            owner.start_afresh()
 
 
-_gates: WeakSet[ForkGate] = WeakSet()
+GATE = ForkGate()
 
-
-def _shut_all() -> None:
-    for gate in list(_gates):
-        gate.shut()
-
-
-def _open_all_in_parent() -> None:
-    for gate in list(_gates):
-        gate.open_in_parent()
-
-
-def _open_all_in_child() -> None:
-    for gate in list(_gates):
-        gate.open_in_child()
-
-
-os.register_at_fork(before=_shut_all, after_in_parent=_open_all_in_parent, after_in_child=_open_all_in_child)
+os.register_at_fork(before=GATE.shut, after_in_parent=GATE.open_in_parent, after_in_child=GATE.open_in_child)

@@ -21,7 +21,7 @@ class NodeIdentity:
         database_id: Random, made with the database, so that a copy can be told from a second one.
         network_version: The network's unit version.
         my_address: The node's address.
-        generation: Counted up whenever the node's memory may have gaps.
+        generation: Counted up as time goes by, so that an older copy can be told.
         created_at: Seconds.
     """
 
@@ -30,6 +30,19 @@ class NodeIdentity:
     my_address: str
     generation: int
     created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """What the lease holder notes for all processes.
+
+    Attributes:
+        is_below_reserve: Whether the wallet was last seen to hold less than its reserve.
+        synced_at: When the ledger was last seen, in seconds, or None if never.
+    """
+
+    is_below_reserve: bool
+    synced_at: int | None
 
 
 class Node:
@@ -70,17 +83,22 @@ class Node:
         """
         self._connection.first(_LOCK, {})
 
-    def is_below_reserve(self) -> bool:
-        """Whether the wallet was last seen to hold less than its reserve."""
-        return bool(self._connection.value(_IS_BELOW_RESERVE, {}))
+    def health(self) -> NodeHealth:
+        """What keeps the node from taking payments, if anything."""
+        row = self._connection.first(_HEALTH, {})
+        return NodeHealth(False, None) if row is None else NodeHealth(bool(row[0]), row[1])
 
     def set_below_reserve(self, is_below_reserve: bool) -> None:
         """Notes whether the wallet holds less than its reserve."""
         self._connection.change(_SET_BELOW_RESERVE, {"value": is_below_reserve})
 
-    def bump_generation(self) -> None:
-        """Counts the generation up."""
-        self._connection.change(_BUMP, {})
+    def set_synced_at(self, now: int) -> None:
+        """Notes that the ledger was seen, in seconds."""
+        self._connection.change(_SET_SYNCED_AT, {"value": now})
+
+    def set_generation(self, generation: int) -> None:
+        """Notes how far the books have got."""
+        self._connection.change(_SET_GENERATION, {"value": generation})
 
 
 _IDENTITY = Statement(
@@ -90,6 +108,7 @@ _IDENTITY = Statement(
 )
 _CLAIM = adding_unless_there(node)
 _LOCK = Statement(select(node.c.id).with_for_update())
-_IS_BELOW_RESERVE = Statement(select(node.c.is_below_reserve))
+_HEALTH = Statement(select(node.c.is_below_reserve, node.c.synced_at))
 _SET_BELOW_RESERVE = Statement(update(node).values(is_below_reserve=bindparam("value")))
-_BUMP = Statement(update(node).values(generation=node.c.generation + 1))
+_SET_SYNCED_AT = Statement(update(node).values(synced_at=bindparam("value")))
+_SET_GENERATION = Statement(update(node).values(generation=bindparam("value")))

@@ -263,5 +263,6 @@ node = Table(
     Column("my_address", _ADDRESS, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("is_below_reserve", Boolean, nullable=False),
+    _time("synced_at", nullable=True),
     _time("created_at"),
 )

@@ -15,6 +15,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql import ClauseElement
 
+from paypercall.store.errors import database_failed
+
 DialectInsert = sqlite.Insert | postgresql.Insert
 """An insert that can say what a conflict means."""
 
@@ -50,13 +52,20 @@ class Statement:
 
 
 class Connection:
-    """A cursor in a transaction, for the statements of this package."""
+    """A cursor in a transaction, for the statements of this package.
 
-    __slots__ = ("_cursor", "_dialect")
+    Every method raises a `StoreError` when the database refuses; the transaction cannot be kept then, whoever
+    catches it.
+    """
+
+    __slots__ = ("_cursor", "_dialect", "_driver_error", "has_failed")
 
     def __init__(self, cursor: DBAPICursor, dialect: Dialect) -> None:
+        assert dialect.dbapi is not None
         self._cursor = cursor
         self._dialect = dialect
+        self._driver_error = dialect.dbapi.Error
+        self.has_failed = False
 
     def change(self, statement: Statement, parameters: Mapping[str, Any]) -> int:
         """Runs a statement and returns how many rows it changed."""
@@ -95,7 +104,11 @@ class Connection:
 
     def _run(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         text, constants = statement.text_for(self._dialect)
-        self._cursor.execute(text, {**constants, **parameters} if constants else parameters)
+        try:
+            self._cursor.execute(text, {**constants, **parameters} if constants else parameters)
+        except self._driver_error as error:
+            self.has_failed = True
+            raise database_failed(error) from None
 
 
 def adding(table: Table) -> Statement:

@@ -279,6 +279,7 @@ def _create_node() -> None:
         sa.Column("my_address", sa.String(length=32), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("is_below_reserve", sa.Boolean(), nullable=False),
+        sa.Column("synced_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_node"),
     )
