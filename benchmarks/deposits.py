@@ -6,6 +6,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from benchmarks.result import Result
 from paypercall.contract import BASE, ChannelParameters, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.obyte.hub import Hub
@@ -13,8 +14,6 @@ from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
-
-from benchmarks.result import Result
 
 WALLETS = 50
 DEPOSITS_EACH = 4

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from coincurve import PrivateKey
-from paypercall.obyte.keys import key_from_mnemonic
-from paypercall.obyte.mnemonics import new_mnemonic
 
 from benchmarks.floor import RawBooks
 from benchmarks.merchant import merchant, open_channel, packages
 from benchmarks.result import Result, ratio_of
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.mnemonics import new_mnemonic
 
 ROUNDS = 1_000
 LIMIT = 4.0

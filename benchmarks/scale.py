@@ -7,12 +7,11 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.merchant import Merchant, merchant, open_channel, opened_channel, packages
+from benchmarks.result import Result, ratio_of
 from paypercall.obyte.address import chash160
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
-
-from benchmarks.merchant import Merchant, merchant, open_channel, opened_channel, packages
-from benchmarks.result import Result, ratio_of
 
 MANY = 100_000
 FEW = 10

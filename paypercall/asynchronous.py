@@ -13,12 +13,14 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from paypercall.channel import Status
-from paypercall.client import POSTING_SECONDS, USABLE_SECONDS, Client
+from paypercall.client import USABLE_SECONDS, Client
 from paypercall.conf import Conf
+from paypercall.contract import BASE
 from paypercall.events import EventKind, Subscriber
 from paypercall.obyte.wallet import Wallet
-from paypercall.party import ChannelBalance, Party, Payment
+from paypercall.party import POSTING_SECONDS, ChannelBalance, Party, Payment
 from paypercall.server import FIRST_PACKAGE_SECONDS, Server
+from paypercall.store import PeriodRecord
 
 MAX_THREADS = 32
 """Calls of one party that run at once; more wait their turn."""
@@ -56,6 +58,16 @@ class AsyncParty(Generic[_PartyT]):
         return await self._in_thread(self._party.verify_payment_package, package, asset, min_amount)
 
     verifyPaymentPackage = verify_payment_package
+
+    async def withdraw(
+        self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS
+    ) -> None:
+        """Sends money out of the wallet; see `Party.withdraw`."""
+        await self._in_thread(self._party.withdraw, amount, address, asset, timeout)
+
+    async def settled_periods(self) -> list[PeriodRecord]:
+        """The sums of all periods that have ended."""
+        return await self._in_thread(self._party.settled_periods)
 
     async def close_node(self) -> None:
         """Stops the thread and the connections; see `Party.close_node`."""

@@ -29,6 +29,10 @@ SETTLING_FEES = 2_500
 """Bytes that closing costs at most: one's own unit with a package in it, and two responses of the agent."""
 
 
+NEVER = 2**62
+"""As `signs_from_period`: no period is known to be safe yet."""
+
+
 class Status(Enum):
     """Where the agent is, by its last answer that is proven stable."""
 
@@ -330,8 +334,15 @@ def apply_event(channel: Channel, event: AgentEvent) -> Channel:
     return channel
 
 
+def distrust(channel: Channel) -> Channel:
+    """Puts the channel out of use until the ledger has told its current period: this memory is not the newest."""
+    return replace(channel, signs_from_period=NEVER)
+
+
 def restore(channel: Channel) -> Channel:
     """Puts the current period out of use, because this node may have forgotten what it signed in it."""
+    if channel.signs_from_period == NEVER:
+        return replace(channel, signs_from_period=channel.period + 1)
     return replace(channel, signs_from_period=max(channel.signs_from_period, channel.period + 1))
 
 
@@ -405,9 +416,10 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     if owed_by_peer < channel.signed_by_peer:
         command = Command(Decision.FRAUD_PROOF, channel.period, sent_by_peer=channel.last_package)
         return _frozen(channel, Decision.FRAUD_PROOF), command
-    returned = channel.credit
-    if channel.is_payee and not channel.is_restored:
-        returned = owed_by_peer - channel.accepted_from_peer
+    returned = owed_by_peer - channel.accepted_from_peer if channel.is_payee else channel.credit
+    if channel.is_restored:
+        # What was accepted since is forgotten: it must not be given back.
+        returned = 0
     return _frozen(channel, Decision.CONFIRM), Command(Decision.CONFIRM, channel.period, owed_by_me=returned)
 
 

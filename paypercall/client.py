@@ -13,15 +13,12 @@ from paypercall.contract import BASE, ChannelParameters
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import EventKind
 from paypercall.obyte.wallet import Wallet
-from paypercall.party import ChannelBalance, ChannelTimeout, Party
+from paypercall.party import POSTING_SECONDS, ChannelBalance, ChannelTimeout, Party
 from paypercall.settlement.upkeep import add_deposit
-from paypercall.store import Books, ChannelRecord, OutboxKind, Refill
+from paypercall.store import Books, OutboxKind, Refill
 
 USABLE_SECONDS = 60.0
 """How long `create_payment_package` waits for the channel to be usable."""
-
-POSTING_SECONDS = 60.0
-"""How long `close` and `sweep` wait for the hub to take the unit."""
 
 _MAY_PASS = frozenset(
     {RefusalCode.CHANNEL_CLOSING.value, RefusalCode.ABOVE_DEPOSIT.value, RefusalCode.EVENTS_MISSING.value}
@@ -143,8 +140,10 @@ class Client(Party):
     # --- the channel -------------------------------------------------------------------------------------------------
 
     def _find_or_create(self) -> str:
-        with self._store.reading() as books:
+        with self._store.transaction() as books:
             known = self._usable_channel(books)
+            if known is not None:
+                self._renew_refill(books, known.aa_address)
         if known is None:
             require_usable_asset(self._asset, self.wallet.light)
             channel, is_new = self._create_channel()
@@ -166,6 +165,12 @@ class Client(Party):
             books.channels.add(channel, created_at=self._node.now(), refill=self._refill)
             add_deposit(books, OutboxKind.OPEN, channel, self._refill.deposit_amount, self._node.now())
             return channel, True
+
+    def _renew_refill(self, books: Books, aa_address: str) -> None:
+        """Refills from now on as this client says, unless the channel was closed for good."""
+        record = books.channels.lock(aa_address)
+        if record is not None and record.refill is not None and record.refill != self._refill:
+            books.channels.set_refill(aa_address, self._refill)
 
     def _usable_channel(self, books: Books) -> Channel | None:
         """The newest channel to the payee in which this node remembers all it signed."""
@@ -194,7 +199,8 @@ class Client(Party):
         with self._store.transaction() as books:
             record = books.channels.lock(self.aa_address)
             assert record is not None
-            self._restore_refill(books, record)
+            if record.refill != self._refill:
+                books.channels.set_refill(self.aa_address, self._refill)
             left = spendable(record.channel, books.deposits.pending(self.aa_address))
             if left >= amount:
                 return
@@ -210,10 +216,6 @@ class Client(Party):
                 books, OutboxKind.REFILL, record.channel, self._refill.deposit_amount, self._node.now()
             )
         self._node.wake()
-
-    def _restore_refill(self, books: Books, record: ChannelRecord) -> None:
-        if record.refill != self._refill:
-            books.channels.set_refill(record.channel.aa_address, self._refill)
 
     def _obstacle(self, refusal: Refusal) -> str:
         """What keeps the channel from being usable, in words."""

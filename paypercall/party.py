@@ -16,21 +16,30 @@ from typing import Any, TypeVar
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
 from paypercall.channel import Channel, Status, accept, sign, spendable
 from paypercall.conf import Conf, load_conf
+from paypercall.contract import BASE
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.events import Event, EventKind, Events, Subscriber
+from paypercall.obyte.address import is_valid_address
 from paypercall.obyte.wallet import Wallet
-from paypercall.package import PaymentPackage, compose_package, parse_package
+from paypercall.package import MAX_AMOUNT, PaymentPackage, compose_package, parse_package
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close
-from paypercall.store import Books, ChannelRecord, PeriodRecord, Store
+from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, OutboxState, PeriodRecord, Store
 from paypercall.wiring import make_node, open_store, open_wallet
 
 logger = logging.getLogger(__name__)
 
 _PartyT = TypeVar("_PartyT", bound="Party")
 
-RESERVE_CHECK_SECONDS = 1.0
-"""How long the answer to "is the wallet below its reserve" is kept, so that not every payment asks the books."""
+HEALTH_CHECK_SECONDS = 1.0
+"""How long the node's health is remembered, so that not every payment asks the books for it."""
+
+BLIND_SECONDS = 600
+"""A merchant that has not seen the ledger for so long accepts no more: a channel may be closing unseen."""
+
+
+POSTING_SECONDS = 60.0
+"""How long a call that sends something waits for the hub to take the unit."""
 
 
 class ChannelTimeout(PaypercallError):
@@ -126,7 +135,7 @@ class Party:
         self._events = Events()
         self._node: Node = make_node(self._conf, self._store, self.wallet, self._events, max_sweeping_period)
         self._version = self._conf.network_constants().version
-        self._below_reserve = (0.0, False)
+        self._health: tuple[float, NodeHealth] | None = None
 
     @property
     def address(self) -> str:
@@ -246,7 +255,15 @@ class Party:
                 RefusalCode.UNDERPAID,
                 f"the package pays {package.payment_amount}, at least {min_amount} is required",
             )
-        if channel.is_payee and self._is_below_reserve():
+        if not channel.is_payee:
+            return
+        health = self._node_health()
+        if self._is_blind(health):
+            raise Refusal(
+                RefusalCode.LEDGER_UNREACHABLE,
+                "this node does not see the ledger and accepts no payments; try again",
+            )
+        if health.is_below_reserve:
             raise Refusal(
                 RefusalCode.BELOW_RESERVE,
                 "this node accepts no payments for now: it could not defend its channels",
@@ -305,14 +322,17 @@ class Party:
             unsettled,
         )
 
-    def _is_below_reserve(self) -> bool:
-        asked_at, is_below = self._below_reserve
-        if time.monotonic() - asked_at < RESERVE_CHECK_SECONDS and asked_at:
-            return is_below
+    def _node_health(self) -> NodeHealth:
+        if self._health is not None and time.monotonic() - self._health[0] < HEALTH_CHECK_SECONDS:
+            return self._health[1]
         with self._store.reading() as books:
-            is_below = books.node.is_below_reserve()
-        self._below_reserve = (time.monotonic(), is_below)
-        return is_below
+            health = books.node.health()
+        if not self._is_blind(health):
+            self._health = (time.monotonic(), health)
+        return health
+
+    def _is_blind(self, health: NodeHealth) -> bool:
+        return health.synced_at is None or self._node.now() - health.synced_at > BLIND_SECONDS
 
     # --- creating ----------------------------------------------------------------------------------------------------
 
@@ -395,6 +415,44 @@ class Party:
         """The sums of all periods that have ended, for the accounts."""
         with self._store.reading() as books:
             return books.periods.all()
+
+    # --- the wallet --------------------------------------------------------------------------------------------------
+
+    def withdraw(
+        self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS
+    ) -> None:
+        """Sends money out of the wallet, leaving the byte reserve in it.
+
+        Args:
+            amount: In bytes or units of the asset.
+            address: Where to.
+            asset: `base`, or the asset's id.
+            timeout: Seconds to wait until the unit is posted.
+
+        Raises:
+            Refusal: For a wrong amount or address.
+            ChannelTimeout: When the unit is not posted yet; it is tried again until the wallet can pay it.
+        """
+        if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
+            raise Refusal(RefusalCode.WRONG_AMOUNT, f"the amount must be an integer from 1 to {MAX_AMOUNT}")
+        if not is_valid_address(address):
+            raise Refusal(RefusalCode.WRONG_PARAMETERS, "the address is not a valid Obyte address")
+        with self._store.transaction() as books:
+            row = books.outbox.add(
+                OutboxKind.WITHDRAWAL,
+                aa_address=None,
+                period=None,
+                details={"address": address, "amount": amount, "asset": asset},
+                now=self._node.now(),
+            )
+        self._node.start()
+        self._node.wake()
+        self._wait(lambda: self._is_posted(row), timeout, "the withdrawal is decided, but not posted yet")
+
+    def _is_posted(self, row_id: int) -> bool:
+        with self._store.reading() as books:
+            row = books.outbox.get(row_id)
+        return row is not None and row.state not in (OutboxState.DECIDED, OutboxState.SIGNED)
 
     # --- looking -----------------------------------------------------------------------------------------------------
 

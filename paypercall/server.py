@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import BoundedSemaphore
 from typing import Any
 
 from paypercall.assets import require_usable_asset
@@ -11,17 +12,22 @@ from paypercall.conf import Conf
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage
-from paypercall.party import ChannelBalance, Party, Payment
+from paypercall.party import POSTING_SECONDS, ChannelBalance, Party, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED
 
 FIRST_PACKAGE_SECONDS = 15.0
 """How long the first package of a channel may wait for its deposit to be seen on the ledger, and to be old enough."""
 
-POSTING_SECONDS = 60.0
-"""How long `close` and `sweep` wait for the hub to take the unit."""
+MAX_WAITING = 8
+"""First packages that wait at a time; announcing costs nothing, so more of them would block the host's threads."""
 
 _MAY_PASS_SOON = frozenset(
-    {RefusalCode.UNKNOWN_CHANNEL.value, RefusalCode.DEPOSIT_TOO_YOUNG.value, RefusalCode.ABOVE_DEPOSIT.value}
+    {
+        RefusalCode.UNKNOWN_CHANNEL.value,
+        RefusalCode.DEPOSIT_TOO_YOUNG.value,
+        RefusalCode.ABOVE_DEPOSIT.value,
+        RefusalCode.LEDGER_UNREACHABLE.value,
+    }
 )
 
 
@@ -49,6 +55,7 @@ class Server(Party):
             raise ValueError("max_sweeping_period must be a positive integer of seconds")
         super().__init__(conf, wallet, max_sweeping_period)
         self._first_package_timeout = first_package_timeout
+        self._waiting = BoundedSemaphore(MAX_WAITING)
 
     def create_payment_package(
         self, amount: int, aa_address: str, idempotency_key: str | None = None
@@ -92,9 +99,9 @@ class Server(Party):
             return [self._balance_of(books, record) for record in records]
 
     def _verify(self, package: PaymentPackage, asset: str | None, min_amount: int | None) -> Payment:
-        """Verifies a package; the first one of a channel waits until the ledger shows the channel."""
+        """Verifies a package; one that the ledger may help soon waits for it."""
         payment = super()._verify(package, asset, min_amount)
-        if package.announced is None or payment.code not in _MAY_PASS_SOON:
+        if not self._may_pass_soon(payment, package):
             return payment
         if payment.code == RefusalCode.UNKNOWN_CHANNEL.value:
             try:
@@ -103,13 +110,24 @@ class Server(Party):
                 return Payment(
                     aa_address=package.aa_address, period=package.period, error=str(error), code=error.code
                 )
-        elif not self._is_new(package.aa_address):
+        if not self._waiting.acquire(blocking=False):
             return payment
-        deadline = time.monotonic() + self._first_package_timeout
-        while payment.code in _MAY_PASS_SOON and (remaining := deadline - time.monotonic()) > 0:
-            self._node.wait_for_change(remaining)
-            payment = super()._verify(package, asset, min_amount)
-        return payment
+        try:
+            deadline = time.monotonic() + self._first_package_timeout
+            while payment.code in _MAY_PASS_SOON and (remaining := deadline - time.monotonic()) > 0:
+                self._node.wait_for_change(remaining)
+                payment = super()._verify(package, asset, min_amount)
+            return payment
+        finally:
+            self._waiting.release()
+
+    def _may_pass_soon(self, payment: Payment, package: PaymentPackage) -> bool:
+        """Whether the node has only just started, or the package opens a channel that the ledger is about to show."""
+        if payment.code == RefusalCode.LEDGER_UNREACHABLE.value:
+            return True
+        if package.announced is None or payment.code not in _MAY_PASS_SOON:
+            return False
+        return payment.code == RefusalCode.UNKNOWN_CHANNEL.value or self._is_new(package.aa_address)
 
     def _watch(self, package: PaymentPackage) -> None:
         """Starts watching the agent that a package announces, which is no part of the books.

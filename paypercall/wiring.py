@@ -12,6 +12,7 @@ from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import key_from_mnemonic, load_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.memory import Memory
 from paypercall.settlement.node import Node, wall_clock
 from paypercall.settlement.outbox import Spending
 from paypercall.settlement.upkeep import SweepingRules
@@ -69,11 +70,14 @@ def make_node(
     conf: Conf, store: Store, wallet: Wallet, events: Events, max_sweeping_period: int | None
 ) -> Node:
     """Makes the node that settles for a wallet; it is started when it is first needed."""
+    memory = Memory(store, conf.data_dir, wall_clock)
+    memory.check()
     return Node(
         store,
         wallet,
         wallet.light,
         events,
+        memory=memory,
         sweeping=SweepingRules(
             max_sweeping_period,
             _limited(conf.max_unsettled_by_channel),

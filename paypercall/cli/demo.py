@@ -6,6 +6,7 @@ import argparse
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,26 +40,26 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     console = Console(width=110)
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
-    steps = 9
     with (
         tempfile.TemporaryDirectory(prefix="paypercall-demo-") as folder,
         Progress(*columns, console=console, transient=True) as progress,
         Stage(Path(folder)) as stage,
     ):
-        whole = progress.add_task("the story", total=steps)
         calls = progress.add_task("paid calls", total=options.calls)
         customer = stage.open_customer("customer", DEPOSIT)
-        shown = []
-        for step in (
+        steps: list[Callable[[], story.Shown]] = [
             lambda: story.open_channel(stage, customer),
             lambda: story.make_calls(stage, customer, options.calls, lambda: progress.advance(calls)),
             lambda: story.underpay(stage, customer),
             lambda: story.repeat(stage, customer),
             lambda: story.reorder(stage, customer),
             lambda: story.sweep(stage, customer),
-            lambda: story.lie(stage, stage.open_customer("liar", DEPOSIT // 3)),
+            lambda: story.lie(stage, stage.open_customer("liar", DEPOSIT // 3, refill_threshold=0)),
             lambda: story.close(stage, customer),
-        ):
+        ]
+        whole = progress.add_task("the story", total=len(steps) + 1)
+        shown = []
+        for step in steps:
             shown.append(step())
             progress.advance(whole)
         account = story.account(stage)

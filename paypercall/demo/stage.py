@@ -167,7 +167,7 @@ class Stage:
             raise
         self.net.fund(self.merchant.address, FUNDS)
 
-    def open_customer(self, name: str, deposit_amount: int) -> Client:
+    def open_customer(self, name: str, deposit_amount: int, refill_threshold: int = 10 * PRICE) -> Client:
         """A customer of the merchant, with a funded wallet and books of its own."""
         folder = self.folder / name
         folder.mkdir()
@@ -179,7 +179,9 @@ class Stage:
             LightClient(Hub(self.net.url, self.net.network), self.net.network),
             max_tps_fee=conf.max_tps_fee,
         )
-        customer = Client(self.merchant.address, None, deposit_amount, 10 * PRICE, wallet=wallet, conf=conf)
+        customer = Client(
+            self.merchant.address, None, deposit_amount, refill_threshold, wallet=wallet, conf=conf
+        )
         self.customers.append(customer)
         return customer
 

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from paypercall.events import Events
@@ -18,6 +19,7 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import LEASE_SECONDS, Lease
+from paypercall.settlement.memory import Memory
 from paypercall.settlement.outbox import Outbox, Spending
 from paypercall.settlement.reserve import Reserve
 from paypercall.settlement.upkeep import SweepingRules, Upkeep
@@ -44,6 +46,18 @@ def wall_clock() -> int:
     return int(time.time())
 
 
+_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+def _reset_all_in_child() -> None:
+    """Lets every node begin anew in a forked process, which has none of its parent's threads."""
+    for node in tuple(_nodes):
+        node._reset()
+
+
+os.register_at_fork(after_in_child=_reset_all_in_child)
+
+
 class Node:
     """Runs settlement for one wallet in one process.
 
@@ -52,6 +66,7 @@ class Node:
         wallet: The wallet.
         light: The hub, verified.
         events: Told what happens.
+        memory: Tells that the books are the newest.
         sweeping: When channels are swept.
         spending: What the outbox may spend.
         clock: Seconds.
@@ -65,6 +80,7 @@ class Node:
         light: LightClient,
         events: Events,
         *,
+        memory: Memory,
         sweeping: SweepingRules,
         spending: Spending,
         clock: Callable[[], int] = wall_clock,
@@ -74,27 +90,21 @@ class Node:
         self.wallet = wallet
         self.light = light
         self.events = events
+        self._memory = memory
         self._sweeping = sweeping
         self._spending = spending
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._start_lock = threading.Lock()
         self._reset()
-        os.register_at_fork(after_in_child=self._reset_in_child)
+        _nodes.add(self)
 
     def _reset(self) -> None:
+        self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._wakeup = threading.Event()
         self._changed = threading.Condition()
         self._has_news = threading.Event()
-
-    def _reset_in_child(self) -> None:
-        was_started = self._thread is not None
-        self._start_lock = threading.Lock()
-        self._reset()
-        if was_started:
-            logger.debug("the node will be started again in the forked process when it is used")
 
     def now(self) -> int:
         """This node's time in seconds."""
@@ -163,6 +173,9 @@ class Node:
         try:
             outbox.adopt_all()
             watcher.refresh()
+            with self.store.transaction() as books:
+                books.node.set_synced_at(self._clock())
+                self._memory.restore_channels(books, self.wallet.address)
             self._settle_until_stopped(lease, watcher, outbox, reserve, upkeep)
         finally:
             unsubscribe()
@@ -180,11 +193,14 @@ class Node:
                 self._has_news.clear()
                 watcher.refresh()
                 refreshed, has_changed = now, True
+                with self.store.transaction() as books:
+                    books.node.set_synced_at(self._clock())
             if has_changed or is_woken or now - upkept > UPKEEP_SECONDS:
                 upkeep.run()
                 reserve.update()
                 upkept = now
             has_changed |= outbox.advance()
+            self._memory.note()
             if has_changed:
                 with self._changed:
                     self._changed.notify_all()

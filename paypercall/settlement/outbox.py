@@ -44,9 +44,9 @@ class Spending:
     reserve: int
 
 
-def bytes_in_reserve(books: Books, spending: Spending) -> int:
-    """The bytes to hold back to close and contest all channels that are not closed, and one more."""
-    return spending.reserve * (books.channels.count_not_closed() + 1)
+def bytes_in_reserve(books: Books, spending: Spending, new_channels: int) -> int:
+    """The bytes to hold back to close and contest all channels that are not closed, and so many new ones."""
+    return spending.reserve * (books.channels.count_not_closed() + new_channels)
 
 
 class Outbox:
@@ -140,7 +140,7 @@ class Outbox:
             draft,
             instead_of=instead_of,
             max_tps_fee=self._fee_limit(channel) if is_defence and channel else self._spending.max_tps_fee,
-            keep=0 if is_defence else self._reserve(),
+            keep=0 if is_defence else self._reserve(new_channels=int(row.kind is OutboxKind.OPEN)),
         )
         try:
             self._save(row, unit)
@@ -164,10 +164,9 @@ class Outbox:
             stake = channel.deposited_by_me + channel.unsettled
         return max(self._spending.max_tps_fee, stake)
 
-    def _reserve(self) -> int:
-        """Bytes that the unit must leave in the wallet, for the channel that it may open, too."""
+    def _reserve(self, new_channels: int) -> int:
         with self._store.reading() as books:
-            return bytes_in_reserve(books, self._spending)
+            return bytes_in_reserve(books, self._spending, new_channels)
 
     def _post(self, row: OutboxRow, unit: Unit) -> None:
         self._light.post(unit)

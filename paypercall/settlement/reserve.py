@@ -28,8 +28,8 @@ class Reserve:
         balance = self._wallet.balance().get(BASE)
         held = balance.stable + balance.pending if balance else 0
         with self._store.reading() as books:
-            reserve = bytes_in_reserve(books, self._spending)
-            was_short = books.node.is_below_reserve()
+            reserve = bytes_in_reserve(books, self._spending, new_channels=1)
+            was_short = books.node.health().is_below_reserve
         is_short = held < reserve
         if is_short == was_short:
             return

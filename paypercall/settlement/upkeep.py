@@ -95,15 +95,15 @@ class Upkeep:
     def _answer_closes(self) -> bool:
         with self._store.reading() as books:
             closing = books.channels.closing(self._my_address)
+        pending = [(record.channel, close) for record in closing if (close := record.channel.pending_close)]
+        is_waiting = any(close.initiated_by_me for _, close in pending)
+        ledger_time = self._ledger_time() if is_waiting else 0
         decided = False
-        for record in closing:
-            close = record.channel.pending_close
-            if close is None:
-                continue
-            if close.initiated_by_me and not may_confirm_own_close(record.channel, self._ledger_time()):
+        for channel, close in pending:
+            if close.initiated_by_me and not may_confirm_own_close(channel, ledger_time):
                 continue
             with self._store.transaction() as books:
-                decided |= self._answer(books, record.channel.aa_address)
+                decided |= self._answer(books, channel.aa_address)
         return decided
 
     def _answer(self, books: Books, aa_address: str) -> bool:

@@ -138,6 +138,8 @@ class Watcher:
             trigger = read_trigger(channel.parameters, entry.unit) if entry.unit.get("messages") else None
             if trigger is not None:
                 triggers.append((trigger, entry))
+        if not triggers and not answers:
+            return
         answers.sort(key=lambda answer: answer.event.event_id)
         with self._store.transaction() as books:
             published = _Transition(books, channel.aa_address, self._clock()).run(triggers, answers)
@@ -299,9 +301,9 @@ class _Transition:
     def _drop_unanswered(self, unit: str) -> None:
         """Forgets a unit that has been stable for long and triggered nothing, as a bounced one does."""
         for row in self._books.unconfirmed.of(self._aa_address):
-            if row.unit == unit and row.stable_since is not None:
-                if self._now - row.stable_since > UNANSWERED_SECONDS:
-                    self._books.unconfirmed.answered(self._aa_address, unit)
+            is_unanswered = row.stable_since is not None and self._now - row.stable_since > UNANSWERED_SECONDS
+            if row.unit == unit and is_unanswered:
+                self._books.unconfirmed.answered(self._aa_address, unit)
 
     def _answer_at_first_sight(self, channel: Channel, trigger: Trigger) -> Channel:
         is_peers_close = trigger.kind is TriggerKind.CLOSE and trigger.sender == channel.peer_address

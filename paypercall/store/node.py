@@ -69,6 +69,7 @@ class Node:
             "my_address": my_address,
             "generation": 1,
             "is_below_reserve": False,
+            "synced_at": None,
             "created_at": now,
         }
         self._connection.change(_CLAIM, row)
