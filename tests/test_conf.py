@@ -257,10 +257,13 @@ def test_a_variable_names_the_conf_module_and_the_project_is_where_its_package_i
     assert run_in(tmp_path, "-c", SHOW, PAYPERCALL_CONF="shop.settings") == f"package {tmp_path}"
 
 
-def test_a_folder_called_conf_is_no_conf_module(tmp_path: Path) -> None:
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "nginx.conf").touch()
-    assert run_in(tmp_path, "-c", SHOW) == f"paypercall {tmp_path}"
+def test_a_mere_folder_called_conf_does_not_hide_the_conf_module(tmp_path: Path) -> None:
+    project, commands = tmp_path / "project", tmp_path / "commands"
+    project.mkdir()
+    (commands / "conf").mkdir(parents=True)
+    (project / "conf.py").write_text("device_name = 'project'\n")
+    (commands / "command.py").write_text(SHOW)
+    assert run_in(project, str(commands / "command.py")) == f"project {project}"
 
 
 def test_a_module_that_does_not_exist_is_named(load: Load) -> None:
