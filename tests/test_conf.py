@@ -266,9 +266,11 @@ def test_a_mere_folder_called_conf_does_not_hide_the_conf_module(tmp_path: Path)
     assert run_in(project, str(commands / "command.py")) == f"project {project}"
 
 
-def test_a_module_that_does_not_exist_is_named(load: Load) -> None:
-    with pytest.raises(ConfError, match=r"PAYPERCALL_CONF must name a module .* not 'shop\.nowhere'"):
-        load(PAYPERCALL_CONF="shop.nowhere")
+@pytest.mark.parametrize("name", ["shop.nowhere", "sys", "", "."])
+def test_what_is_no_module_of_the_host_is_named(load: Load, name: str) -> None:
+    with pytest.raises(ConfError) as caught:
+        load(PAYPERCALL_CONF=name)
+    assert str(caught.value) == f"PAYPERCALL_CONF must name a module that can be imported, not {name!r}"
 
 
 def test_dotenv_cannot_name_the_module_that_it_lies_beside(load: Load) -> None:
