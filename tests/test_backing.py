@@ -132,14 +132,13 @@ units = st.builds(
 )
 
 
-@given(st.lists(units, max_size=6), st.booleans(), st.integers(0, 60), st.randoms(use_true_random=False))
+@given(st.lists(units, max_size=6), st.booleans(), st.integers(0, 60), st.data())
 def test_the_order_of_the_units_does_not_matter_and_the_sum_is_never_above_the_peers_deposits(
-    found: list[UnconfirmedUnit], is_agent_known: bool, minimum_time: int, random: object
+    found: list[UnconfirmedUnit], is_agent_known: bool, minimum_time: int, data: st.DataObject
 ) -> None:
     limits = replace(OPEN_LIMITS, minimum_time_in_seconds=minimum_time)
     backing = weigh(*found, is_agent_known=is_agent_known, limits=limits)
-    shuffled = list(found)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    shuffled = data.draw(st.permutations(found))
     assert weigh(*shuffled, is_agent_known=is_agent_known, limits=limits) == backing
     eligible = [
         unit.amount

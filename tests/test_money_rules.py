@@ -1,0 +1,739 @@
+"""The rules that keep money safe, under any order, loss, repetition and concurrency of packages, deposits and answers.
+
+Two honest sides are driven at random against a model of the agent; then one of them lies in every way that the agent
+lets it. What is asserted is what the sides get paid in the end.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from paypercall.backing import Backing, Limits
+from paypercall.channel import (
+    Channel,
+    Decision,
+    Status,
+    accept,
+    apply_event,
+    decide_close,
+    restore,
+    sign,
+)
+from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, Opened
+from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.composer import Draft, Output
+from paypercall.package import PaymentPackage
+from tests.two_sides import (
+    ASSET,
+    CUSTOMER,
+    GENEROUS,
+    PAYEE,
+    STRANGER,
+    TIMEOUT,
+    Payout,
+    Side,
+    Unit,
+    World,
+    channel_parameters,
+    parsed_package,
+    refusal_code,
+    signed_package,
+)
+
+assets = st.sampled_from([BASE, ASSET])
+
+
+@dataclass
+class Memory:
+    """What a test remembers of one side and period, besides that side's own books."""
+
+    highest_signed: int = 0
+    accepted: dict[str, int] = field(default_factory=dict)
+
+
+class TwoHonestSides(RuleBasedStateMachine):
+    """Both follow the rules; packages, units and answers come in any order, late, repeatedly or never."""
+
+    @initialize(
+        asset=assets,
+        by_channel=st.sampled_from([0, 15_000, 10**9]),
+        unsettled=st.sampled_from([None, 60_000]),
+    )
+    def begin(self, asset: str, by_channel: int, unsettled: int | None) -> None:
+        self.world = World(channel_parameters(asset))
+        for side in self.world.sides:
+            side.limits = Limits(10**9, by_channel, max_unsettled_by_channel=unsettled)
+        self.waiting: list[Unit] = []
+        self.wire: list[tuple[Side, dict[str, Any]]] = []
+        self.memories: dict[tuple[str, int], Memory] = {}
+        self.unanswered: set[int] = set()
+
+    def memory(self, side: Side, period: int | None = None) -> Memory:
+        return self.memories.setdefault((side.address, period or side.channel.period), Memory())
+
+    def side(self, is_payee: bool) -> Side:
+        return self.world.payee if is_payee else self.world.customer
+
+    def post(self, side: Side, draft: Draft) -> None:
+        self.waiting.append(self.world.post(side, draft))
+
+    # --- deposits and the ledger ---
+
+    @rule(is_payee=st.booleans(), amount=st.sampled_from([10_001, 12_000, 50_000, 300_000]))
+    def deposit(self, is_payee: bool, amount: int) -> None:
+        side = self.side(is_payee)
+        if not side.channel.freeze:
+            self.waiting.append(self.world.post_deposit(side, amount))
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def make_stable(self, data: st.DataObject) -> None:
+        unit = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        self.run(unit)
+
+    def run(self, unit: Unit) -> None:
+        event = self.world.ledger.run(unit)
+        if event is None:
+            for side in self.world.sides:
+                side.forget_bounced(unit)
+        if isinstance(event, Closed):
+            self.note_who_ended(event.period, unit)
+
+    def note_who_ended(self, period: int, unit: Unit) -> None:
+        closing = [event for event in self.world.ledger.events if isinstance(event, Closing)]
+        if closing[-1].initiated_by == unit["authors"][0]["address"]:
+            self.unanswered.add(period)
+
+    @precondition(lambda self: any("deposit" in self.kind(unit) for unit in self.waiting))
+    @rule(data=st.data())
+    def double_spend(self, data: st.DataObject) -> None:
+        deposits = [unit for unit in self.waiting if "deposit" in self.kind(unit)]
+        unit = data.draw(st.sampled_from(deposits))
+        self.waiting.remove(unit)
+        for side in self.world.sides:
+            side.see_double_spend(unit)
+
+    def kind(self, unit: Unit) -> str:
+        apps = [message["app"] for message in unit["messages"]]
+        return "command" if "data" in apps else "deposit"
+
+    @precondition(lambda self: self.world.ledger.events)
+    @rule(is_payee=st.booleans(), data=st.data())
+    def read_any_answer(self, is_payee: bool, data: st.DataObject) -> None:
+        events = self.world.ledger.events
+        newest = min(len(events), self.side(is_payee).channel.last_event_id + 3)
+        self.side(is_payee).read(events[data.draw(st.integers(0, newest - 1))])
+
+    @rule(is_payee=st.booleans())
+    def read_all_answers(self, is_payee: bool) -> None:
+        for event in self.world.ledger.events:
+            self.side(is_payee).read(event)
+
+    @rule(seconds=st.sampled_from([1, TIMEOUT // 2, TIMEOUT]))
+    def wait(self, seconds: int) -> None:
+        self.world.ledger.time += seconds
+        for side in self.world.sides:
+            side.clock += seconds
+
+    # --- packages ---
+
+    @rule(is_payee=st.booleans(), amount=st.sampled_from([1, 700, 5_000, 20_000, 60_000]))
+    def pay(self, is_payee: bool, amount: int) -> None:
+        side = self.side(is_payee)
+        before = side.channel
+        had = before.deposited_by_me + sum(side.pending_deposits.values()) + before.signed_by_peer
+        try:
+            package = side.pay(amount)
+        except Refusal:
+            assert side.channel is before
+            return
+        assert before.freeze is None
+        assert side.channel.signed_by_me == before.signed_by_me + amount <= had
+        self.memory(side).highest_signed = side.channel.signed_by_me
+        self.wire.append((self.world.peer(side), package))
+
+    @precondition(lambda self: self.wire)
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        """Hands over any package that was ever sent: the newest, an old one, or one that was there before."""
+        side, package = data.draw(st.sampled_from(self.wire[-8:]))
+        before, backing = side.channel, side.backing
+        try:
+            parsed = side.verify(package)
+        except Refusal:
+            assert side.channel is before
+            return
+        after = side.channel
+        assert before.freeze is None
+        assert before.known_event_id == before.last_event_id
+        assert parsed.period == before.period
+        assert after.exposure <= min(backing.amount, side.limits.max_unconfirmed_by_channel)
+        accepted = self.memory(side).accepted
+        assert parsed.digest not in accepted
+        accepted[parsed.digest] = parsed.payment_amount
+
+    # --- closing ---
+
+    @rule(is_payee=st.booleans())
+    def close(self, is_payee: bool) -> None:
+        side = self.side(is_payee)
+        try:
+            draft = side.close()
+        except Refusal:
+            return
+        self.post(side, draft)
+
+    @rule(is_payee=st.booleans())
+    def answer(self, is_payee: bool) -> None:
+        side = self.side(is_payee)
+        close = side.channel.pending_close
+        if close is None:
+            return
+        draft = side.end_own_close(self.world.ledger.time) if close.initiated_by_me else side.answer()
+        if draft is not None:
+            assert side.channel.freeze is not None
+            assert side.channel.freeze.decision is Decision.CONFIRM, "an honest side is called a liar"
+            self.post(side, draft)
+
+    # --- what always holds ---
+
+    @invariant()
+    def accepted_is_at_most_signed(self) -> None:
+        for side in self.world.sides:
+            channel, peer = side.channel, self.world.peer(side)
+            signed = self.memory(peer, channel.period).highest_signed
+            assert 0 <= channel.accepted_from_peer <= channel.signed_by_peer <= signed
+            assert channel.accepted_from_peer == sum(self.memory(side).accepted.values())
+
+    @invariant()
+    def the_last_message_is_the_highest_of_the_period(self) -> None:
+        for side in self.world.sides:
+            channel = side.channel
+            if channel.last_package is None:
+                assert channel.signed_by_peer == 0
+                continue
+            message = json.loads(channel.last_package)["signed_message"]
+            assert message["amount_spent"] == channel.signed_by_peer > 0
+            assert message["period"] == channel.period
+
+    @invariant()
+    def what_is_signed_is_never_taken_back(self) -> None:
+        for side in self.world.sides:
+            assert side.channel.signed_by_me == self.memory(side).highest_signed
+
+    @invariant()
+    def nothing_is_lost_between_the_agent_and_the_fees(self) -> None:
+        assert self.world.ledger.is_balanced()
+
+    # --- what holds in the end ---
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        while self.waiting:
+            self.run(self.waiting.pop(0))
+        self.read_everything()
+        for is_payee in (True, False):
+            if self.world.payee.channel.status is Status.OPEN:
+                self.close(is_payee)
+                self.finish_units()
+        if self.world.payee.channel.status is Status.CLOSING:
+            for is_payee in (True, False):
+                if self.side(is_payee).channel.pending_close:
+                    self.answer(is_payee)
+                    self.finish_units()
+        assert self.world.payee.channel.status is Status.CLOSED
+        assert self.world.customer.channel.status is Status.CLOSED
+        for period, payout in self.world.ledger.payouts.items():
+            self.check_payout(period, payout)
+
+    def read_everything(self) -> None:
+        for is_payee in (True, False):
+            self.read_all_answers(is_payee)
+
+    def finish_units(self) -> None:
+        while self.waiting:
+            self.run(self.waiting.pop(0))
+        self.read_everything()
+
+    def check_payout(self, period: int, payout: Payout) -> None:
+        assert not payout.is_fraud_proven
+        payee, customer = self.world.sides
+        collected = payee.settled[period].accepted_from_peer
+        refunded = customer.settled[period].accepted_from_peer
+        by_payee, by_customer = payout.deposits[payee.address], payout.deposits[customer.address]
+        check_share(payout, payee, by_payee + collected - payee.settled[period].signed_by_me)
+        if period not in self.unanswered or self.was_closed_by_payee(period):
+            check_share(payout, customer, by_customer - collected + refunded)
+
+    def was_closed_by_payee(self, period: int) -> bool:
+        return any(
+            isinstance(event, Closing) and event.period == period and event.initiated_by == PAYEE.address
+            for event in self.world.ledger.events
+        )
+
+
+def check_share(payout: Payout, side: Side, due: int) -> None:
+    """Checks that a side got what is due to it, as far as there is so much, less the agent's unit fees."""
+    asset = side.parameters.asset
+    there_is = sum(payout.deposits.values())
+    fees = payout.fees if asset == BASE else 0
+    assert payout.paid[asset][side.address] >= min(due, there_is) - fees
+
+
+TwoHonestSides.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+TestTwoHonestSides = TwoHonestSides.TestCase
+
+
+# --- one side lies ---------------------------------------------------------------------------------------
+
+numbers_as_the_agent_reads_them = st.one_of(
+    st.integers(0, 200_000),
+    st.integers(0, 2**53),
+    st.integers(14, 25).flatmap(lambda digits: st.integers(10 ** (digits - 1), 10**digits - 1)),
+    st.tuples(st.integers(1, 9), st.integers(3, 300)).map(lambda pair: f"{pair[0]}e{pair[1]}"),
+    st.integers(0, 10**30).map(str),
+)
+
+
+@dataclass
+class Played:
+    """A period in which each side paid a few times, and some packages never arrived."""
+
+    world: World
+    sent: dict[str, list[dict[str, Any]]]
+
+
+@st.composite
+def played_periods(draw: st.DrawFn) -> Played:
+    world = World(channel_parameters(draw(assets)))
+    world.deposit(world.customer, draw(st.sampled_from([10_001, 100_000, 1_000_000])))
+    if draw(st.booleans()):
+        world.deposit(world.payee, draw(st.sampled_from([10_001, 100_000])))
+    played = Played(world, {PAYEE.address: [], CUSTOMER.address: []})
+    for _ in range(draw(st.integers(0, 8))):
+        side = world.payee if draw(st.booleans()) else world.customer
+        try:
+            package = side.pay(draw(st.integers(1, 60_000)))
+        except Refusal:
+            continue
+        played.sent[side.address].append(package)
+        if draw(st.booleans()):
+            world.peer(side).verify(package)
+    return played
+
+
+def lie(world: World, liar: Side, claim: object, shown: dict[str, Any] | None) -> AgentEvent | None:
+    """The liar closes with any claim and any package that it has of the honest side; both read the answer."""
+    data: dict[str, Any] = {"close": 1, "period": liar.channel.period, "transferredFromMe": claim}
+    if shown is not None:
+        data["sentByPeer"] = shown
+    outputs = {BASE: (Output(world.parameters.aa_address, BOUNCE_FEE),)}
+    draft = Draft(outputs=outputs, messages=({"app": "data", "payload": data},), max_aa_responses=1)
+    return world.confirm(world.post(liar, draft))
+
+
+@given(
+    played_periods(),
+    st.booleans(),
+    numbers_as_the_agent_reads_them,
+    st.none() | st.integers(0, 7),
+)
+def test_whatever_a_liar_claims_the_honest_side_gets_what_it_is_due(
+    played: Played, is_payee: bool, claim: object, shown: int | None
+) -> None:
+    world = played.world
+    liar = world.payee if is_payee else world.customer
+    honest = world.peer(liar)
+    packages = played.sent[honest.address]
+    package = packages[shown % len(packages)] if packages and shown is not None else None
+    assume(isinstance(lie(world, liar, claim, package), Closing))
+    before = honest.channel
+    payout = world.answer_close(honest)
+    due = before.deposited_by_me + before.accepted_from_peer - before.signed_by_me
+    assert payout.is_fraud_proven == (
+        before.freeze is None and int(float(str(claim))) < before.signed_by_peer
+    )
+    if payout.is_fraud_proven:
+        due = sum(payout.deposits.values())
+    check_share(payout, honest, due)
+
+
+def test_a_claim_too_large_to_count_with_takes_nothing_from_the_payee() -> None:
+    """The agent counts with 15 digits: 5e19 less the return of all but 40,000 would leave the payee nothing."""
+    world = World()
+    world.deposit(world.customer, 100_000)
+    world.payee.verify(world.customer.pay(40_000))
+    assert isinstance(lie(world, world.customer, 5 * 10**19, None), Closing)
+    payout = world.answer_close(world.payee)
+    assert payout.paid[BASE][PAYEE.address] >= 40_000
+
+
+@given(played_periods(), st.booleans())
+def test_a_side_that_claims_less_than_the_other_can_show_loses_everything(
+    played: Played, is_payee: bool
+) -> None:
+    world = played.world
+    liar = world.payee if is_payee else world.customer
+    honest = world.peer(liar)
+    assume(honest.channel.signed_by_peer > 0)
+    lie(world, liar, honest.channel.signed_by_peer - 1, None)
+    payout = world.answer_close(honest)
+    assert payout.is_fraud_proven
+    asset = world.parameters.asset
+    assert payout.paid[asset][liar.address] == 0
+    check_share(payout, honest, sum(payout.deposits.values()))
+
+
+@given(played_periods(), st.booleans(), st.booleans())
+def test_whatever_was_accepted_is_collected_and_whatever_was_not_is_returned(
+    played: Played, is_closed_by_payee: bool, is_answered: bool
+) -> None:
+    world = played.world
+    closer = world.payee if is_closed_by_payee else world.customer
+    accepted = {side.address: side.channel.accepted_from_peer for side in world.sides}
+    signed_by_payee = world.payee.channel.signed_by_me
+    if is_answered:
+        payout = world.settle(closer)
+    else:
+        period = closer.channel.period
+        world.confirm(world.post(closer, closer.close()))
+        world.ledger.time += TIMEOUT
+        draft = closer.end_own_close(world.ledger.time)
+        assert draft is not None
+        world.confirm(world.post(closer, draft))
+        payout = world.ledger.payouts[period]
+    by_payee, by_customer = payout.deposits[PAYEE.address], payout.deposits[CUSTOMER.address]
+    collected, refunded = accepted[PAYEE.address], accepted[CUSTOMER.address]
+    check_share(payout, world.payee, by_payee + collected - signed_by_payee)
+    if is_answered or is_closed_by_payee:
+        check_share(payout, world.customer, by_customer - collected + refunded)
+    assert world.ledger.is_balanced()
+
+
+@given(st.lists(st.integers(1, 30_000), min_size=1, max_size=6), st.data())
+def test_without_lost_refunds_both_sides_get_exactly_what_is_due_in_an_asset(
+    amounts: list[int], data: st.DataObject
+) -> None:
+    world = World(channel_parameters(ASSET))
+    world.deposit(world.customer, 200_000)
+    delivered = 0
+    for amount in amounts:
+        package = world.customer.pay(amount)
+        if data.draw(st.booleans()):
+            world.payee.verify(package)
+            delivered += amount
+    payout = world.settle(data.draw(st.sampled_from(world.sides)))
+    assert payout.paid[ASSET] == +type(payout.paid[ASSET])(
+        {PAYEE.address: delivered, CUSTOMER.address: 200_000 - delivered}
+    )
+
+
+def test_a_sweep_settles_each_period_by_itself() -> None:
+    world = World(channel_parameters(ASSET))
+    old_package = None
+    for period in (1, 2, 3):
+        world.deposit(world.customer, 100_000)
+        package = world.customer.pay(10_000 * period)
+        assert world.payee.verify(package).period == period
+        if old_package is not None:
+            with_code = refused_by(world.payee, old_package)
+            assert with_code in {RefusalCode.WRONG_PERIOD, RefusalCode.DUPLICATE}
+        payout = world.settle(world.payee)
+        assert payout.paid[ASSET][PAYEE.address] == 10_000 * period
+        assert world.payee.channel.signed_by_peer == 0
+        old_package = package
+
+
+def refused_by(side: Side, package: object) -> RefusalCode:
+    before = side.channel
+    try:
+        side.verify(package)
+    except Refusal as refusal:
+        assert side.channel is before
+        return refusal_code(refusal)
+    raise AssertionError("the package was accepted")
+
+
+# --- packages in any order -------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 5_000), min_size=1, max_size=7), st.data())
+def test_in_any_order_with_losses_and_repeats_each_package_is_accepted_once_if_it_arrives(
+    amounts: list[int], data: st.DataObject
+) -> None:
+    """An honest customer is never refused for what the network does to its packages, as long as they are covered."""
+    world = World(channel_parameters(ASSET))
+    world.deposit(world.customer, 100_000)
+    packages = [world.customer.pay(amount) for amount in amounts]
+    arriving = data.draw(st.lists(st.integers(0, len(packages) - 1), max_size=14))
+    for index in arriving:
+        is_repeated = world.payee.channel.aa_address in {place[0] for place in world.payee.accepted} and (
+            packages[index]["signed_message"]["amount_spent"] in {place[2] for place in world.payee.accepted}
+        )
+        if is_repeated:
+            assert refused_by(world.payee, packages[index]) is RefusalCode.DUPLICATE
+        else:
+            world.payee.verify(packages[index])
+    due = sum(amounts[index] for index in set(arriving))
+    assert world.payee.channel.accepted_from_peer == due
+
+
+packages_of_a_cheat = st.lists(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)).map(sorted), min_size=1, max_size=12
+)
+
+
+@given(packages_of_a_cheat, st.integers(0, 10), st.integers(0, 10))
+def test_of_whatever_a_cheat_signs_no_more_is_accepted_than_its_highest_total_and_its_cover(
+    signed: list[list[int]], backed: int, by_channel: int
+) -> None:
+    parameters = channel_parameters(ASSET)
+    channel = Channel(
+        parameters, PAYEE.address, status=Status.OPEN, last_event_id=1, known_event_id=1, deposited_by_peer=5
+    )
+    limits = Limits(10**9, by_channel)
+    places: dict[int, str] = {}
+    accepted: list[PaymentPackage] = []
+    for payment_amount, amount_spent in signed:
+        package = parsed_package(amount_spent, payment_amount, parameters=parameters)
+        before = channel
+        if amount_spent in places:
+            continue
+        try:
+            channel = accept(channel, package, Backing(amount=backed), limits)
+        except Refusal:
+            assert channel is before
+            continue
+        places[amount_spent] = package.digest
+        accepted.append(package)
+    paid = sum(package.payment_amount for package in accepted)
+    assert paid == channel.accepted_from_peer <= channel.signed_by_peer
+    assert channel.signed_by_peer == max((package.amount_spent for package in accepted), default=0)
+    assert channel.signed_by_peer <= 5 + min(backed, by_channel)
+    if accepted:
+        highest = max(accepted, key=lambda package: package.amount_spent)
+        assert channel.last_package == highest.text
+
+
+@given(st.lists(st.integers(1, 40_000), max_size=8), st.integers(0, 100_000), st.integers(0, 50_000))
+def test_what_i_sign_is_within_my_deposits_and_what_the_peer_signed(
+    amounts: list[int], signed_by_peer: int, pending: int
+) -> None:
+    channel = Channel(
+        channel_parameters(), CUSTOMER.address, deposited_by_me=50_000, signed_by_peer=signed_by_peer
+    )
+    for amount in amounts:
+        try:
+            after = sign(channel, amount, pending)
+        except Refusal:
+            assert channel.signed_by_me + amount > 50_000 + pending + signed_by_peer
+            continue
+        assert after.signed_by_me == channel.signed_by_me + amount <= 50_000 + pending + signed_by_peer
+        channel = after
+
+
+# --- answers in any order --------------------------------------------------------------------------------
+
+
+def a_life_in_three_periods(asset: str) -> World:
+    """A channel with deposits of both, a refused one, two settled periods and a third that is closing."""
+    world = World(channel_parameters(asset))
+    for _ in range(2):
+        world.deposit(world.customer, 100_000)
+        world.deposit(world.payee, 20_000)
+        world.payee.verify(world.customer.pay(1_000))
+        world.confirm(world.post(world.customer, world.customer.close()))
+        world.confirm(world.post_deposit(world.payee, 30_000))
+        world.answer_close(world.payee)
+    world.deposit(world.customer, 50_000)
+    world.confirm(world.post(world.payee, world.payee.close()))
+    return world
+
+
+LIVES = {asset: a_life_in_three_periods(asset) for asset in (BASE, ASSET)}
+
+
+@given(assets, st.booleans(), st.data())
+@settings(max_examples=60)
+def test_answers_in_any_order_with_gaps_and_repeats_lead_to_the_same_state_once_complete(
+    asset: str, is_payee: bool, data: st.DataObject
+) -> None:
+    events = LIVES[asset].ledger.events
+    address = PAYEE.address if is_payee else CUSTOMER.address
+    in_order = Channel(channel_parameters(asset), address)
+    states = [in_order]
+    for event in events:
+        in_order = apply_event(in_order, event)
+        states.append(in_order)
+    channel = states[0]
+    for index in data.draw(st.lists(st.integers(0, len(events) - 1), max_size=40)):
+        channel = apply_event(channel, events[index])
+        assert replace(channel, known_event_id=channel.last_event_id) == states[channel.last_event_id]
+        if channel.known_event_id > channel.last_event_id:
+            assert code_of_accepting(channel) is RefusalCode.EVENTS_MISSING
+    for event in events:
+        channel = apply_event(channel, event)
+    assert channel == in_order
+
+
+def code_of_accepting(channel: Channel) -> RefusalCode | None:
+    key = CUSTOMER if channel.is_payee else PAYEE
+    package = parsed_package(1, key=key, period=channel.period, parameters=channel.parameters)
+    try:
+        accept(channel, package, Backing(amount=10**9), GENEROUS)
+    except Refusal as refusal:
+        return refusal_code(refusal)
+    return None
+
+
+# --- closing freezes, forgetting forbids -----------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["pay", "verify", "refused", "deposit", "old"]), max_size=8))
+def test_a_frozen_period_stays_frozen_until_the_agent_ends_it(acts: list[str]) -> None:
+    world = World()
+    world.deposit(world.customer, 100_000)
+    in_flight = [world.customer.pay(100) for _ in range(3)]
+    world.payee.verify(in_flight[0])
+    old_deposit = world.ledger.events[0]
+    close = world.post(world.payee, world.payee.close())
+    frozen = world.payee.channel.freeze
+    for act in acts:
+        before = world.payee.channel
+        if act == "pay":
+            assert code_of_paying(world.payee, 10) is RefusalCode.CHANNEL_CLOSING
+        elif act == "verify":
+            assert refused_by(world.payee, in_flight[1]) is RefusalCode.CHANNEL_CLOSING
+        elif act == "refused":
+            world.payee.forget_bounced(close)
+        elif act == "old":
+            world.payee.read(old_deposit)
+        else:
+            world.confirm(world.post_deposit(world.customer, 20_000))
+        assert world.payee.channel.freeze == frozen
+        assert world.payee.channel.signed_by_me == before.signed_by_me
+    world.confirm(close)
+    assert world.payee.channel.freeze == frozen
+    payout = world.answer_close(world.customer)
+    assert world.payee.channel.freeze is None
+    assert not payout.is_fraud_proven
+
+
+def code_of_paying(side: Side, amount: int) -> RefusalCode:
+    try:
+        side.pay(amount)
+    except Refusal as refusal:
+        return refusal_code(refusal)
+    raise AssertionError("a package was signed")
+
+
+@given(
+    st.integers(0, 30_000),
+    st.integers(0, 30_000),
+    st.sampled_from([PAYEE, CUSTOMER]),
+)
+@example(0, 0, PAYEE)
+def test_a_node_that_forgot_everything_is_never_a_liar_and_loses_no_more_than_it_forgot(
+    paid: int, refunded: int, forgetful_key: Any
+) -> None:
+    """It signs nothing, closes nothing, and takes the word of the peer that closes honestly."""
+    assume(refunded <= paid)
+    world = World(channel_parameters(ASSET))
+    world.deposit(world.customer, 100_000)
+    if paid:
+        world.payee.verify(world.customer.pay(paid))
+    if refunded:
+        world.customer.verify(world.payee.pay(refunded))
+    forgetful = world.payee if forgetful_key is PAYEE else world.customer
+    peer = world.peer(forgetful)
+    forgetful.channel = restore(Channel(world.parameters, forgetful.address))
+    for event in world.ledger.events:
+        forgetful.read(event)
+    assert code_of_paying(forgetful, 1) is RefusalCode.CHANNEL_RESTORED
+    if forgetful is world.payee:
+        package = signed_package(paid + 1, parameters=world.parameters)
+        assert refused_by(forgetful, package) is RefusalCode.CHANNEL_RESTORED
+    assert forgetful.channel.is_restored
+    with pytest.raises(Refusal, match="forgotten"):
+        decide_close(forgetful.channel)
+    payout = world.settle(peer)
+    assert not payout.is_fraud_proven
+    assert payout.paid[ASSET][PAYEE.address] == paid - refunded
+    assert payout.paid[ASSET][CUSTOMER.address] == 100_000 - paid + refunded
+    assert not forgetful.channel.is_restored
+
+
+# --- the fault of agent 1.1 itself -----------------------------------------------------------------------
+
+
+def own_proof(world: World, sender: str, package: dict[str, Any]) -> Payout:
+    draft = Draft(
+        outputs={BASE: (Output(world.parameters.aa_address, BOUNCE_FEE),)},
+        messages=({"app": "data", "payload": {"fraud_proof": 1, "period": 1, "sentByPeer": package}},),
+    )
+    assert isinstance(world.confirm(world.ledger.compose(sender, draft)), Closed)
+    return world.ledger.payouts[1]
+
+
+def test_a_close_that_understates_lets_whoever_is_first_take_everything() -> None:
+    """Agent 1.1 pays the sender of a proof, the liar included: only small unsettled amounts bound the loss."""
+    for thief in (CUSTOMER, STRANGER):
+        world = World()
+        world.deposit(world.customer, 100_000)
+        package = world.customer.pay(40_000)
+        world.payee.verify(package)
+        lie(world, world.customer, 0, None)
+        payout = own_proof(world, thief.address, package)
+        assert payout.paid[BASE][thief.address] >= 100_000 - payout.fees
+        assert payout.paid[BASE][PAYEE.address] == 0
+
+
+def test_what_can_be_stolen_through_the_agent_is_within_the_limit_on_unsettled_payments() -> None:
+    world = World()
+    world.payee.limits = replace(GENEROUS, max_unsettled_by_channel=30_000)
+    world.deposit(world.customer, 100_000)
+    served = 0
+    for _ in range(20):
+        package = world.customer.pay(4_000)
+        if world.payee.channel.unsettled <= 26_000:
+            served += world.payee.verify(package).payment_amount
+        else:
+            assert refused_by(world.payee, package) is RefusalCode.ABOVE_UNSETTLED_LIMITS
+    assert served == 28_000
+    settled = world.settle(world.payee)
+    assert settled.paid[BASE][PAYEE.address] >= 28_000
+
+
+def test_our_close_never_claims_less_than_we_ever_signed_so_nobody_can_prove_it_a_fraud() -> None:
+    world = World()
+    world.deposit(world.payee, 100_000)
+    packages = [world.payee.pay(amount) for amount in (100, 200, 300)]
+    world.customer.verify(packages[0])
+    world.confirm(world.post(world.payee, world.payee.close()))
+    draft = Draft(
+        outputs={BASE: (Output(world.parameters.aa_address, BOUNCE_FEE),)},
+        messages=({"app": "data", "payload": {"fraud_proof": 1, "sentByPeer": packages[-1]}},),
+    )
+    assert world.ledger.run(world.ledger.compose(STRANGER.address, draft)) is None
+    assert world.ledger.bounced == ["the peer didn't lie in his favor"]
+
+
+def test_the_first_deposit_may_be_spent_while_it_is_unconfirmed_and_is_collected_when_it_confirms() -> None:
+    world = World()
+    unit = world.post_deposit(world.customer, 100_000)
+    package = world.customer.pay(40_000)
+    assert "channel_parameters" in package["signed_message"]
+    assert world.payee.verify(package).payment_amount == 40_000
+    assert world.payee.channel.exposure == 40_000
+    assert isinstance(world.confirm(unit), Opened)
+    assert world.payee.channel.exposure == 0
+    payout = world.settle(world.payee)
+    assert payout.paid[BASE][PAYEE.address] >= 40_000
