@@ -108,14 +108,17 @@ class CoinBook:
         unit = entry.hash
         if unit in self._stable or unit in self._void:
             return
-        is_known = unit in self._open or unit in self._stripped
-        if not is_known and not self._concerns_us(entry.unit):
-            return
         if entry.is_final_bad:
+            # Kept whether it concerns us or not: it comes without its messages, and an older history may
+            # still show what it would have paid us.
             self._void.add(unit)
             self._open.pop(unit, None)
             self._note_change()
-        elif entry.is_stable or unit in self._stripped:
+            return
+        is_known = unit in self._open or unit in self._stripped
+        if not is_known and not self._concerns_us(entry.unit):
+            return
+        if entry.is_stable or unit in self._stripped:
             self._take_stable(entry)
         elif is_known or (entry.is_signature_checked and not entry.is_stripped):
             self._forgotten.discard(unit)
@@ -207,8 +210,7 @@ class CoinBook:
         lost = self._outlook().lost
         return [unit for unit, entry in self._open.items() if entry.is_ours and unit not in lost]
 
-    # --- taking in
-    # ---------------------------------------------------------------------------------------------------
+    # --- taking in ---
 
     def _concerns_us(self, unit: Unit) -> bool:
         if any(author["address"] == self.address for author in unit["authors"]):
@@ -279,8 +281,7 @@ class CoinBook:
         self.changes += 1
         self._cached_outlook = None
 
-    # --- working out
-    # -------------------------------------------------------------------------------------------------
+    # --- working out ---
 
     def _spendable(self, outlook: _Outlook) -> list[Coin]:
         stable = (coin for place, coin in self._coins.items() if place not in outlook.spent)
