@@ -10,7 +10,7 @@ from paypercall.devnet.attachment import attach
 from paypercall.devnet.books import BASE
 from paypercall.devnet.fees import MAX_AGENT_RESPONSES, system_vars
 from paypercall.devnet.form import MAX_AMOUNT, is_natural, is_positive
-from paypercall.devnet.history import BadRequest, creation_date, joint_of, prepare_history, response_of
+from paypercall.devnet.history import BadRequest, creation_date, joint_of, response_of
 from paypercall.devnet.node import Node
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
 
@@ -45,7 +45,6 @@ class Answers:
             "light/get_balances": self.balances,
             "light/get_definition": self.definition,
             "light/get_definition_for_address": self.definition_for_address,
-            "light/get_history": lambda params: prepare_history(self._ledger, params),
             "light/get_parents_and_last_ball_and_witness_list_unit": self.parents,
             "light/pick_divisible_coins_for_amount": self.coins,
         }

@@ -91,4 +91,5 @@ def pick_good_parents(ledger: Ledger, authors: Iterable[str]) -> list[Vertex]:
     good = [tip for tip in graph.tips.values() if tip.sequence is Sequence.GOOD]
     if len(good) > MAX_PARENTS:
         good.sort(key=order)
-    return graph.pick_parents(good, MAX_PARENTS)
+    chosen = good[:MAX_PARENTS] or [graph.main_chain[-1]]
+    return sorted(chosen, key=lambda vertex: vertex.hash)

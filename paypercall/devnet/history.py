@@ -48,7 +48,7 @@ def prepare_history(ledger: Ledger, request: Any) -> dict[str, Any]:
     if len(vertices) > MAX_ITEMS:
         raise BadRequest(TOO_LARGE)
     chain = ledger.graph.main_chain[ledger.lowest_retrievable_index + 1 :]
-    if not chain:
+    if request["witnesses"] != [ledger.witness] or not chain:
         raise BadRequest("your witness list might be too much off, too few witness authored units")
     last_ball_index = chain[-1].last_ball_index
     response: dict[str, Any] = {
@@ -114,8 +114,10 @@ def _history_row(answer: Answer) -> dict[str, Any]:
 def _read_request(ledger: Ledger, request: Any) -> tuple[list[str], list[str], set[str], int]:
     if not isinstance(request, dict) or not request:
         raise BadRequest("no history request")
-    addresses, units = request.get("addresses"), request.get("requested_joints")
-    if not addresses and addresses != [] and not units and units != []:
+    addresses, units, known_units = (
+        _given(request.get(name)) for name in ("addresses", "requested_joints", "known_stable_units")
+    )
+    if addresses is None and units is None:
         raise BadRequest("neither addresses nor joints requested")
     if addresses is not None:
         _check_list(addresses, "no addresses", "too many addresses")
@@ -129,13 +131,15 @@ def _read_request(ledger: Ledger, request: Any) -> tuple[list[str], list[str], s
         raise BadRequest("wrong number of witnesses")
     if not is_natural(lowest_index):
         raise BadRequest("min_mci should be non negative integer")
-    known_units = request.get("known_stable_units")
     if known_units is not None:
         _check_list(known_units, "known_stable_units must be non-empty array", "too many known stable units")
         _check_hashes(known_units, "invalid known stable units")
-    if witnesses != [ledger.witness]:
-        raise BadRequest("your witness list might be too much off, too few witness authored units")
     return addresses or [], units or [], set(known_units or ()), lowest_index
+
+
+def _given(value: Any) -> Any:
+    """What JavaScript takes for false counts as not given; an empty array does not."""
+    return None if value in (None, False, 0, "") else value
 
 
 def _check_list(values: Any, when_empty: str, when_too_long: str) -> None:

@@ -18,7 +18,7 @@ from paypercall.devnet.answers import Answers
 from paypercall.devnet.faucet import Faucet
 from paypercall.devnet.fees import system_vars
 from paypercall.devnet.form import Refused
-from paypercall.devnet.history import BadRequest
+from paypercall.devnet.history import BadRequest, prepare_history
 from paypercall.devnet.node import Node
 from paypercall.devnet.notices import Notices
 from paypercall.devnet.session import Session
@@ -32,6 +32,8 @@ LIBRARY = "ocore"
 LIBRARY_VERSION = "0.4.6"  # clients check what a hub's version can do
 PROGRAM = "paypercall-devnet"
 
+_WITHOUT_RESPONSE = ("heartbeat", "devnet/settle")
+
 
 class Hub:
     """The hub of a node.
@@ -44,12 +46,13 @@ class Hub:
     def __init__(self, node: Node, faucet: Faucet) -> None:
         self._node = node
         self._faucet = faucet
-        self._answers = Answers(node)
         self._sessions: set[Session] = set()
         self._devices: set[str] = set()
         self._is_mute = False
         self._requests: dict[str, Callable[[Session, Any], Any]] = {
+            **{command: _without_session(answer) for command, answer in Answers(node).by_command.items()},
             "heartbeat": lambda session, params: None,
+            "light/get_history": self._history,
             "subscribe": self._refuse_subscription,
             "hub/temp_pubkey": self._take_temporary_key,
             "post_joint": self._post_joint,
@@ -141,27 +144,31 @@ class Hub:
     def _answer(self, session: Session, tag: Any, command: Any, params: Any) -> None:
         if not isinstance(command, str) or not isinstance(tag, str) or not tag:
             return
+        respond = self._requests.get(command)
+        if respond is None:
+            return  # a real hub says nothing to a command that it does not know
         content: dict[str, Any] = {"tag": tag, "command": command}
         try:
             if len(tag) > HASH_LENGTH:
                 raise BadRequest("tag too long")
-            response = self._respond(session, command, params)
+            content["response"] = respond(session, params)
         except (BadRequest, Refused) as error:
-            response = {"error": str(error)}
-        if response is not None or command in ("light/get_definition",):
-            content["response"] = response
+            content["response"] = {"error": str(error)}
+        if command in _WITHOUT_RESPONSE:
+            del content["response"]
         session.send("response", content)
-        if command == "light/get_history" and isinstance(response, dict) and "error" not in response:
-            self._watch_requested(session, params)
 
-    def _respond(self, session: Session, command: str, params: Any) -> Any:
-        if command == "light/get_history" and not session.knows_system_vars:
+    def _history(self, session: Session, params: Any) -> dict[str, Any]:
+        if not session.knows_system_vars:
             self._say_system_vars(session)
-        if command in self._requests:
-            return self._requests[command](session, params)
-        if command in self._answers.by_command:
-            return self._answers.by_command[command](params)
-        raise BadRequest(f"unknown command {command}")
+        history = prepare_history(self._node.ledger, params)
+        session.addresses.update(params.get("addresses") or ())
+        ledger = self._node.ledger
+        for unit in params.get("requested_joints") or ():
+            index = ledger.main_chain_index(unit)
+            if unit in ledger.graph.vertices and (index is None or index >= ledger.lowest_retrievable_index):
+                session.units.add(unit)
+        return history
 
     def _refuse_subscription(self, session: Session, params: Any) -> Any:
         raise BadRequest("the local network has one node, there is nothing to subscribe to")
@@ -281,17 +288,13 @@ class Hub:
         session.agents.setdefault(str(agent), set()).add(party or None)
         session.say("info", f"now watching AA {agent} address {party or 'all'}")
 
-    def _watch_requested(self, session: Session, params: dict[str, Any]) -> None:
-        session.addresses.update(params.get("addresses") or ())
-        ledger = self._node.ledger
-        for unit in params.get("requested_joints") or ():
-            index = ledger.main_chain_index(unit)
-            if unit in ledger.graph.vertices and (index is None or index >= ledger.lowest_retrievable_index):
-                session.units.add(unit)
-
     def _say_system_vars(self, session: Session) -> None:
         session.knows_system_vars = True
         session.say("system_vars", system_vars(self._node.ledger.witness))
+
+
+def _without_session(answer: Callable[[Any], Any]) -> Callable[[Session, Any], Any]:
+    return lambda session, params: answer(params)
 
 
 def _login_problem(session: Session, body: Any) -> str | None:

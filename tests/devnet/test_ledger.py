@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from random import Random
+
 import pytest
 from tests.devnet.local_node import LocalNode, finished, make_key, payment
 
 from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
 from paypercall.devnet.form import Refused
 from paypercall.devnet.graph import Sequence, similar_indexes
+from paypercall.devnet.history import prepare_history
 from paypercall.devnet.ledger import UnitsWentBad
 from paypercall.devnet.wallets import TOTAL_BYTES
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import InsufficientFunds
-from paypercall.obyte.unit import ball_hash, check_unit
+from paypercall.obyte.proof import verify_history
+from paypercall.obyte.unit import Unit, ball_hash, check_unit
 
 
 @pytest.fixture
@@ -342,3 +347,59 @@ def test_equal_outputs_to_one_address_are_both_kept(local: LocalNode) -> None:
     twice = (Output(make_key(2).address, 700), Output(make_key(2).address, 700))
     local.node.post({"unit": finished(local.compose(key, Draft(outputs={"base": twice})), key)})
     assert local.ledger.books.balance(make_key(2).address) == 1400
+
+
+# --- any order -----------------------------------------------------------------------------------
+
+
+def test_a_unit_beside_a_new_witness_unit_can_be_built_upon_at_once(local: LocalNode) -> None:
+    first, second = local.account(1, 50_000), local.account(2, 50_000)
+    beside = local.compose(first, payment(make_key(3).address, 1000))
+    local.pay(second, make_key(3).address, 1000)
+    local.node.step()
+    local.node.post({"unit": beside})
+    above = local.pay(first, make_key(3).address, 2000)
+    assert above.unit["messages"][0]["payload"]["inputs"][0]["unit"] == beside["unit"]
+    local.node.settle()
+    assert above.is_stable
+    assert local.ledger.books.balance(make_key(3).address) == 4000
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_order_everything_becomes_stable_and_adds_up(local: LocalNode, seed: int) -> None:
+    """Accounts pay each other and an agent, with parents old and new, while the witness goes on at random."""
+    random = Random(seed)
+    accounts = [local.account(number, 200_000, 200_000) for number in range(1, 7)]
+    channel = local.open_channel(accounts[0], accounts[1], 50_000)
+    local.node.settle()
+    pending: list[Unit] = []
+    taken = 0
+    for _ in range(60):
+        key = random.choice(accounts)
+        payee = random.choice([channel.aa_address, *(account.address for account in accounts)])
+        if random.random() < 0.3:
+            local.node.step()
+        try:
+            pending.append(local.compose(key, payment(payee, random.randint(500, 15_000))))
+        except InsufficientFunds:
+            continue
+        while pending and random.random() < 0.6:
+            unit = pending.pop(random.randrange(len(pending)))
+            try:
+                local.node.post({"unit": unit})
+                taken += 1
+            except Refused as refusal:
+                assert "non-serial" in str(refusal) or "conflicting" in str(refusal)
+                local.node.take({"unit": unit}) if "non-serial" in str(refusal) else None
+    local.node.settle()
+    vertices = local.ledger.graph.vertices.values()
+    assert taken > 10
+    assert all(vertex.is_stable for vertex in vertices if local.ledger.witness not in vertex.authors)
+    assert {vertex.sequence for vertex in vertices} <= {Sequence.GOOD, Sequence.FINAL_BAD}
+    assert local.all_bytes() == TOTAL_BYTES
+    addresses = [channel.aa_address, *(account.address for account in accounts)]
+    request = {"witnesses": [local.ledger.witness], "addresses": addresses}
+    history = verify_history(json.loads(json.dumps(prepare_history(local.ledger, request))), local.ledger.network)
+    assert all(unit.is_stable for unit in history.units)
+    agent = local.ledger.agents.known[channel.aa_address]
+    assert agent.balances["base"] == local.ledger.books.balance(channel.aa_address)
