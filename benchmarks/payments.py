@@ -14,7 +14,7 @@ from benchmarks.result import Result, ratio_of
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 
-ROUNDS = 1_000
+ROUNDS = 400
 LIMIT = 4.0
 DIGEST = b"\x07" * 32
 

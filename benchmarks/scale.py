@@ -15,7 +15,7 @@ from paypercall.obyte.mnemonics import new_mnemonic
 
 MANY = 100_000
 FEW = 10
-ROUNDS = 1_000
+ROUNDS = 400
 LIMIT = 1.2
 
 
