@@ -5,6 +5,7 @@ DEMO := .venv/ready-for-demo
 TEST := .venv/ready-for-test
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:  # half an environment must not pass for a whole one
 .PHONY: help demo test lint bench clean
 
 help:
@@ -37,7 +38,7 @@ lint: $(TEST)
 
 # Two workers, however many cores there are: each slow test brings up processes of its own.
 test: lint
-	$(BIN)/python -m pytest --numprocesses=2 --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --cov --cov-report=term
 
 bench: $(TEST)
 	$(BIN)/python -m benchmarks
