@@ -125,7 +125,7 @@ class Database:
         Raises:
             StoreError: As for `transaction`.
         """
-        with GATE, self._writer(), _translated(), self._opened().connect() as connection:
+        with GATE, self._writer(), _translated(self._opened()), self._opened().connect() as connection:
             for statement in self._dialect.begin_writing:
                 connection.exec_driver_sql(statement)
             yield connection
@@ -169,15 +169,12 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[PoolProxiedConnection]:
         engine = self._opened()
-        assert engine.dialect.dbapi is not None
-        with _translated():
+        with _translated(engine):
             connection = engine.raw_connection()
-        try:
-            yield connection
-        except engine.dialect.dbapi.Error as error:
-            raise database_failed(error) from None
-        finally:
-            connection.close()
+            try:
+                yield connection
+            finally:
+                connection.close()
 
     def _opened(self) -> Engine:
         engine = self._engine
@@ -216,7 +213,7 @@ def _checked_url(text: str) -> URL:
         dialect = _DIALECTS.get(url.get_backend_name())
     except SQLAlchemyError:
         dialect = None
-    if dialect is None:
+    if dialect is None or url.drivername not in (url.get_backend_name(), dialect.driver):
         raise StoreError(
             "the database must be given as sqlite:///file or postgresql://user:password@host/name",
             code="wrong_url",
@@ -251,8 +248,9 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(engine: Engine) -> Iterator[None]:
+    assert engine.dialect.dbapi is not None
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, engine.dialect.dbapi.Error) as error:
         raise database_failed(getattr(error, "orig", None) or error) from None

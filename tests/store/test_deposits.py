@@ -1,0 +1,70 @@
+"""My deposits are pending until the agent has answered them, whichever of their units it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from paypercall.store import DepositState, OutboxKind, OutboxState, Store
+from tests.store.samples import channel, unit_hash
+
+AA_ADDRESS = channel().aa_address
+
+
+@pytest.fixture(autouse=True)
+def known_channel(store: Store) -> None:
+    """Adds the channel that the rows belong to."""
+    with store.transaction() as books:
+        books.channels.add(channel(), created_at=1)
+
+
+def add(store: Store, amount: int) -> int:
+    with store.transaction() as books:
+        row = books.outbox.add(OutboxKind.REFILL, aa_address=AA_ADDRESS, period=1, details={}, now=10)
+        books.deposits.add(None, row, AA_ADDRESS, amount, now=10)
+    return row
+
+
+def test_pending_deposits_are_summed(store: Store) -> None:
+    add(store, 5)
+    add(store, 7)
+    with store.transaction() as books:
+        books.deposits.add(unit_hash(1), None, AA_ADDRESS, 100, now=10)
+        assert books.deposits.pending(AA_ADDRESS) == 112
+        assert books.deposits.pending(channel("other").aa_address) == 0
+
+
+@pytest.mark.parametrize("outcome", [DepositState.CONFIRMED, DepositState.REFUSED, DepositState.FAILED])
+def test_a_settled_deposit_is_not_pending_any_more(store: Store, outcome: DepositState) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        books.deposits.set_unit(row, unit_hash(1))
+        assert books.deposits.settle(unit_hash(2), outcome) is None
+        assert books.deposits.settle(unit_hash(1), outcome) == 5
+        assert books.deposits.settle(unit_hash(1), outcome) is None
+        assert books.deposits.pending(AA_ADDRESS) == 0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_deposit_is_settled_by_any_unit_that_was_signed_for_it(store: Store, number: int) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        for each in (1, 2):
+            books.outbox.signed(row, {"unit": unit_hash(each)}, now=11)
+            books.deposits.set_unit(row, unit_hash(each))
+        assert books.deposits.settle(unit_hash(number), DepositState.CONFIRMED) == 5
+        assert books.deposits.pending(AA_ADDRESS) == 0
+
+
+def test_a_deposit_counts_as_posted_once_the_hub_has_taken_it(store: Store) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        books.deposits.add(unit_hash(9), None, AA_ADDRESS, 100, now=10)
+        assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 100
+        books.outbox.signed(row, {"unit": unit_hash(1)}, now=11)
+        assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 100
+        books.outbox.posted(row, now=12)
+        assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 105
+        books.outbox.finished(row, OutboxState.STABLE, now=13)
+        assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 105
+        books.deposits.settle(unit_hash(1), DepositState.CONFIRMED)
+        assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 100

@@ -1,0 +1,137 @@
+"""The schema comes from the migrations alone, once, and never from a newer version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.pool import NullPool
+
+from paypercall.store import Store, StoreError, upgrade
+from paypercall.store.schema import REVISION, metadata
+
+ROOT = Path(__file__).parents[2]
+
+OPEN_AND_CLAIM = """
+import sys
+from paypercall.store import Store
+store = Store(sys.argv[1])
+sys.stdin.readline()
+with store.transaction() as books:
+    books.node.claim("4.0", sys.argv[2], now=10)
+store.close()
+"""
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An SQLite file that is not there yet."""
+    return f"sqlite:///{tmp_path / 'books.sqlite'}"
+
+
+def open_books(url: str) -> None:
+    store = Store(url)
+    try:
+        with store.transaction() as books:
+            books.node.claim("4.0", "address", now=10)
+    finally:
+        store.close()
+
+
+def engine_for(url: str) -> Engine:
+    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+
+
+def execute(url: str, statement: str) -> None:
+    with engine_for(url).begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_the_migrations_make_the_schema_that_the_code_works_on(url: str) -> None:
+    open_books(url)
+    with engine_for(url).connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_newest_migration_is_the_revision_that_the_code_works_on() -> None:
+    config = Config()
+    config.set_main_option("script_location", "paypercall.store:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
+def test_a_new_sqlite_file_is_migrated_by_itself(sqlite_url: str) -> None:
+    open_books(sqlite_url)
+    with engine_for(sqlite_url).connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISION
+
+
+def test_migrating_again_changes_nothing(url: str) -> None:
+    open_books(url)
+    store = Store(url)
+    store.migrate()
+    with store.reading() as books:
+        assert books.node.identity() is not None
+    store.close()
+
+
+def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
+    open_books(url)
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="newer paypercall") as caught:
+        open_books(url)
+    assert caught.value.code == "schema_new"
+    store = Store(url)
+    with pytest.raises(StoreError, match="newer paypercall"):
+        store.migrate()
+    store.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate = upgrade._run_migrations
+
+    def failing(connection: Connection) -> None:
+        migrate(connection)
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(upgrade, "_run_migrations", failing)
+        with pytest.raises(InterruptedError):
+            open_books(sqlite_url)
+    engine = engine_for(sqlite_url)
+    assert inspect(engine).get_table_names() == []
+    open_books(sqlite_url)
+
+
+def test_processes_that_start_at_once_share_one_migrated_file(sqlite_url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_AND_CLAIM, sqlite_url, f"address {number}"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("start\n")
+        process.stdin.flush()
+    results = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+    assert results == [("", 0)] * 4
+    store = Store(sqlite_url)
+    with store.reading() as books:
+        assert books.node.identity() is not None
+    store.close()
