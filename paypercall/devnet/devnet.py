@@ -52,7 +52,11 @@ class Devnet:
         self._node.begin()
         self._faucet = Faucet(self._node, key_from_mnemonic(story.purses.faucet))
         self._hub = Hub(self._node, self._faucet)
-        self._server = Server(self._hub, port)
+        try:
+            self._server = Server(self._hub, port)
+        except OSError:
+            self._journal.close()
+            raise
         self.url = self._server.url
         self.network: Network = devnet_constants(
             constants.genesis_unit, constants.order_providers, VERSION, ALT, hub=self.url
@@ -74,7 +78,9 @@ class Devnet:
         self.close()
 
     def close(self) -> None:
-        """Stops the network."""
+        """Stops the network; a second time does nothing."""
+        if self._is_closed.is_set():
+            return
         self._is_closed.set()
         self._pulse.join()
         self._server.close()

@@ -7,6 +7,7 @@ them. A unit that passed has every field of the right type, so that the later ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from re import compile as compile_pattern
 from typing import Any
 
 from paypercall.devnet.fees import MAX_AGENT_RESPONSES
@@ -39,6 +40,7 @@ _UNIT_FIELDS = {
     "burn_fee",
     "max_aa_responses",
 }
+_malformed_character = compile_pattern("[\0\ud800-\udfff]")
 _INPUT_TYPES = {"issue", "headers_commission", "witnessing"}
 
 # What a hash or a size raises for a unit of the wrong shape: it may be anything that JSON can say.
@@ -129,7 +131,7 @@ def _check_depth_and_texts(joint: dict[str, Any]) -> None:
     for depth, value in _walk(joint, 0):
         require(depth <= MAX_NESTING, "unit is too deeply nested")
         if isinstance(value, str):
-            is_well_formed = "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+            is_well_formed = _malformed_character.search(value) is None
             require(is_well_formed, "unit contains invalid string (lone surrogate or null byte)")
 
 

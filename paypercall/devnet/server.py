@@ -104,7 +104,8 @@ class Server:
 
     def _hanging_up(self, connection: ServerConnection) -> Callable[[], None]:
         def hang_up() -> None:
-            self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(connection.close()))
+            if not self._loop.is_closed():
+                asyncio.run_coroutine_threadsafe(connection.close(), self._loop)
 
         return hang_up
 

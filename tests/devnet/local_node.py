@@ -66,7 +66,9 @@ class LocalNode:
         """Posts a payment."""
         return self.node.post({"unit": self.compose(key, payment(address, amount, asset))})
 
-    def open_channel(self, customer: Key, merchant: Key, deposit: int, asset: str = BASE) -> ChannelParameters:
+    def open_channel(
+        self, customer: Key, merchant: Key, deposit: int, asset: str = BASE
+    ) -> ChannelParameters:
         """Publishes a channel's agent together with a deposit; neither is stable yet."""
         parameters = ChannelParameters(merchant.address, customer.address, asset, "salt", 600)
         payload = {"address": parameters.aa_address, "definition": parameters.definition}

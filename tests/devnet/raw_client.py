@@ -110,7 +110,9 @@ class RawClient:
 
     def history(self, **request: Any) -> Any:
         """A history of some addresses or units."""
-        return self.request("light/get_history", {"witnesses": list(self.net.network.order_providers), **request})
+        return self.request(
+            "light/get_history", {"witnesses": list(self.net.network.order_providers), **request}
+        )
 
     def compose(self, key: Key, draft: Draft) -> Unit:
         """Composes a unit from the hub's answers."""
@@ -135,7 +137,8 @@ class RawClient:
         )
         joints = self.history(addresses=[key.address]).get("joints", [])
         is_known = any(
-            author["address"] == key.address and (joint["unit"]["main_chain_index"] or 1e9) <= parents.last_ball_mci
+            author["address"] == key.address
+            and (joint["unit"]["main_chain_index"] or 1e9) <= parents.last_ball_mci
             for joint in joints
             for author in joint["unit"]["authors"]
         )

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment, signed, sized
-
 from paypercall.contract import ChannelParameters
 from paypercall.devnet.attachment import attach
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key
 from paypercall.obyte.unit import Unit, hash_to_sign, payload_hash
+from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment, signed, sized
 
 GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 UNKNOWN_HASH = b64encode(b"x" * 32).decode()
@@ -130,7 +129,9 @@ def _payload_changed(stage: Stage) -> Unit:
 
 def _spent_input(stage: Stage) -> Unit:
     spent = next(
-        key for key, users in stage.local.ledger.books.spenders.items() if users[0].authors == (stage.payer.address,)
+        key
+        for key, users in stage.local.ledger.books.spenders.items()
+        if users[0].authors == (stage.payer.address,)
     )
     return stage.with_input(**spent._asdict())
 
@@ -238,7 +239,9 @@ def _wrong_definition(stage: Stage) -> Unit:
 def _two_authors(stage: Stage, *, is_sorted: bool) -> Unit:
     def change(unit: Unit) -> None:
         placeholder = {"r": "-" * 88}
-        authors = [{"address": key.address, "authentifiers": placeholder} for key in (stage.payer, stage.other)]
+        authors = [
+            {"address": key.address, "authentifiers": placeholder} for key in (stage.payer, stage.other)
+        ]
         unit["authors"] = sorted(authors, key=lambda author: str(author["address"]), reverse=not is_sorted)
         if not is_sorted:
             unit["earned_headers_commission_recipients"] = [
@@ -277,7 +280,9 @@ def _two_outputs_to_agent(stage: Stage) -> Unit:
     return stage.local.compose(stage.other, Draft(outputs=outputs))
 
 
-def _agent_definition(stage: Stage, change: Callable[[dict[str, Any]], object], *, rehash: bool = True) -> Unit:
+def _agent_definition(
+    stage: Stage, change: Callable[[dict[str, Any]], object], *, rehash: bool = True
+) -> Unit:
     parameters = ChannelParameters(stage.payer.address, stage.other.address, "base", "another", 600)
     payload = {"address": parameters.aa_address, "definition": deepcopy(parameters.definition)}
     change(payload)
@@ -292,7 +297,9 @@ def _asset_payment(stage: Stage, change: Callable[[Unit], object]) -> Unit:
 
 
 def _asset_input_as_bytes(stage: Stage) -> Unit:
-    holding = next(h for h in stage.local.ledger.books.spendable(stage.payer.address) if h.asset == stage.asset)
+    holding = next(
+        h for h in stage.local.ledger.books.spendable(stage.payer.address) if h.asset == stage.asset
+    )
     return stage.with_input(**holding.key._asdict())
 
 
@@ -387,7 +394,9 @@ MAKERS: dict[str, Callable[[Stage], Any]] = {
     "bad_output_index": lambda s: s.with_input(output_index=77),
     "bad_message_index": lambda s: s.with_input(message_index=7),
     "negative_output_index": lambda s: s.with_input(output_index=-1),
-    "same_input_twice": lambda s: s.with_payment(lambda payload: payload["inputs"].append(payload["inputs"][0])),
+    "same_input_twice": lambda s: s.with_payment(
+        lambda payload: payload["inputs"].append(payload["inputs"][0])
+    ),
     "no_inputs": lambda s: _empty_list(s, lambda unit: unit["messages"][0]["payload"].update(inputs=[])),
     "no_definition": _no_definition,
     "wrong_definition": _wrong_definition,
@@ -441,5 +450,3 @@ def make_post(name: str, stage: Stage) -> Any:
     """The refused post of a name: a joint, or whatever was posted instead of one."""
     made = MAKERS[name](stage)
     return made if name in JOINTS else {"unit": made}
-
-

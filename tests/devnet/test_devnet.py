@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.devnet.local_node import make_key
-from tests.devnet.raw_client import RawClient
 
 from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
@@ -21,6 +19,8 @@ from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.network import devnet
 from paypercall.obyte.proof import verify_history
+from tests.devnet.local_node import make_key
+from tests.devnet.raw_client import RawClient
 
 CUSTOMER, MERCHANT, STRANGER = make_key(1), make_key(2), make_key(3)
 
@@ -215,7 +215,7 @@ def test_a_channel_opens_closes_and_pays_out_and_every_byte_is_accounted_for() -
             expected = 1_000_000 - sent - own_fees[key.address] + paid_back[key.address]
             assert net.balance(key.address) == expected
         agents_fees = sum(unit_fees(answer["response_unit"]) for answer in answers)
-        assert 420_000 == sum(paid_back.values()) + agents_fees
+        assert sum(paid_back.values()) + agents_fees == 420_000
         assert paid_back[MERCHANT.address] == 160_000
         assert net.balance(agent) == paid_back[agent]
         owners = {

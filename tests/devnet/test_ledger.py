@@ -6,8 +6,8 @@ import json
 from random import Random
 
 import pytest
-from tests.devnet.local_node import LocalNode, finished, make_key, payment
 
+from paypercall.contract import ChannelParameters
 from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
 from paypercall.devnet.form import Refused
 from paypercall.devnet.graph import Sequence, similar_indexes
@@ -18,6 +18,7 @@ from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import InsufficientFunds
 from paypercall.obyte.proof import verify_history
 from paypercall.obyte.unit import Unit, ball_hash, check_unit
+from tests.devnet.local_node import LocalNode, finished, make_key, payment
 
 
 @pytest.fixture
@@ -94,7 +95,8 @@ def test_every_ball_is_the_hash_of_its_unit_and_the_balls_before_it(local: Local
 
 
 @pytest.mark.parametrize(
-    ("index", "similar"), [(0, ()), (7, ()), (10, (0,)), (50, (40,)), (100, (90, 0)), (2000, (1990, 1900, 1000))]
+    ("index", "similar"),
+    [(0, ()), (7, ()), (10, (0,)), (50, (40,)), (100, (90, 0)), (2000, (1990, 1900, 1000))],
 )
 def test_skiplists_follow_the_zeros_at_the_end_of_an_index(index: int, similar: tuple[int, ...]) -> None:
     assert similar_indexes(index) == similar
@@ -164,7 +166,9 @@ def test_the_favoured_one_of_two_contradicting_units_wins(local: LocalNode) -> N
 def test_what_spends_a_final_bad_unit_falls_with_it(local: LocalNode) -> None:
     receiver = local.account(2, 50_000)
     sender = local.account(1, 50_000)
-    gift, rival = (local.compose(sender, payment(to, 40_000)) for to in (receiver.address, make_key(3).address))
+    gift, rival = (
+        local.compose(sender, payment(to, 40_000)) for to in (receiver.address, make_key(3).address)
+    )
     local.node.post({"unit": gift})
     spend = local.pay(receiver, make_key(4).address, 80_000)
     local.node.take({"unit": rival})
@@ -233,20 +237,16 @@ def test_an_agent_answers_once_its_trigger_is_stable(local: LocalNode) -> None:
 
 def test_a_payment_before_the_definition_triggers_nothing_but_is_the_agents(local: LocalNode) -> None:
     customer = local.account(1, 500_000)
-    local.pay(customer, _future_agent(customer).aa_address, 30_000)
+    future = ChannelParameters(make_key(2).address, customer.address, "base", "salt", 600)
+    local.pay(customer, future.aa_address, 30_000)
     local.node.settle()
     channel = local.open_channel(customer, make_key(2), 100_000)
+    assert channel == future
     local.node.settle()
     assert len(local.ledger.agents.answers) == 1
     balance = local.ledger.agents.known[channel.aa_address].balances["base"]
     assert balance == local.ledger.books.balance(channel.aa_address)
     assert balance > 120_000
-
-
-def _future_agent(customer):  # type: ignore[no-untyped-def]
-    from paypercall.contract import ChannelParameters
-
-    return ChannelParameters(make_key(2).address, customer.address, "base", "salt", 600)
 
 
 def test_triggers_at_one_index_run_in_the_order_of_level_and_hash(local: LocalNode) -> None:
@@ -374,6 +374,7 @@ def test_whatever_the_order_everything_becomes_stable_and_adds_up(local: LocalNo
     local.node.settle()
     pending: list[Unit] = []
     taken = 0
+    refusals: list[str] = []
     for _ in range(60):
         key = random.choice(accounts)
         payee = random.choice([channel.aa_address, *(account.address for account in accounts)])
@@ -389,17 +390,23 @@ def test_whatever_the_order_everything_becomes_stable_and_adds_up(local: LocalNo
                 local.node.post({"unit": unit})
                 taken += 1
             except Refused as refusal:
-                assert "non-serial" in str(refusal) or "conflicting" in str(refusal)
-                local.node.take({"unit": unit}) if "non-serial" in str(refusal) else None
+                refusals.append(str(refusal))
+                if "non-serial" in refusals[-1]:
+                    local.node.take({"unit": unit})
     local.node.settle()
     vertices = local.ledger.graph.vertices.values()
     assert taken > 10
+    assert refusals
+    assert all("non-serial" in refusal or "conflicting" in refusal for refusal in refusals)
+    assert any(vertex.sequence is Sequence.FINAL_BAD for vertex in vertices)
     assert all(vertex.is_stable for vertex in vertices if local.ledger.witness not in vertex.authors)
     assert {vertex.sequence for vertex in vertices} <= {Sequence.GOOD, Sequence.FINAL_BAD}
     assert local.all_bytes() == TOTAL_BYTES
     addresses = [channel.aa_address, *(account.address for account in accounts)]
     request = {"witnesses": [local.ledger.witness], "addresses": addresses}
-    history = verify_history(json.loads(json.dumps(prepare_history(local.ledger, request))), local.ledger.network)
+    history = verify_history(
+        json.loads(json.dumps(prepare_history(local.ledger, request))), local.ledger.network
+    )
     assert all(unit.is_stable for unit in history.units)
     agent = local.ledger.agents.known[channel.aa_address]
     assert agent.balances["base"] == local.ledger.books.balance(channel.aa_address)

@@ -9,15 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.devnet.local_node import make_key
-from tests.devnet.raw_client import RawClient
-from tests.devnet.shapes import (
-    paths,
-    recorded_messages,
-    recorded_minimum,
-    recorded_responses,
-    recorded_sayings,
-)
 
 from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
@@ -27,6 +18,15 @@ from paypercall.obyte.canonical import source_string
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.proof import verify_history
+from tests.devnet.local_node import make_key
+from tests.devnet.raw_client import RawClient
+from tests.devnet.shapes import (
+    paths,
+    recorded_messages,
+    recorded_minimum,
+    recorded_responses,
+    recorded_sayings,
+)
 
 TRACES = Path(__file__).parents[1] / "traces"
 PAYER, PAYEE, STRANGER = make_key(1), make_key(2), make_key(3)
@@ -292,7 +292,9 @@ def test_the_definition_of_an_unknown_address_is_null(client: RawClient) -> None
     assert "response" in answer
 
 
-def test_an_agent_that_is_not_stable_yet_has_a_definition_and_no_state(client: RawClient, net: Devnet) -> None:
+def test_an_agent_that_is_not_stable_yet_has_a_definition_and_no_state(
+    client: RawClient, net: Devnet
+) -> None:
     net.fund(PAYER.address, 1_000_000)
     net.settle()
     client.post(PAYER, opening())
@@ -449,13 +451,17 @@ def test_the_fee_of_a_trigger_depends_on_the_answers_that_it_allows(busy: RawCli
     assert quote(channel().aa_address, 1) == (22, 1)
 
 
-@pytest.mark.parametrize("text", ["", "x", "[]", "[1]", "5", "null", '["request"]', '["request", 5]', "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "x", "[]", "[1]", "5", "null", '["request"]', '["request", 5]', "[" * 5000]
+)
 def test_garbage_is_ignored(client: RawClient, text: str) -> None:
     client.send_text(text)
     client.send_text(json.dumps(["request", {"command": "no/such/command", "tag": "t"}]))
     client.send_text(json.dumps(["request", {"command": ["x"], "tag": "t"}]))
     client.send_text(json.dumps(["request", {"command": "get_witnesses", "tag": 5}]))
-    client.send_text(json.dumps(["response", {"command": "subscribe", "tag": "t", "response": {"error": "no"}}]))
+    client.send_text(
+        json.dumps(["response", {"command": "subscribe", "tag": "t", "response": {"error": "no"}}])
+    )
     client.say("result", {"unit": "x", "result": "accepted"})
     client.say("no/such/subject", None)
     assert "response" not in client.ask("heartbeat")

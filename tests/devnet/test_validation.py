@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment
-from tests.devnet.rejected import MAKERS, Stage, make_post
 
 from paypercall.devnet.form import Refused
 from paypercall.devnet.graph import Sequence
+from paypercall.devnet.hub import _parse_float
 from paypercall.devnet.validation import UnknownParents
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Draft, Output
-from paypercall.obyte.unit import sign_unit
+from paypercall.obyte.unit import hash_to_sign, sign_unit, unit_hash
+from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment
+from tests.devnet.rejected import MAKERS, Stage, make_post
 
 RECORDED = json.loads((Path(__file__).parents[1] / "traces" / "units.json").read_text())
 REFUSALS = {post["name"]: post["response"]["error"] for post in RECORDED["rejected_posts"]}
@@ -102,8 +103,6 @@ def test_an_integer_written_with_a_decimal_point_is_an_integer(stage: Stage) -> 
     unit = stage.pay()
     amount = unit["messages"][0]["payload"]["outputs"][0]["amount"]
     text = json.dumps({"unit": unit}).replace(f'"amount": {amount}', f'"amount": {amount}.0')
-    from paypercall.devnet.hub import _parse_float
-
     stage.local.node.post(json.loads(text, parse_float=_parse_float))
 
 
@@ -114,10 +113,7 @@ def _two_author_unit(stage: Stage, shares: list[tuple[str, int]]) -> dict[str, A
     """A payment from an output of the payer, signed by the other as well."""
     unit = deepcopy(stage.pay())
     unit["authors"] = sorted(
-        (
-            {"address": key.address, "authentifiers": {"r": "-" * 88}}
-            for key in (stage.payer, stage.other)
-        ),
+        ({"address": key.address, "authentifiers": {"r": "-" * 88}} for key in (stage.payer, stage.other)),
         key=lambda author: str(author["address"]),
     )
     unit["earned_headers_commission_recipients"] = [
@@ -188,7 +184,7 @@ def test_conditions_of_keys_are_evaluated(
     template = deepcopy(own_stage.pay(own_stage.newcomer))
     (holding,) = local.ledger.books.spendable(address)
     template["messages"][0]["payload"]["inputs"] = [holding.key._asdict()]
-    placeholders = {path: "-" * 88 for path in paths}
+    placeholders = dict.fromkeys(paths, "-" * 88)
     template["authors"] = [{"address": address, "authentifiers": placeholders, "definition": definition}]
     template["messages"][0]["payload"]["outputs"] = [{"address": make_key(9).address, "amount": 0}]
     unit = finished(template)
@@ -203,8 +199,6 @@ def test_conditions_of_keys_are_evaluated(
 
 
 def _signed_at(unit: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
-    from paypercall.obyte.unit import hash_to_sign, unit_hash
-
     digest = hash_to_sign(unit)
     author = {**unit["authors"][0], "authentifiers": {path: key.sign(digest) for path, key in keys.items()}}
     unit = {**unit, "authors": [author]}
