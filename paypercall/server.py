@@ -26,6 +26,7 @@ _MAY_PASS_SOON = frozenset(
         RefusalCode.UNKNOWN_CHANNEL.value,
         RefusalCode.DEPOSIT_TOO_YOUNG.value,
         RefusalCode.ABOVE_DEPOSIT.value,
+        RefusalCode.ABOVE_UNCONFIRMED_LIMITS.value,
         RefusalCode.LEDGER_UNREACHABLE.value,
     }
 )
