@@ -121,7 +121,7 @@ def _evaluate(call: _Call) -> Response:
 
 
 def _deposited(call: _Call) -> int:
-    """What the trigger deposits: any amount of the channel's asset, but only more bytes than the bounce fee."""
+    """What is deposited: any amount of the channel's asset, of bytes only more than the bounce fee."""
     amount = call.trigger.outputs.get(call.parameters.asset, 0)
     return 0 if call.parameters.asset == BASE and amount <= BOUNCE_FEE else amount
 

@@ -24,9 +24,8 @@ from paypercall.obyte.canonical import encode_text, json_source_string, source_s
 from paypercall.obyte.errors import CanonicalError
 from paypercall.obyte.keys import verify_signature
 
-MAX_AUTHORS = 16
 MAX_COMPLEXITY = 10
-"""How many operations the definitions of all authors may have together; a single key counts as one."""
+"""How many operations the definitions of all authors may have together; a single key is one."""
 MAX_AUTHENTIFIER_LENGTH = 4096
 
 _PACKAGE_FIELDS = frozenset({"signed_message", "last_ball_unit", "authors", "version"})
@@ -69,13 +68,12 @@ class PackageRules:
         if not isinstance(package, Mapping) or not _has_package_shape(package, self.network_version):
             return False
         authors: list[Any] = package["authors"]
-        if address not in [author["address"] for author in authors] or len(authors) > MAX_COMPLEXITY:
+        if address not in [author["address"] for author in authors]:
             return False
         last_ball_index = self._last_ball_index(package)
         if "last_ball_unit" in package and last_ball_index is None:
             return False
         try:
-            json_source_string(package)
             digest = _hash_to_sign(package)
         except CanonicalError:
             return False
@@ -106,7 +104,7 @@ def _has_package_shape(package: Mapping[str, Any], network_version: str) -> bool
     if "version" in package and package["version"] not in versions:
         return False
     authors = package.get("authors")
-    if not isinstance(authors, list) or not 1 <= len(authors) <= MAX_AUTHORS:
+    if not isinstance(authors, list) or not 1 <= len(authors) <= MAX_COMPLEXITY:
         return False
     if not all(_has_author_shape(author) for author in authors):
         return False
@@ -128,7 +126,7 @@ def _has_author_shape(author: Any) -> bool:
 
 
 def _is_definition_of(definition: Any, address: str) -> bool:
-    if not isinstance(definition, list) or len(definition) != 2 or definition[0] == "autonomous agent":
+    if not isinstance(definition, list) or len(definition) != 2:
         return False
     try:
         return definition_address(definition) == address

@@ -216,7 +216,7 @@ def _spend(response: Response, purse: _Purse) -> dict[str, _Spending]:
     spendings = {
         asset: _meet(asset, payments, purse, _Fees()) for asset, payments in wanted.items() if asset != BASE
     }
-    payments = tuple(payment for payment in wanted[BASE] if payment.amount != 0)
+    payments = wanted[BASE]
     if purse.reserve and any(payment.amount is None for payment in payments):
         payments = (*payments, Payment(purse.aa_address, purse.reserve))
     fixed = tuple(payment for payment in payments if payment.amount is not None)
