@@ -119,7 +119,6 @@ def _describe(devnet: Devnet) -> Iterator[str]:
     network = devnet.network
     yield f"A local Obyte network runs at {devnet.url}; stop it with Ctrl-C."
     yield ""
-    yield "# for conf.py"
     constants = {
         "network": network.name,
         "hub": devnet.url,
@@ -128,9 +127,14 @@ def _describe(devnet: Devnet) -> Iterator[str]:
         "version": network.version,
         "alt": network.alt,
     }
+    yield "# for conf.py"
     yield from (f"{name} = {json.dumps(value)}" for name, value in constants.items())
     yield ""
-    yield "# for .env: a wallet with money; for others, run `paypercall faucet ADDRESS AMOUNT`"
+    yield "# or for .env"
+    for name, value in constants.items():
+        yield f"PAYPERCALL_{name.upper()}={value if isinstance(value, str) else json.dumps(value)}"
+    yield ""
+    yield "# for .env: a wallet with money, for one side; for the other, run `paypercall faucet ADDRESS AMOUNT`"
     yield f'PAYPERCALL_MNEMONIC="{devnet.mnemonic}"'
 
 
