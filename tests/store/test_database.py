@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -242,3 +243,11 @@ def test_a_file_that_is_no_database_is_a_clear_error(path: Path) -> None:
     with pytest.raises(StoreError, match="the database failed: file is not a database"):
         claim(store)
     store.close()
+
+
+def test_a_missing_driver_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    store = Store("postgresql://localhost/books")
+    with pytest.raises(StoreError, match=r"pip install 'paypercall\[postgres\]'") as caught:
+        claim(store)
+    assert caught.value.code == "driver_missing"
