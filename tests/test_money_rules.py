@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from paypercall.channel import (
     restore,
     sign,
 )
-from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, Opened
+from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, DepositRefused, Opened
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.composer import Draft, Output
 from paypercall.package import PaymentPackage
@@ -275,7 +276,7 @@ acts = st.tuples(
     st.sampled_from([0, 0, 120_000]),
     st.lists(acts, min_size=40, max_size=120),
 )
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_whatever_happens_two_honest_sides_keep_the_rules_and_get_their_due(
     asset: str,
     by_channel: int,
@@ -550,6 +551,7 @@ def test_what_i_sign_is_within_my_deposits_and_what_the_peer_signed(
 # --- answers in any order --------------------------------------------------------------------------------
 
 
+@cache
 def a_life_in_three_periods(asset: str) -> World:
     """A channel with deposits of both, a refused one, two settled periods and a third that is closing."""
     world = World(channel_parameters(asset))
@@ -565,15 +567,12 @@ def a_life_in_three_periods(asset: str) -> World:
     return world
 
 
-LIVES = {asset: a_life_in_three_periods(asset) for asset in (BASE, ASSET)}
-
-
 @given(assets, st.booleans(), st.data())
 @settings(max_examples=60)
 def test_answers_in_any_order_with_gaps_and_repeats_lead_to_the_same_state_once_complete(
     asset: str, is_payee: bool, data: st.DataObject
 ) -> None:
-    events = LIVES[asset].ledger.events
+    events = a_life_in_three_periods(asset).ledger.events
     address = PAYEE.address if is_payee else CUSTOMER.address
     in_order = Channel(channel_parameters(asset), address)
     states = [in_order]
@@ -731,6 +730,52 @@ def test_our_close_never_claims_less_than_we_ever_signed_so_nobody_can_prove_it_
     )
     assert world.ledger.run(world.ledger.compose(STRANGER.address, draft)) is None
     assert world.ledger.bounced == ["the peer didn't lie in his favor"]
+
+
+@pytest.mark.parametrize("asset", [BASE, ASSET])
+def test_a_double_spent_deposit_costs_the_payee_no_more_than_the_limit_of_the_channel(asset: str) -> None:
+    world = World(channel_parameters(asset))
+    world.payee.limits = Limits(10**9, max_unconfirmed_by_channel=15_000)
+    world.deposit(world.customer, 20_000)
+    bad = world.post_deposit(world.customer, 100_000)
+    for amount in (20_000, 15_000):
+        world.payee.verify(world.customer.pay(amount))
+    assert refused_by(world.payee, world.customer.pay(1)) is RefusalCode.ABOVE_UNCONFIRMED_LIMITS
+    for side in world.sides:
+        side.see_double_spend(bad)
+    assert (world.payee.channel.exposure, world.payee.channel.counted_exposure) == (15_000, 0)
+    world.post_deposit(world.customer, 100_000)
+    assert refused_by(world.payee, world.customer.pay(1)) is RefusalCode.DEPOSIT_DOUBLE_SPENT
+    payout = world.settle(world.payee)
+    check_share(payout, world.payee, 20_000)
+    assert payout.paid[asset][CUSTOMER.address] <= (BOUNCE_FEE if asset == BASE else 0)
+
+
+def test_a_deposit_that_the_closing_agent_refused_covers_nothing_in_the_next_period() -> None:
+    world = World(channel_parameters(ASSET))
+    world.deposit(world.customer, 20_000)
+    world.confirm(world.post(world.payee, world.payee.close()))
+    late = world.post_deposit(world.customer, 100_000)
+    assert isinstance(world.confirm(late), DepositRefused)
+    assert (world.customer.pending_deposits, world.payee.unconfirmed) == ({}, {})
+    world.answer_close(world.customer)
+    assert code_of_paying(world.customer, 1) is RefusalCode.ABOVE_DEPOSIT
+    with pytest.raises(Refusal) as refusal:
+        world.payee.verify(signed_package(1, period=2, parameters=world.parameters))
+    assert refusal_code(refusal.value) is RefusalCode.ABOVE_DEPOSIT
+
+
+def test_when_both_sides_close_at_once_the_one_that_came_second_answers_the_other() -> None:
+    for first_is_payee in (True, False):
+        world = World(channel_parameters(ASSET))
+        world.deposit(world.customer, 100_000)
+        world.payee.verify(world.customer.pay(30_000))
+        units = [world.post(side, side.close()) for side in world.sides]
+        first, second = units if first_is_payee else reversed(units)
+        assert isinstance(world.confirm(first), Closing)
+        assert world.confirm(second) is None
+        payout = world.answer_close(world.customer if first_is_payee else world.payee)
+        assert payout.paid[ASSET] == {PAYEE.address: 30_000, CUSTOMER.address: 70_000}
 
 
 def test_the_first_deposit_may_be_spent_while_it_is_unconfirmed_and_is_collected_when_it_confirms() -> None:
