@@ -364,6 +364,11 @@ def test_change_shared_with_another_author_waits_until_it_is_stable() -> None:
     assert book.balances() == {"base": Balance(500, 900)}
 
 
+def test_an_unconfirmed_coin_of_others_that_another_program_of_ours_has_spent_is_not_counted_twice() -> None:
+    book = book_of(ME, [entry(DEPOSIT), entry(SPENDING)])
+    assert book.balances() == {"base": Balance(0, 1100)}
+
+
 def test_units_of_no_concern_leave_no_trace() -> None:
     book = CoinBook(ME)
     book.take(entry(unit("foreign", [("x", 0)], [(PEER, 5)], author=PEER), stable=True))
