@@ -19,7 +19,7 @@ from paypercall.contract import BASE
 from paypercall.events import EventKind, Subscriber
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import POSTING_SECONDS, ChannelBalance, Party, Payment
-from paypercall.server import FIRST_PACKAGE_SECONDS, Server
+from paypercall.server import LEDGER_SECONDS, Server
 from paypercall.store import PeriodRecord
 
 MAX_THREADS = 32
@@ -137,11 +137,9 @@ class AsyncServer(AsyncParty[Server]):
         *,
         wallet: Wallet | None = None,
         conf: Conf | None = None,
-        first_package_timeout: float = FIRST_PACKAGE_SECONDS,
+        ledger_timeout: float = LEDGER_SECONDS,
     ) -> None:
-        super().__init__(
-            Server(max_sweeping_period, wallet=wallet, conf=conf, first_package_timeout=first_package_timeout)
-        )
+        super().__init__(Server(max_sweeping_period, wallet=wallet, conf=conf, ledger_timeout=ledger_timeout))
 
     async def create_payment_package(
         self, amount: int, aa_address: str, idempotency_key: str | None = None

@@ -15,21 +15,23 @@ from paypercall.package import PaymentPackage
 from paypercall.party import POSTING_SECONDS, ChannelBalance, Party, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED
 
-FIRST_PACKAGE_SECONDS = 15.0
-"""How long the first package of a channel may wait for its deposit to be seen on the ledger, and to be old enough."""
+LEDGER_SECONDS = 15.0
+"""How long a package may wait for what the ledger is about to show: its deposit, the end of the last period."""
 
 MAX_WAITING = 8
-"""First packages that wait at a time; announcing costs nothing, so more of them would block the host's threads."""
+"""Packages that wait at a time; announcing costs nothing, so more of them would block the host's threads."""
 
 _MAY_PASS_SOON = frozenset(
     {
-        RefusalCode.UNKNOWN_CHANNEL.value,
-        RefusalCode.DEPOSIT_TOO_YOUNG.value,
         RefusalCode.ABOVE_DEPOSIT.value,
-        RefusalCode.ABOVE_UNCONFIRMED_LIMITS.value,
+        RefusalCode.DEPOSIT_TOO_YOUNG.value,
+        RefusalCode.EVENTS_MISSING.value,
         RefusalCode.LEDGER_UNREACHABLE.value,
     }
 )
+"""An honest customer never signs more than it has posted: what is missing is about to be seen."""
+
+_MAY_PASS_IN_NEXT_PERIOD = frozenset({RefusalCode.CHANNEL_CLOSING.value, RefusalCode.WRONG_PERIOD.value})
 
 
 class Server(Party):
@@ -41,7 +43,7 @@ class Server(Party):
         max_sweeping_period: Seconds after which an open channel is swept: closed, so that its payments are settled.
         wallet: The wallet; by default the one of the conf's keys and hub.
         conf: The settings; by default those of the host's project.
-        first_package_timeout: Seconds that the first package of a channel may wait for its deposit to be seen.
+        ledger_timeout: Seconds that a package may wait for what the ledger is about to show, such as its deposit.
     """
 
     def __init__(
@@ -50,12 +52,12 @@ class Server(Party):
         *,
         wallet: Wallet | None = None,
         conf: Conf | None = None,
-        first_package_timeout: float = FIRST_PACKAGE_SECONDS,
+        ledger_timeout: float = LEDGER_SECONDS,
     ) -> None:
         if type(max_sweeping_period) is not int or max_sweeping_period <= 0:
             raise ValueError("max_sweeping_period must be a positive integer of seconds")
         super().__init__(conf, wallet, max_sweeping_period)
-        self._first_package_timeout = first_package_timeout
+        self._ledger_timeout = ledger_timeout
         self._waiting = BoundedSemaphore(MAX_WAITING)
 
     def create_payment_package(
@@ -114,8 +116,8 @@ class Server(Party):
         if not self._waiting.acquire(blocking=False):
             return payment
         try:
-            deadline = time.monotonic() + self._first_package_timeout
-            while payment.code in _MAY_PASS_SOON and (remaining := deadline - time.monotonic()) > 0:
+            deadline = time.monotonic() + self._ledger_timeout
+            while self._may_pass_soon(payment, package) and (remaining := deadline - time.monotonic()) > 0:
                 self._node.wait_for_change(remaining)
                 payment = super()._verify(package, asset, min_amount)
             return payment
@@ -123,12 +125,19 @@ class Server(Party):
             self._waiting.release()
 
     def _may_pass_soon(self, payment: Payment, package: PaymentPackage) -> bool:
-        """Whether the node has only just started, or the package opens a channel that the ledger is about to show."""
-        if payment.code == RefusalCode.LEDGER_UNREACHABLE.value:
-            return True
-        if package.announced is None or payment.code not in _MAY_PASS_SOON:
+        """Whether the ledger is about to show what the package builds on."""
+        if payment.code is None or payment.code in _MAY_PASS_SOON:
+            return payment.code is not None
+        if payment.code == RefusalCode.UNKNOWN_CHANNEL.value:
+            return package.announced is not None
+        with self._store.reading() as books:
+            record = books.channels.get(package.aa_address)
+        if record is None:
             return False
-        return payment.code == RefusalCode.UNKNOWN_CHANNEL.value or self._is_new(package.aa_address)
+        if payment.code in _MAY_PASS_IN_NEXT_PERIOD:
+            return package.period == record.channel.period + 1
+        is_new = record.channel.last_event_id == 0
+        return is_new and payment.code == RefusalCode.ABOVE_UNCONFIRMED_LIMITS.value
 
     def _watch(self, package: PaymentPackage) -> None:
         """Starts watching the agent that a package announces, which is no part of the books.
@@ -165,9 +174,3 @@ class Server(Party):
                     "too many new channels are being announced; try again in a minute",
                 )
         self._node.wake()
-
-    def _is_new(self, aa_address: str) -> bool:
-        """Whether the agent has not answered anything yet, so that a first deposit may still be on its way."""
-        with self._store.reading() as books:
-            record = books.channels.get(aa_address)
-        return record is not None and record.channel.last_event_id == 0

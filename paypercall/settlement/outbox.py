@@ -140,7 +140,7 @@ class Outbox:
             draft,
             instead_of=instead_of,
             max_tps_fee=self._fee_limit(channel) if is_defence and channel else self._spending.max_tps_fee,
-            keep=0 if is_defence else self._reserve(new_channels=int(row.kind is OutboxKind.OPEN)),
+            keep=0 if is_defence else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
         )
         try:
             self._save(row, unit)

@@ -1,0 +1,179 @@
+"""What a node decides by itself: refills, sweeps, the byte reserve; on a real local network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paypercall.channel import Status
+from paypercall.client import Client
+from paypercall.devnet import Devnet
+from paypercall.errors import Refusal
+from paypercall.events import Event
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.party import ChannelTimeout
+from paypercall.server import Server
+from tests.parties import conf_for, customer_on, merchant_on, wait_until, wallet_on
+from tests.settlement.test_closing import pay, wait_until_open
+
+
+def count_deposits(net: Devnet, aa_address: str) -> int:
+    """How many units have given the agent more than a command does."""
+    return sum(
+        output["amount"] > 10_000
+        for joint in net.units()
+        for message in joint["unit"].get("messages", [])
+        if message["app"] == "payment" and joint["unit"]["authors"][0]["address"] != aa_address
+        for output in message["payload"]["outputs"]
+        if output["address"] == aa_address
+    )
+
+
+def test_a_channel_is_refilled_once_when_it_falls_below_the_threshold(
+    net: Devnet, merchant: Server, customer: Client
+) -> None:
+    told: list[Event] = []
+    customer.subscribe("refilled", told.append)
+    pay(customer, merchant, 75_000)
+    wait_until_open(customer, merchant)
+    net.hold()
+    pay(customer, merchant, 10_000)
+    wait_until(lambda: len(told) == 1, "the refill is decided")
+    wait_until(lambda: count_deposits(net, customer.aa_address) == 2, "the refill is posted")
+    # The pending deposit counts, so a second one is not due.
+    pay(customer, merchant, 1_000)
+    customer._node.wake()
+    net.release()
+    wait_until(lambda: customer.balance().deposited_by_me == 200_000, "the refill is confirmed")
+    assert count_deposits(net, customer.aa_address) == 2
+    assert [event.amount for event in told] == [100_000]
+
+
+def test_a_payment_above_what_is_left_waits_for_a_refill(
+    net: Devnet, merchant: Server, customer: Client
+) -> None:
+    pay(customer, merchant, 60_000)
+    wait_until_open(customer, merchant)
+    pay(customer, merchant, 90_000)
+    assert count_deposits(net, customer.aa_address) == 2
+
+
+def test_a_payment_that_no_deposit_can_cover_is_refused_at_once(merchant: Server, customer: Client) -> None:
+    pay(customer, merchant, 1_000)
+    wait_until_open(customer, merchant)
+    with pytest.raises(Refusal, match="larger deposit_amount") as refusal:
+        customer.create_payment_package(250_000)
+    assert refusal.value.code == "above_deposit"
+    assert customer.balance().owed_by_me == 1_000
+
+
+def test_a_customer_without_money_is_told_what_is_missing(
+    net: Devnet, merchant: Server, tmp_path: Path
+) -> None:
+    with customer_on(net, tmp_path / "poor", merchant.address, funds=0) as customer:
+        with pytest.raises(ChannelTimeout) as timeout:
+            customer.create_payment_package(100, timeout=1.5)
+        assert customer.address in str(timeout.value)
+        net.fund(customer.address, 500_000)
+        pay(customer, merchant, 100)
+    customer.wallet.close()
+
+
+def test_a_channel_that_is_open_for_too_long_is_swept(net: Devnet, tmp_path: Path) -> None:
+    merchant = Server(max_sweeping_period=2, wallet=wallet_on(net), conf=conf_for(net, tmp_path / "merchant"))
+    with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
+        pay(customer, merchant, 10_000)
+        wait_until(lambda: len(merchant.settled_periods()) >= 1, "the channel is swept")
+        assert merchant.settled_periods()[0].accepted_from_peer == 10_000
+    merchant.wallet.close()
+    customer.wallet.close()
+
+
+def test_a_channel_with_too_little_to_collect_is_not_swept_by_age(net: Devnet, tmp_path: Path) -> None:
+    merchant = Server(max_sweeping_period=1, wallet=wallet_on(net), conf=conf_for(net, tmp_path / "merchant"))
+    with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
+        pay(customer, merchant, 100)
+        wait_until_open(customer, merchant)
+        before = merchant._node.now()
+        wait_until(lambda: merchant._node.now() > before + 3, "the sweeping period has passed")
+        assert merchant.channels()[0].status is Status.OPEN
+    merchant.wallet.close()
+    customer.wallet.close()
+
+
+def test_unsettled_payments_above_the_limit_are_refused_and_swept(net: Devnet, tmp_path: Path) -> None:
+    limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "customer", merchant.address, deposit_amount=200_000) as customer,
+    ):
+        pay(customer, merchant, 30_000)
+        wait_until_open(customer, merchant)
+        refused = merchant.verify_payment_package(customer.create_payment_package(25_000))
+        assert refused.code == "above_unsettled_limits"
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel is swept")
+        assert merchant.settled_periods()[0].accepted_from_peer == 30_000
+        pay(customer, merchant, 25_000)
+    merchant.wallet.close()
+    customer.wallet.close()
+
+
+def test_all_channels_together_are_held_below_the_assets_limit(net: Devnet, tmp_path: Path) -> None:
+    limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "one", merchant.address) as one,
+        customer_on(net, tmp_path / "two", merchant.address) as two,
+    ):
+        pay(one, merchant, 39_000)
+        refused = merchant.verify_payment_package(two.create_payment_package(39_000))
+        assert refused.code == "above_unsettled_limits"
+        assert [c.accepted_from_peer for c in merchant.channels() if c.aa_address == two.aa_address] == [0]
+    for party in (merchant, one, two):
+        party.wallet.close()
+
+
+def test_a_merchant_below_its_reserve_accepts_nothing_until_it_is_funded(net: Devnet, tmp_path: Path) -> None:
+    merchant = merchant_on(net, tmp_path / "merchant", funds=0)
+    with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
+        refused = merchant.verify_payment_package(customer.create_payment_package(1_000))
+        assert refused.code == "below_reserve"
+        net.fund(merchant.address, 500_000)
+        net.settle()
+
+        def is_accepted() -> bool:
+            return merchant.verify_payment_package(customer.create_payment_package(1_000)).error is None
+
+        wait_until(is_accepted, "the merchant has its reserve")
+    merchant.wallet.close()
+    customer.wallet.close()
+
+
+def test_a_customer_keeps_the_reserve_when_it_deposits(net: Devnet, merchant: Server, tmp_path: Path) -> None:
+    with customer_on(net, tmp_path / "customer", merchant.address, funds=140_000) as customer:
+        with pytest.raises(ChannelTimeout, match="reserve|funds|bytes"):
+            customer.create_payment_package(100, timeout=2)
+        assert count_deposits(net, customer.aa_address) == 0
+    customer.wallet.close()
+
+
+def test_a_withdrawal_leaves_the_reserve_in_the_wallet(net: Devnet, merchant: Server) -> None:
+    target = key_from_mnemonic(new_mnemonic()).address
+    with pytest.raises(ChannelTimeout):
+        merchant.withdraw(980_000, target, timeout=2)
+    assert net.balance(target) == 0
+    net.fund(merchant.address, 1_000_000)
+    wait_until(lambda: net.balance(target) == 980_000, "the withdrawal goes on when there is money")
+    merchant.withdraw(10_000, target)
+    assert net.balance(target) == 990_000
+
+
+@pytest.mark.parametrize("amount", [0, -1, 1.5, True, 10**15, "10"])
+def test_a_wrong_withdrawal_is_refused(merchant: Server, amount: object) -> None:
+    with pytest.raises(Refusal) as refusal:
+        merchant.withdraw(amount, merchant.address)  # type: ignore[arg-type]
+    assert refusal.value.code == "wrong_amount"
