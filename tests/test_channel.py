@@ -138,6 +138,13 @@ def test_what_is_written_off_covers_no_later_exposure_once_a_deposit_has_made_it
     assert exposed_again.counted_exposure == 30_000
 
 
+def test_an_exposure_that_is_written_off_must_still_be_covered_before_more_is_accepted() -> None:
+    after, _ = write_off(payees_channel(signed_by_peer=150_000, accepted_from_peer=150_000))
+    package = parsed_package(160_000, 10_000)
+    assert refused(after, package, Backing(amount=59_999), GENEROUS) is RefusalCode.ABOVE_DEPOSIT
+    assert accepted(after, package, Backing(amount=60_000), GENEROUS).counted_exposure == 10_000
+
+
 def test_unsettled_is_what_a_close_would_bring_me() -> None:
     assert payees_channel(signed_by_peer=70, signed_by_me=30).unsettled == 40
     assert payees_channel(signed_by_peer=30, signed_by_me=70).unsettled == 0
@@ -556,6 +563,13 @@ def test_a_restored_channel_is_used_again_in_the_next_period() -> None:
     assert sign(channel, 10, 0).signed_by_me == 10
 
 
+def test_what_may_be_forgotten_stays_so_over_the_end_of_a_period() -> None:
+    channel = apply_event(payees_channel(signs_from_period=4), Closed(2, 1, False))
+    assert (channel.period, channel.is_restored) == (2, True)
+    channel = apply_event(apply_event(channel, Closed(3, 2, False)), Closed(4, 3, False))
+    assert (channel.period, channel.is_restored) == (4, False)
+
+
 def test_restoring_twice_or_late_never_shortens_the_wait() -> None:
     assert restore(restore(payees_channel())).signs_from_period == 2
     assert restore(payees_channel(period=1, signs_from_period=7)).signs_from_period == 7
@@ -605,6 +619,16 @@ def test_a_payee_returns_whatever_the_customer_claims_to_owe_beyond_what_was_acc
         after, command = decide_answer(channel, claim)
         assert command == Command(Decision.CONFIRM, 1, owed_by_me=returned)
         assert after.freeze == Freeze(Decision.CONFIRM, 7, 100)
+
+
+@pytest.mark.parametrize(
+    "claim", [MAX_AMOUNT + 41, 2**53, 5 * 10**19, 10**300], ids=lambda claim: f"{claim:.0e}"
+)
+def test_against_a_claim_that_the_agent_cannot_count_exactly_no_such_amount_is_returned(claim: int) -> None:
+    channel = accepted(payees_channel(deposited_by_me=20_000), parsed_package(40))
+    _, command = decide_answer(channel, claim)
+    assert command.decision is Decision.CONFIRM
+    assert 0 <= command.owed_by_me <= MAX_AMOUNT
 
 
 def test_a_customer_returns_the_credit_that_it_holds() -> None:
