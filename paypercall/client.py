@@ -210,11 +210,12 @@ class Client(Party):
                     f"cannot pay {amount}: the channel has {max(0, left)} left and a deposit adds"
                     f" {self._refill.deposit_amount}; use a larger deposit_amount",
                 )
-            if not record.channel.last_event_id:
+            is_agent_known = record.channel.last_event_id > 0
+            if not is_agent_known and left > 0:
+                # A second deposit could come before the definition that is on its way, and trigger nothing.
                 return
-            add_deposit(
-                books, OutboxKind.REFILL, record.channel, self._refill.deposit_amount, self._node.now()
-            )
+            kind = OutboxKind.REFILL if is_agent_known else OutboxKind.OPEN
+            add_deposit(books, kind, record.channel, self._refill.deposit_amount, self._node.now())
         self._node.wake()
 
     def _obstacle(self, refusal: Refusal) -> str:

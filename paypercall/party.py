@@ -18,14 +18,14 @@ from paypercall.channel import Channel, Status, accept, sign, spendable
 from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
-from paypercall.events import Event, EventKind, Events, Subscriber
+from paypercall.events import Event, EventKind, Subscriber
 from paypercall.obyte.address import is_valid_address
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import MAX_AMOUNT, PaymentPackage, compose_package, parse_package
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close
 from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, OutboxState, PeriodRecord, Store
-from paypercall.wiring import make_node, open_store, open_wallet
+from paypercall.wiring import events_of, make_node, open_store, open_wallet
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Party:
         self._owns_wallet = wallet is None
         self.wallet = wallet or open_wallet(self._conf)
         self._store: Store = open_store(self._conf, self.wallet)
-        self._events = Events()
+        self._events = events_of(self._conf, self.wallet)
         self._node: Node = make_node(self._conf, self._store, self.wallet, self._events, max_sweeping_period)
         self._version = self._conf.network_constants().version
         self._health: tuple[float, NodeHealth] | None = None

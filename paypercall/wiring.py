@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from weakref import WeakValueDictionary
 
 from paypercall.conf import Conf, load_environment
 from paypercall.errors import PaypercallError
@@ -64,6 +65,14 @@ def open_store(conf: Conf, wallet: Wallet) -> Store:
             " use one database for each network"
         )
     return store
+
+
+_events: WeakValueDictionary[tuple[str, str], Events] = WeakValueDictionary()
+
+
+def events_of(conf: Conf, wallet: Wallet) -> Events:
+    """The events of a wallet's books, the same for all parties of this process: only one of them holds the lease."""
+    return _events.setdefault((conf.database_url, wallet.address), Events())
 
 
 def make_node(

@@ -26,7 +26,7 @@ from paypercall.contract import BASE
 from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
 from paypercall.settlement.commands import DEFENCES, KIND_OF_DECISION, details_of_command
-from paypercall.store import Books, ChannelRecord, OutboxKind, Store
+from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, Store
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,15 @@ class Upkeep:
         Returns:
             Whether anything was decided.
         """
-        return any([self._answer_closes(), self._repeat_closes(), self._sweep(), self._refill()])
+        return any(
+            [
+                self._answer_closes(),
+                self._repeat_closes(),
+                self._give_up_deposits(),
+                self._sweep(),
+                self._refill(),
+            ]
+        )
 
     # --- closing -----------------------------------------------------------------------------------------------------
 
@@ -125,17 +133,20 @@ class Upkeep:
                 for record in books.channels.closing(self._my_address)
                 if record.channel.freeze and record.channel.status is Status.OPEN
             ]
-        decided = [self.close(record.channel.aa_address) for record in frozen]
+        decided = [self._try_to_close(record.channel) for record in frozen]
         return any(decided)
 
-    def close(self, aa_address: str) -> bool:
-        """Decides to close a channel, unless that is on its way already.
-
-        Raises:
-            Refusal: When it cannot be closed.
-        """
-        with self._store.transaction() as books:
-            return decide_to_close(books, aa_address, self._clock())
+    def _try_to_close(self, channel: Channel) -> bool:
+        """Decides to close a channel, unless that is on its way already or may not be done."""
+        if channel.is_restored:
+            return False
+        try:
+            with self._store.transaction() as books:
+                return decide_to_close(books, channel.aa_address, self._clock())
+        except Refusal as refusal:
+            # It may have changed since it was found due; the next round looks again.
+            logger.info("channel %s is not closed now: %s", channel.aa_address, refusal)
+            return False
 
     def _commit(self, books: Books, before: Channel, after: Channel, command: Command) -> bool:
         return commit_decision(books, before, after, command, self._clock())
@@ -145,15 +156,8 @@ class Upkeep:
     def _sweep(self) -> bool:
         with self._store.reading() as books:
             due = self._due_for_sweep(books)
-        decided = False
-        for record in due:
-            if not is_worth_sweeping(record.channel):
-                continue
-            try:
-                decided |= self.close(record.channel.aa_address)
-            except Refusal as refusal:
-                logger.warning("channel %s cannot be swept: %s", record.channel.aa_address, refusal)
-        return decided
+        decided = [self._try_to_close(record.channel) for record in due if is_worth_sweeping(record.channel)]
+        return any(decided)
 
     def _due_for_sweep(self, books: Books) -> list[ChannelRecord]:
         due: list[ChannelRecord] = []
@@ -171,23 +175,42 @@ class Upkeep:
     def _refill(self) -> bool:
         with self._store.reading() as books:
             records = books.channels.with_refill(self._my_address)
+            due = [record.channel.aa_address for record in records if self._is_refill_due(books, record)]
         refilled: list[Event] = []
-        for record in records:
+        for aa_address in due:
             with self._store.transaction() as books:
-                event = self._refill_channel(books, record.channel.aa_address)
+                event = self._refill_channel(books, aa_address)
             if event is not None:
                 refilled.append(event)
                 self._events.publish(event)
         return bool(refilled)
 
+    def _give_up_deposits(self) -> bool:
+        """Counts my deposits no more that the ledger took long ago and the agent did not: they have bounced."""
+        before = self._clock() - UNANSWERED_SECONDS
+        with self._store.reading() as books:
+            if not books.deposits.unanswered(before):
+                return False
+        with self._store.transaction() as books:
+            bounced = books.deposits.unanswered(before)
+            for unit in bounced:
+                books.deposits.settle(unit, DepositState.FAILED)
+        for unit in bounced:
+            logger.warning("the agent did not take the deposit in unit %s: it counts no more", unit)
+        return bool(bounced)
+
+    def _is_refill_due(self, books: Books, record: ChannelRecord) -> bool:
+        # Before the agent's first answer its definition may be unknown, and a deposit would trigger nothing.
+        if record.refill is None or not record.channel.last_event_id:
+            return False
+        pending = books.deposits.pending(record.channel.aa_address)
+        return refill_due(record.channel, pending, record.refill.threshold)
+
     def _refill_channel(self, books: Books, aa_address: str) -> Event | None:
         record = books.channels.lock(aa_address)
-        if record is None or record.refill is None or not record.channel.last_event_id:
-            # Before the agent's first answer its definition may be unknown, and a deposit would trigger nothing.
+        if record is None or record.refill is None or not self._is_refill_due(books, record):
             return None
         channel, amount = record.channel, record.refill.deposit_amount
-        if not refill_due(channel, books.deposits.pending(aa_address), record.refill.threshold):
-            return None
         add_deposit(books, OutboxKind.REFILL, channel, amount, self._clock())
         return Event(EventKind.REFILLED, aa_address, channel.period, channel.parameters.asset, amount)
 
@@ -219,8 +242,9 @@ def commit_decision(books: Books, before: Channel, after: Channel, command: Comm
     kind = KIND_OF_DECISION[command.decision]
     # An answer to the peer may have to overtake one's own close; a close waits for whatever is on its way.
     in_the_way = DEFENCES if kind is OutboxKind.CLOSE else {kind}
+    pause = min(UNANSWERED_SECONDS, before.parameters.timeout // 4)
     for row in books.outbox.of_period(before.aa_address, command.period):
-        is_recent = not row.state.is_finished or now - row.updated_at < UNANSWERED_SECONDS
+        is_recent = not row.state.is_finished or now - row.updated_at < pause
         if row.kind in in_the_way and is_recent:
             return False
     books.channels.save(before, after)

@@ -75,6 +75,10 @@ class Deposits:
         statement = _PENDING_AND_POSTED if posted_only else _PENDING
         return int(self._connection.value(statement, {"key": aa_address}))
 
+    def unanswered(self, stable_before: int) -> list[str]:
+        """The units of my pending deposits that have been stable since before a time, in seconds."""
+        return self._connection.values(_UNANSWERED, {"before": stable_before})
+
 
 _IS_PENDING = deposits.c.state == DepositState.PENDING.value
 _SUM = select(func.coalesce(func.sum(deposits.c.amount), 0)).where(
@@ -97,6 +101,16 @@ _IN_UNIT = Statement(
 )
 _SETTLE = Statement(
     update(deposits).where(deposits.c.id == bindparam("key")).values(state=bindparam("outcome"))
+)
+_UNANSWERED = Statement(
+    select(deposits.c.unit)
+    .select_from(deposits.join(outbox))
+    .where(
+        _IS_PENDING,
+        outbox.c.state == OutboxState.STABLE.value,
+        outbox.c.updated_at < bindparam("before"),
+    )
+    .order_by(deposits.c.id)
 )
 _PENDING = Statement(_SUM)
 _PENDING_AND_POSTED = Statement(
