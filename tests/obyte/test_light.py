@@ -188,6 +188,19 @@ def test_parts_are_put_together_with_earlier_units_first() -> None:
     assert len(merged.bounces) == 2
 
 
+def test_parts_are_ordered_by_what_builds_on_what_where_the_hub_gives_no_order() -> None:
+    network, cases = recorded_cases()
+    response = copy.deepcopy(cases["two_own_units_unconfirmed_chained"]["response"])
+    later, earlier = response["joints"][:2]
+    for joint in (later, earlier):
+        joint["unit"].pop("main_chain_index", None)
+    parts = [{**response, "joints": [joint]} for joint in (earlier, later)]
+    for order in (parts, parts[::-1]):
+        light = client(ScriptedHub(HubRefused(TOO_LARGE), *order), network)
+        units = [entry.hash for entry in light.history(["A", "B"]).units]
+        assert units == [earlier["unit"]["unit"], later["unit"]["unit"]]
+
+
 def test_a_missing_definition_is_asked_for_once_and_checked() -> None:
     """An unconfirmed unit without its author's definition is believed only with that definition at hand."""
     network, cases = recorded_cases()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, cast
 
@@ -447,10 +447,16 @@ def test_units_are_composed_one_after_the_other() -> None:
     wallet = scripted_wallet(light, 50_000, 40_000)
     entered, leave = threading.Event(), threading.Event()
     slow_parents = light.parents
+    inside: list[int] = []
+    most_inside = 0
 
     def parents(*arguments: Any) -> Parents:
+        nonlocal most_inside
+        inside.append(1)
+        most_inside = max(most_inside, len(inside))
         entered.set()
         assert leave.wait(10)
+        inside.pop()
         return slow_parents(*arguments)
 
     light.parents = parents  # type: ignore[method-assign]
@@ -464,6 +470,7 @@ def test_units_are_composed_one_after_the_other() -> None:
     for thread in threads:
         thread.join()
     assert bytes_of(wallet)[0] == 0
+    assert most_inside == 1
 
 
 def test_a_payment_whose_outcome_is_unknown_is_posted_again() -> None:
@@ -567,6 +574,24 @@ def test_an_unproven_first_unit_tells_by_its_place_whether_the_definition_is_nee
     assert ("definition" in second["authors"][0]) is is_needed
 
 
+def test_a_bad_first_unit_leaves_the_definition_needed() -> None:
+    light = ScriptedLight(last_ball_mci=50)
+    wallet = scripted_wallet(light, 50_000, 40_000)
+    first = wallet.compose(DRAFT)
+    stripped = {name: value for name, value in first.items() if name != "messages"}
+    light.histories = [history_of(shown(stripped, 45, bad=True))]
+    assert "definition" in wallet.compose(DRAFT)["authors"][0]
+    assert wallet.has_lost(first["unit"])
+
+
+def test_a_posted_unit_is_not_forgotten() -> None:
+    wallet = scripted_wallet(ScriptedLight(), 50_000)
+    unit = wallet.compose(DRAFT)
+    wallet.post(unit)
+    wallet.forget(unit["unit"])
+    assert bytes_of(wallet)[0] == 0
+
+
 def test_a_proven_unit_at_the_last_ball_makes_the_definition_needless_without_asking() -> None:
     light = ScriptedLight(last_ball_mci=45)
     wallet = scripted_wallet(light, 50_000, 40_000)
@@ -594,32 +619,26 @@ def test_a_composed_unit_has_the_hash_it_claims() -> None:
 # --- processes ---
 
 
-@contextmanager
-def running(work: Callable[[], None]) -> Iterator[None]:
-    done = threading.Event()
+def test_a_fork_waits_until_the_books_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    wallet = scripted_wallet(ScriptedLight(), 100)
+    entries = [shown(payment_to(wallet.address, 100, number), 5) for number in (1, 2)]
+    in_the_middle = threading.Event()
+    take = wallet._book.take
 
-    def repeat() -> None:
-        while not done.is_set():
-            work()
+    def take_slowly(entry: HistoryUnit) -> None:
+        take(entry)
+        in_the_middle.set()
+        time.sleep(0.05)
 
-    thread = threading.Thread(target=repeat)
+    monkeypatch.setattr(wallet._book, "take", take_slowly)
+    thread = threading.Thread(target=wallet.absorb, args=(history_of(*entries),))
     thread.start()
-    yield
-    done.set()
+    assert in_the_middle.wait(10)
+    child = os.fork()
+    if child == 0:
+        is_whole = bytes_of(wallet) == (300, 0)
+        wallet.forget("of no account")
+        os._exit(0 if is_whole else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     thread.join()
-
-
-def test_a_forked_child_finds_the_books_in_order_whatever_another_thread_was_doing() -> None:
-    light = ScriptedLight()
-    wallet = scripted_wallet(light, *[100] * 50)
-    entries = [shown(payment_to(wallet.address, 100, number), 5) for number in range(100, 200)]
-    more = iter(entries)
-    with running(lambda: wallet.absorb(history_of(*[entry for entry in [next(more, None)] if entry]))):
-        for _ in range(10):
-            child = os.fork()
-            if child == 0:
-                is_whole = wallet.balance()["base"].stable % 100 == 0
-                wallet.absorb(history_of(*entries))
-                os._exit(0 if is_whole and bytes_of(wallet) == (15_000, 0) else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert wallet.balance()["base"].stable % 100 == 0
+    assert bytes_of(wallet) == (300, 0)
