@@ -27,9 +27,9 @@ which is named by the hash of the unit that defined it (44 characters).
 # end.
 network = "livenet"
 
-# The Obyte full node to talk to: a websocket address, or a list of them, the preferred one first: a
-# merchant does well to name a second one. None stands for the network's public hub.
-hub = None  # e.g. ["wss://obyte.org/bb", "wss://hub.example.org/bb"]
+# The Obyte full node to talk to: a websocket address. A list of them is taken, too, but this release only
+# talks to the first one. None stands for the network's public hub.
+hub = None  # e.g. "wss://obyte.org/bb"
 
 # How this node introduces itself to the hub.
 device_name = "paypercall"

@@ -88,7 +88,7 @@ class Outbox:
                 self._adopt(row.unit)
 
     def advance(self) -> bool:
-        """Does the next step of every unfinished row whose turn it is, defences first.
+        """Does the next step of every unfinished row whose turn it is: signed units first, then defences.
 
         Returns:
             Whether anything was sent.
@@ -99,7 +99,11 @@ class Outbox:
         with self._store.reading() as books:
             rows = books.outbox.unfinished()
         has_sent = False
-        for row in sorted(rows, key=lambda row: (row.kind not in DEFENCES, row.id)):
+        # Two units of an address that do not know of each other conflict: what is signed must be posted, or the hub be
+        # out of reach, before anything new is composed.
+        for row in sorted(
+            rows, key=lambda row: (row.state is not OutboxState.SIGNED, row.kind not in DEFENCES, row.id)
+        ):
             if self._next_attempt.get(row.id, 0) > self._clock():
                 continue
             try:
