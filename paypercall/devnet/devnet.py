@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -34,35 +36,28 @@ class Devnet:
         data: A folder in which the network survives restarts; None forgets it.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port is taken, or the folder cannot be used.
+        JournalError: The folder's network is damaged, or another process runs it.
     """
 
     def __init__(self, port: int = 0, speed: float = 1.0, data: str | Path | None = None) -> None:
         if speed <= 0:
             raise ValueError("the speed must be above 0")
         self._interval = 1 / speed
-        self._journal = Journal(None if data is None else Path(data))
-        story = self._journal.read() or self._begin()
-        witness_key = key_from_mnemonic(story.purses.witness)
-        self.mnemonic = story.purses.wallet
-        constants = devnet_constants(story.genesis["unit"], (witness_key.address,), VERSION, ALT)
-        ledger = Ledger(constants, story.genesis)
-        story.replay(ledger)
-        self._node = Node(ledger, Clock(story.ahead), Witness(witness_key), self._journal)
-        self._node.begin()
-        self._faucet = Faucet(self._node, key_from_mnemonic(story.purses.faucet))
-        self._hub = Hub(self._node, self._faucet)
-        try:
-            self._server = Server(self._hub, port)
-        except OSError:
-            self._journal.close()
-            raise
-        self.url = self._server.url
-        self.network: Network = devnet_constants(
-            constants.genesis_unit, constants.order_providers, VERSION, ALT, hub=self.url
-        )
         self._is_held = False
         self._is_closed = Event()
+        self._journal = Journal(None if data is None else Path(data))
+        with ExitStack() as undo:
+            undo.callback(self._journal.close)
+            story = self._journal.read() or self._begin()
+            self._node = _restore(story, self._journal)
+            self._faucet = Faucet(self._node, key_from_mnemonic(story.purses.faucet))
+            self._hub = Hub(self._node, self._faucet)
+            self._server = Server(self._hub, port)
+            undo.pop_all()
+        self.mnemonic = story.purses.wallet
+        self.url = self._server.url
+        self.network: Network = replace(self._node.ledger.network, hub=self.url)
         self._pulse = Thread(target=self._beat, name="devnet-witness", daemon=True)
         self._pulse.start()
 
@@ -196,3 +191,12 @@ class Devnet:
         while not self._is_closed.wait(self._interval):
             if not self._is_held:
                 self._node.step()
+
+
+def _restore(story: Story, journal: Journal) -> Node:
+    witness = key_from_mnemonic(story.purses.witness)
+    ledger = Ledger(devnet_constants(story.genesis["unit"], (witness.address,), VERSION, ALT), story.genesis)
+    story.replay(ledger)
+    node = Node(ledger, Clock(story.ahead), Witness(witness), journal)
+    node.begin()
+    return node

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Thread
 
 from websockets.asyncio.server import Server as WebsocketServer
@@ -17,6 +18,8 @@ from paypercall.devnet.hub import Hub
 
 HOST = "127.0.0.1"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+CLOSING_SECONDS = 1
+ROUNDS_TO_ACCEPT = 3
 
 
 class Server:
@@ -32,14 +35,17 @@ class Server:
 
     def __init__(self, hub: Hub, port: int) -> None:
         self._hub = hub
-        self._loop = asyncio.new_event_loop()
+        self._port = port
+        self._is_ready = Event()
+        self._shall_close = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._websocket_server: WebsocketServer | None = None
         self._problem: OSError | None = None
-        self._is_ready = Event()
-        self._thread = Thread(target=self._run, args=(port,), name="devnet-hub", daemon=True)
+        self._thread = Thread(target=self._run, name="devnet-hub", daemon=True)
         self._thread.start()
         self._is_ready.wait()
         if self._problem is not None:
+            self._thread.join()
             raise self._problem
 
     @property
@@ -51,40 +57,55 @@ class Server:
 
     def close(self) -> None:
         """Drops all connections and stops."""
-        self._loop.call_soon_threadsafe(self._close_soon)
+        self._in_its_thread(self._shall_close.set)
         self._thread.join()
 
-    def _run(self, port: int) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._serve(port))
+            asyncio.run(self._serve())
         except OSError as error:
+            if self._is_ready.is_set():
+                raise
             self._problem = error
             self._is_ready.set()
-        finally:
-            self._loop.close()
 
-    async def _serve(self, port: int) -> None:
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         async with serve(
             self._converse,
             HOST,
-            port,
+            self._port,
             compression=None,
             max_size=MAX_MESSAGE_BYTES,
             ping_interval=None,
-            close_timeout=1,
+            close_timeout=CLOSING_SECONDS,
         ) as server:
             self._websocket_server = server
             self._is_ready.set()
-            await server.wait_closed()
+            await self._shall_close.wait()
+            # asyncio loses a connection that is being accepted in the moment in which its server closes
+            for listening in server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            for _ in range(ROUNDS_TO_ACCEPT):
+                await asyncio.sleep(0)
 
-    def _close_soon(self) -> None:
-        assert self._websocket_server is not None
-        self._websocket_server.close()
+    def _in_its_thread(self, function: Callable[..., object], *arguments: object) -> None:
+        """Has the serving thread call a function soon; when it has stopped, nobody waits for that any more."""
+        assert self._loop is not None
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     async def _converse(self, connection: ServerConnection) -> None:
         outgoing: asyncio.Queue[str] = asyncio.Queue()
-        session = self._hub.welcome(self._from_any_thread(outgoing.put_nowait), self._hanging_up(connection))
+        closing: set[asyncio.Task[None]] = set()
+
+        def send_text(text: str) -> None:
+            self._in_its_thread(outgoing.put_nowait, text)
+
+        def hang_up() -> None:
+            self._in_its_thread(lambda: closing.add(asyncio.ensure_future(connection.close())))
+
+        session = self._hub.welcome(send_text, hang_up)
         writer = asyncio.ensure_future(_write(connection, outgoing))
         try:
             async for text in connection:
@@ -94,20 +115,6 @@ class Server:
         finally:
             self._hub.forget(session)
             writer.cancel()
-
-    def _from_any_thread(self, function: Callable[[str], None]) -> Callable[[str], None]:
-        def call(text: str) -> None:
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(function, text)
-
-        return call
-
-    def _hanging_up(self, connection: ServerConnection) -> Callable[[], None]:
-        def hang_up() -> None:
-            if not self._loop.is_closed():
-                asyncio.run_coroutine_threadsafe(connection.close(), self._loop)
-
-        return hang_up
 
 
 async def _write(connection: ServerConnection, outgoing: asyncio.Queue[str]) -> None:

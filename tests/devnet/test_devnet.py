@@ -14,6 +14,7 @@ import pytest
 from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.devnet.fees import unit_fees
+from paypercall.devnet.journal import JournalError
 from paypercall.devnet.wallets import TOTAL_BYTES, WALLET_BYTES
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
@@ -325,6 +326,39 @@ def test_the_folder_keeps_the_keys_from_others(tmp_path: Path) -> None:
     with Devnet(data=tmp_path / "new" / "folder"):
         (journal,) = (tmp_path / "new" / "folder").iterdir()
         assert journal.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_is_for_one_network_at_a_time(tmp_path: Path) -> None:
+    with Devnet(data=tmp_path) as net:
+        with pytest.raises(JournalError, match="another process"):
+            Devnet(data=tmp_path)
+        units = net.units()
+    with Devnet(data=tmp_path) as net:
+        assert net.units()[: len(units)] == units
+
+
+@pytest.mark.parametrize("text", ["no json\n", "5\n", "{}\n", '{"purses": {}, "genesis": {}}\n'])
+def test_a_damaged_journal_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "network.jsonl").write_text(text)
+    with pytest.raises(JournalError, match="damaged"):
+        Devnet(data=tmp_path)
+
+
+def test_a_journal_with_a_gap_is_refused(tmp_path: Path) -> None:
+    with Devnet(data=tmp_path):
+        pass
+    (journal,) = tmp_path.iterdir()
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:1] + lines[2:]))
+    with pytest.raises(JournalError, match="damaged"):
+        Devnet(data=tmp_path)
+
+
+def test_a_taken_port_leaves_the_folder_free(tmp_path: Path) -> None:
+    with Devnet() as net, pytest.raises(OSError, match="in use"):
+        Devnet(port=int(net.url.rpartition(":")[2]), data=tmp_path)
+    with Devnet(data=tmp_path):
+        pass
 
 
 # --- crowds --------------------------------------------------------------------------------------
