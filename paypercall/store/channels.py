@@ -63,8 +63,8 @@ class Channels:
     def lock(self, aa_address: str) -> ChannelRecord | None:
         """Loads a channel and keeps all others from changing it until the transaction ends.
 
-        A transaction that locks several must do so in the order of their addresses, or two can wait for each
-        other.
+        A transaction that locks several must do so in the order of their addresses, and before it saves any, or
+        two can wait for each other.
         """
         row = self._connection.first(_LOCK, {"key": aa_address})
         if row is None:

@@ -106,7 +106,7 @@ class Connection:
         text, constants = statement.text_for(self._dialect)
         try:
             self._cursor.execute(text, {**constants, **parameters} if constants else parameters)
-        except self._driver_error as error:
+        except (self._driver_error, OverflowError) as error:
             self.has_failed = True
             raise database_failed(error) from None
 

@@ -130,6 +130,13 @@ def test_a_channel_is_not_saved_as_another_one(store: Store) -> None:
             books.channels.save(channel(), channel("other"))
 
 
+def test_a_number_that_does_not_fit_is_a_clear_error(store: Store) -> None:
+    with pytest.raises(StoreError, match="the database failed"):
+        add(store, channel(signed_by_peer=2**63))
+    with store.reading() as books:
+        assert books.channels.addresses(PAYEE) == []
+
+
 def test_a_record_says_whether_a_unit_to_the_agent_is_unanswered(store: Store) -> None:
     add(store, channel(), channel("other"))
     with store.transaction() as books:
