@@ -123,7 +123,9 @@ def check_payloads(joint: Joint) -> None:
     """
     for message in joint.unit.get("messages", ()):
         is_uri_given = "payload_uri" in message  # like the payload, the unit's hash leaves it out
-        require(message["payload_location"] == "uri" or not is_uri_given, f"unit {joint.hash} has a stray uri")
+        require(
+            message["payload_location"] == "uri" or not is_uri_given, f"unit {joint.hash} has a stray uri"
+        )
         if message["payload_location"] != "inline":
             require("payload" not in message, f"unit {joint.hash} has a payload where there should be none")
             continue

@@ -109,7 +109,7 @@ def verify_history(
         network,
     )
     balls = _read_optional_list(answer, "proofchain_balls")
-    is_nonserial = _prove_balls(balls, witness_proof.last_balls, network)
+    is_nonserial = _prove_balls(balls, witness_proof.last_balls.values())
     joints = [_read_content(element, network) for element in elements]
     by_hash = {joint.hash: joint for joint in joints}
     require(len(by_hash) == len(joints), "the history has a joint twice")
@@ -178,19 +178,17 @@ def _read_content(element: object, network: Network) -> Joint:
     return joint
 
 
-def _prove_balls(
-    elements: Iterable[object], last_balls: Mapping[str, str], network: Network
-) -> dict[str, bool]:
+def _prove_balls(elements: Iterable[object], last_balls: Iterable[str]) -> dict[str, bool]:
     """Follows the proof chain back from the last balls (ocore `processHistory`).
 
     Returns:
         The proven units, each with whether it is void.
     """
-    known = set(last_balls.values())
+    known = set(last_balls)
     proven: dict[str, bool] = {}
     for element in elements:
         ball = read_object(element, "a ball is no object")
-        _check_ball(ball, network)
+        _check_ball(ball)
         require(ball["ball"] in known, "a ball is not connected to the last balls")
         known.update(ball.get("parent_balls", ()))
         known.update(ball.get("skiplist_balls", ()))
@@ -198,12 +196,11 @@ def _prove_balls(
     return proven
 
 
-def _check_ball(ball: dict[str, Any], network: Network) -> None:
+def _check_ball(ball: dict[str, Any]) -> None:
     require(ball.keys() <= _BALL_FIELDS, "a ball has unknown fields")
     require(is_hash(ball.get("unit")) and is_hash(ball.get("ball")), "a ball without hashes")
     for field in ("parent_balls", "skiplist_balls"):
         require(field not in ball or is_hash_list(ball[field]), f"{field} are no hashes")
-    require("parent_balls" in ball or ball["unit"] == network.genesis_unit, "a ball has no parents")
     require(ball.get("is_nonserial", True) is True, "is_nonserial is not true")
     parents, skiplist = ball.get("parent_balls", ()), ball.get("skiplist_balls", ())
     expected = ball_hash(ball["unit"], parents, skiplist, "is_nonserial" in ball)

@@ -129,7 +129,6 @@ def _read_chain(unstable_joints: object, network: Network) -> tuple[Joint, ...]:
         require("ball" not in fields, "an unstable joint has a ball")
         # Its skiplist stays when the hub takes the ball off; neither is needed.
         joint = read_joint({"unit": fields.get("unit")}, network)
-        require(not joint.is_stripped, "an unstable joint is without its messages")
         require("last_ball_unit" in joint.unit, "an unstable joint has no last ball")
         is_linked = not chain or joint.hash in chain[-1].unit["parent_units"]
         require(is_linked, "the unstable main-chain joints are no chain")
@@ -139,7 +138,6 @@ def _read_chain(unstable_joints: object, network: Network) -> tuple[Joint, ...]:
 
 def _read_definition_joint(element: object, network: Network) -> Joint:
     joint = read_joint(element, network)
-    require(joint.ball is not None, "a joint with definitions has no ball")
     require(not joint.is_stripped, "a joint with definitions is without its messages")
     check_payloads(joint)
     return joint

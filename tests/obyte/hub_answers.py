@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from paypercall.obyte.errors import ObyteError
 from paypercall.obyte.network import Network, devnet
+from paypercall.obyte.proof import History
+from paypercall.obyte.unit import headers_size, message_payload_hash, total_payload_size, unit_hash
 
 TESTS = Path(__file__).parent.parent
 
@@ -52,6 +55,28 @@ def history_named(name: str, *, providers: int = 1) -> HubAnswer:
         for answer in histories()
         if answer.name.endswith(f" {name}") and len(answer.network.order_providers) == providers
     )
+
+
+def stable(history: History) -> list[str]:
+    return sorted(unit.hash for unit in history.units if unit.is_stable)
+
+
+def final_bad(history: History) -> list[str]:
+    return sorted(unit.hash for unit in history.units if unit.is_final_bad)
+
+
+def hash_again(joint: Any) -> None:
+    """Makes all hashes and sizes of a changed unit right, as far as it still is one."""
+    try:
+        unit = joint["unit"]
+        for message in unit.get("messages", ()):
+            message["payload_hash"] = message_payload_hash(message, unit["version"])
+        if "content_hash" not in unit:
+            unit["headers_commission"] = headers_size(unit)
+            unit["payload_commission"] = total_payload_size(unit)
+        unit["unit"] = unit_hash(unit)
+    except (ObyteError, KeyError, TypeError, AttributeError):
+        return
 
 
 def _traced(kind: str) -> Iterator[HubAnswer]:

@@ -1,0 +1,224 @@
+"""Joints: every rule of a unit's shape, each with a unit that keeps all the others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from paypercall.obyte.errors import ProofError
+from paypercall.obyte.joint import check_payloads, check_sizes, is_signed, read_joint
+from paypercall.obyte.network import LIVENET, Network, devnet
+from paypercall.obyte.unit import hash_to_sign, stripped_unit
+from tests.obyte.hub_answers import hash_again
+from tests.obyte.small_ledger import SmallLedger, key_named, message, payment
+from tests.vectors import load_cases
+
+LEDGER = SmallLedger([key_named("provider")])
+NETWORK = LEDGER.network
+AUTHOR = key_named("author")
+HASH = "A" * 43 + "="
+UNIT = LEDGER.add(
+    AUTHOR,
+    messages=[payment(AUTHOR.address), message("data", {"x": 1})],
+    definitions={AUTHOR.address: AUTHOR.definition},
+)
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def read_all(joint: Any, network: Network = NETWORK) -> None:
+    read = read_joint(joint, network)
+    check_payloads(read)
+    check_sizes(read)
+
+
+def real_units() -> list[Any]:
+    """Public units of the live network, of every version."""
+    cases = load_cases("unit_hash.json", "unit")
+    units = [case for case in cases if case.get("real") and case["network"] == "livenet"]
+    return [
+        pytest.param(case["unit"], id=f"{case['unit']['version']} {case['unit']['unit']}") for case in units
+    ]
+
+
+@pytest.mark.parametrize("unit", real_units())
+def test_a_unit_of_the_live_network_is_read(unit: Any) -> None:
+    read_all({"unit": unit}, LIVENET)
+
+
+def test_a_stripped_unit_is_read() -> None:
+    stripped = {**stripped_unit(UNIT), "unit": UNIT["unit"]}
+    joint = read_joint({"unit": stripped, "ball": HASH}, NETWORK)
+    assert (joint.hash, joint.is_stripped, joint.main_chain_index) == (UNIT["unit"], True, None)
+    check_payloads(joint)
+    check_sizes(joint)
+
+
+def first_payment(unit: dict[str, Any]) -> Any:
+    return unit["messages"][0]["payload"]
+
+
+def put(name: str, value: Any) -> Change:
+    """A change of one field of a unit."""
+    return lambda unit: unit.update({name: value})
+
+
+def put_in(find: Change, name: str, value: Any) -> Change:
+    """A change of one field of a part of a unit."""
+    return lambda unit: find(unit).update({name: value})
+
+
+def drop(name: str) -> Change:
+    return lambda unit: unit.pop(name)
+
+
+def author(unit: dict[str, Any]) -> Any:
+    return unit["authors"][0]
+
+
+def data_message(unit: dict[str, Any]) -> Any:
+    return unit["messages"][1]
+
+
+def spent(unit: dict[str, Any]) -> Any:
+    return first_payment(unit)["inputs"][0]
+
+
+def output(unit: dict[str, Any]) -> Any:
+    return first_payment(unit)["outputs"][0]
+
+
+def temporary(payload: Any) -> Change:
+    return put("messages", [message("temp_data", payload)])
+
+
+BROKEN_RULES: list[tuple[str, Change]] = [
+    ("another version", put("version", "4.0")),
+    ("another version", put("version", "4.0t")),
+    ("another version", put("version", "5.0dev")),
+    ("another version", put("version", 4)),
+    ("another ledger", put("alt", "1")),
+    ("no timestamp", put("timestamp", 0)),
+    ("no timestamp", drop("timestamp")),
+    ("no list of authors", put("authors", "x")),
+    ("too many authors", put("authors", [{"address": key_named(str(n)).address} for n in range(17)])),
+    ("names an author twice", lambda unit: unit["authors"].append({"address": AUTHOR.address})),
+    ("author is no object", put("authors", ["x"])),
+    ("author has unknown fields", put_in(author, "x", 1)),
+    ("author has no address", put_in(author, "address", AUTHOR.address.lower())),
+    ("authentifiers are no object", put_in(author, "authentifiers", "x")),
+    ("authentifier is no text", put_in(author, "authentifiers", {"r": 1})),
+    ("definition is no list", put_in(author, "definition", {"pubkey": "x"})),
+    ("parents are no list of hashes", put("parent_units", [])),
+    ("parents are no list of hashes", put("parent_units", ["x" * 44])),
+    ("too many parents", put("parent_units", [HASH] * 17)),
+    ("no last ball", put("last_ball", "x")),
+    ("no last ball", drop("last_ball_unit")),
+    ("unknown fields", put("x", 1)),
+    ("no messages", drop("messages")),
+    ("no messages", put("messages", {})),
+    ("too many messages", put("messages", [message("text", str(n)) for n in range(129)])),
+    ("message is no object", put("messages", [1])),
+    ("message has no app", put_in(data_message, "app", 1)),
+    ("payload is nowhere", put_in(data_message, "payload_location", "elsewhere")),
+    ("payload where there should be none", put_in(data_message, "payload_location", "none")),
+    ("stray uri", put_in(data_message, "payload_uri", "https://localhost")),
+    ("lacks a payload", lambda unit: data_message(unit).pop("payload")),
+    ("payment is no object", put_in(lambda unit: unit["messages"][0], "payload", "x")),
+    ("asset is none", put_in(first_payment, "asset", "base")),
+    ("no outputs", put_in(first_payment, "outputs", "x")),
+    ("output is no object", put_in(first_payment, "outputs", ["x"])),
+    ("output has no address", put_in(output, "address", "x" * 32)),
+    ("output has no amount", put_in(output, "amount", 0)),
+    ("output has no amount", put_in(output, "amount", True)),
+    ("output has no amount", put_in(output, "amount", "5")),
+    ("no inputs", put_in(first_payment, "inputs", "x")),
+    ("input is no object", put_in(first_payment, "inputs", [1])),
+    ("unknown type", put_in(spent, "type", "transfer")),
+    ("input has no unit", put_in(spent, "unit", 1)),
+    ("input has no index", put_in(spent, "output_index", -1)),
+    ("temporary data is no object", temporary("x")),
+    ("temporary data has no length", temporary({"data_hash": HASH})),
+    ("temporary data has a wrong hash", temporary({"data_length": 1, "data_hash": HASH, "data": 1})),
+    ("temporary data cannot be hashed", temporary({"data_length": 1, "data_hash": HASH, "data": {}})),
+    ("tps_fee is no integer", put("tps_fee", -1)),
+    ("main_chain_index is no integer", put("main_chain_index", "7")),
+    ("oversize_fee is no positive integer", put("oversize_fee", 0)),
+]
+
+
+@pytest.mark.parametrize(("reason", "change"), BROKEN_RULES)
+def test_a_unit_that_breaks_a_rule_is_refused_although_its_hashes_are_right(
+    reason: str, change: Change
+) -> None:
+    unit = copy.deepcopy(UNIT)
+    change(unit)
+    joint = {"unit": unit}
+    hash_again(joint)
+    with pytest.raises(ProofError, match=reason):
+        read_all(joint)
+
+
+BROKEN_HASHES: list[tuple[str, Change]] = [
+    ("hash is none", put("unit", "x")),
+    ("wrong hash", put("unit", HASH)),
+    ("cannot be hashed", put("tps_fee", None)),
+    ("no payload hash", put_in(data_message, "payload_hash", "x")),
+    ("wrong payload hash", put_in(data_message, "payload", {"x": 2})),
+    ("payload that cannot be hashed", put_in(data_message, "payload", {"x": []})),
+    ("wrong headers commission", put("headers_commission", 1)),
+    ("wrong payload commission", put("payload_commission", 1)),
+    ("no headers_commission", drop("headers_commission")),
+]
+
+
+@pytest.mark.parametrize(("reason", "change"), BROKEN_HASHES)
+def test_a_unit_with_a_wrong_hash_or_size_is_refused(reason: str, change: Change) -> None:
+    unit = copy.deepcopy(UNIT)
+    change(unit)
+    with pytest.raises(ProofError, match=reason):
+        read_all({"unit": unit})
+
+
+STRIPPED = {**stripped_unit(UNIT), "unit": UNIT["unit"]}
+
+
+@pytest.mark.parametrize(
+    ("reason", "joint"),
+    [
+        ("no object", "x"),
+        ("unknown fields", {"unit": UNIT, "unsigned": True}),
+        ("without a unit", {"ball": HASH}),
+        ("ball is no hash", {"unit": UNIT, "ball": "x"}),
+        ("skiplist is no list", {"unit": UNIT, "ball": HASH, "skiplist_units": []}),
+        ("skiplist and no ball", {"unit": UNIT, "skiplist_units": [HASH]}),
+        ("no ball", {"unit": STRIPPED}),
+        ("unknown fields", {"unit": {**STRIPPED, "messages": UNIT["messages"]}, "ball": HASH}),
+        ("content hash is none", {"unit": {**STRIPPED, "content_hash": "x"}, "ball": HASH}),
+        ("is signed", {"unit": {**STRIPPED, "authors": UNIT["authors"]}, "ball": HASH}),
+        ("wrong hash", {"unit": {**STRIPPED, "content_hash": HASH}, "ball": HASH}),
+    ],
+)
+def test_a_joint_that_is_none_is_refused(reason: str, joint: Any) -> None:
+    with pytest.raises(ProofError, match=reason):
+        read_joint(joint, NETWORK)
+
+
+def test_the_first_unit_may_not_have_parents() -> None:
+    network = devnet(UNIT["unit"], NETWORK.order_providers)
+    with pytest.raises(ProofError, match="first unit has parents"):
+        read_joint({"unit": UNIT}, network)
+
+
+def test_only_one_signature_at_the_usual_path_counts() -> None:
+    digest = hash_to_sign(UNIT)
+    [signed] = UNIT["authors"]
+    signature = signed["authentifiers"]["r"]
+    assert is_signed(signed, digest, AUTHOR.public_key)
+    assert not is_signed({}, digest, AUTHOR.public_key)
+    assert not is_signed({"authentifiers": {"r.0": signature}}, digest, AUTHOR.public_key)
+    assert not is_signed({"authentifiers": {"r": signature, "r.0": signature}}, digest, AUTHOR.public_key)
+    assert not is_signed(signed, digest, key_named("stranger").public_key)
