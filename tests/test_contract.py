@@ -193,6 +193,8 @@ def with_parameters(**changes: Any) -> ChannelParameters:
         {"asset": "BASE"},
         {"asset": ASSET[:-1]},
         {"asset": ASSET + "\n"},
+        {"asset": "!" * 44},
+        {"asset": "A" * 45},
         {"address_a": ""},
         {"address_a": None},
         {"address_a": PAYEE.address.lower()},

@@ -341,6 +341,11 @@ def test_ten_megabytes_are_refused_unread(source: str | bytes) -> None:
     assert refused(source) is RefusalCode.TOO_LARGE
 
 
+def test_the_size_of_bytes_is_counted_in_bytes() -> None:
+    assert refused(("\u00e9" * (MAX_PACKAGE_BYTES // 2 + 1)).encode()) is RefusalCode.TOO_LARGE
+    assert refused(("\u00e9" * (MAX_PACKAGE_BYTES // 2)).encode()) is RefusalCode.NOT_JSON
+
+
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_the_limit_of_size_is_exact(as_bytes: bool) -> None:
     text = json.dumps(announcing_package())
