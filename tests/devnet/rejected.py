@@ -28,7 +28,7 @@ class Stage:
 
     Attributes:
         payer: Has written stable units before; owns several outputs.
-        other: Like the payer.
+        other, third: Like the payer.
         newcomer: Owns outputs, but never wrote a unit.
         agent: A channel's address, known to the ledger.
         asset: What payer owns 1,000 of.
@@ -40,8 +40,9 @@ class Stage:
         self.payer = self.local.account(1, *[40_000 + n for n in range(8)])
         self.local.account(1, 1000, asset=self.asset)
         self.other = self.local.account(2, 500_000)
+        self.third = self.local.account(4, 100_000)
         self.newcomer = self.local.account(3, 100_000, 100_000)
-        for key in (self.payer, self.other):
+        for key in (self.payer, self.other, self.third):
             self.local.pay(key, make_key(9).address, 1000)
         self.agent = self.local.open_channel(self.other, self.payer, 100_000).aa_address
         self.local.node.settle()
@@ -182,7 +183,7 @@ def _related_parents(stage: Stage) -> Unit:
 
 def _unsorted_parents(stage: Stage) -> Unit:
     parents = stage.local.ledger.graph.main_chain[-1:]
-    for key in (stage.other, stage.newcomer):
+    for key in (stage.other, stage.third):
         stage.local.node.post({"unit": stage.local.compose(key, payment(make_key(9).address, 500), parents)})
     unit = stage.pay()
     return stage.changed(lambda unit: unit["parent_units"].reverse(), unit)

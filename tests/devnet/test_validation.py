@@ -19,6 +19,7 @@ from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.unit import hash_to_sign, sign_unit, unit_hash
 from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment
+from tests.devnet.other_refusals import OTHER_REFUSALS
 from tests.devnet.rejected import MAKERS, Stage, make_post
 
 RECORDED = json.loads((Path(__file__).parents[1] / "traces" / "units.json").read_text())
@@ -72,6 +73,15 @@ def test_the_units_that_the_refused_ones_are_made_of_are_taken(own_stage: Stage)
     for make in units:
         stage.local.node.post(json.loads(json.dumps({"unit": make()})))
         stage.local.node.settle()
+
+
+@pytest.mark.parametrize("error", sorted(OTHER_REFUSALS))
+def test_a_post_is_refused_for_what_is_wrong_with_it(error: str, stage: Stage) -> None:
+    unit = json.loads(json.dumps(OTHER_REFUSALS[error](stage)))
+    with pytest.raises(Refused) as refusal:
+        stage.local.node.take({"unit": unit})
+    assert error in str(refusal.value)
+    stage.local.node.settle()
 
 
 # --- what a hub takes although it looks wrong ----------------------------------------------------
