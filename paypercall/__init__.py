@@ -15,7 +15,7 @@ from paypercall.errors import PaypercallError
 if TYPE_CHECKING:
     from paypercall.asynchronous import AsyncClient, AsyncServer
     from paypercall.client import Client
-    from paypercall.party import Payment
+    from paypercall.results import Payment
     from paypercall.server import Server
 
 __version__ = "0.1.0"
@@ -26,7 +26,7 @@ _HOMES = {
     "AsyncClient": "paypercall.asynchronous",
     "AsyncServer": "paypercall.asynchronous",
     "Client": "paypercall.client",
-    "Payment": "paypercall.party",
+    "Payment": "paypercall.results",
     "Server": "paypercall.server",
 }
 

@@ -18,7 +18,8 @@ from paypercall.conf import Conf
 from paypercall.contract import BASE
 from paypercall.events import EventKind, Subscriber
 from paypercall.obyte.wallet import Wallet
-from paypercall.party import POSTING_SECONDS, ChannelBalance, Party, Payment
+from paypercall.party import POSTING_SECONDS, Party
+from paypercall.results import ChannelBalance, Payment
 from paypercall.server import LEDGER_SECONDS, Server
 from paypercall.store import PeriodRecord
 

@@ -13,7 +13,8 @@ from paypercall.contract import BASE, ChannelParameters
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import EventKind
 from paypercall.obyte.wallet import Wallet
-from paypercall.party import POSTING_SECONDS, ChannelBalance, ChannelTimeout, Party
+from paypercall.party import POSTING_SECONDS, Party
+from paypercall.results import ChannelBalance, ChannelTimeout
 from paypercall.settlement.upkeep import add_deposit
 from paypercall.store import Books, OutboxKind, Refill
 

@@ -12,7 +12,8 @@ from paypercall.conf import Conf
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage
-from paypercall.party import POSTING_SECONDS, ChannelBalance, Party, Payment
+from paypercall.party import POSTING_SECONDS, Party
+from paypercall.results import ChannelBalance, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED
 
 LEDGER_SECONDS = 15.0

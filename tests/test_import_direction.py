@@ -21,7 +21,7 @@ LAYERS = (
     ("contract", "package", "backing", "channel"),
     ("store",),
     ("settlement",),
-    ("assets", "wiring"),
+    ("assets", "results", "wiring"),
     ("party",),
     ("client", "server"),
     ("asynchronous",),
