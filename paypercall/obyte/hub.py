@@ -161,14 +161,12 @@ class Hub:
             HubError: No connection, or it was lost while waiting: then, too, the outcome is unknown.
         """
         deadline = monotonic() + timeout
-        connection = self._await_connection(deadline, timeout)
         # Never the same tag twice: a hub ignores a request whose tag it is still busy with, and remembers the
         # tags of histories that were too large, for all its clients together.
         tag = secrets.token_urlsafe(16)
         answer: Future[Any] = Future()
         with self._changed:
-            if self._connection is not connection:
-                raise HubError(f"the connection to {self.url} was lost: {self._failure}")
+            connection = self._await_connection(deadline, timeout)
             self._pending[tag] = answer
         body = {"command": command, "tag": tag}
         if params is not None:
