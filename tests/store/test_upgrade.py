@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 OPEN_AND_CLAIM = """
 import sys
+import threading
 from paypercall.store import Store
 store = Store(sys.argv[1])
 sys.stdin.readline()
@@ -135,3 +138,13 @@ def test_processes_that_start_at_once_share_one_migrated_file(sqlite_url: str) -
     with store.reading() as books:
         assert books.node.identity() is not None
     store.close()
+
+
+def test_a_new_file_that_another_process_is_setting_up_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "books.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, lambda: other.execute("ROLLBACK"))
+    release.start()
+    open_books(f"sqlite:///{tmp_path / 'books.sqlite'}")
+    release.join()
+    other.close()
