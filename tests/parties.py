@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paypercall.client import Client
-from paypercall.conf import Conf, UnconfirmedLimits
+from paypercall.conf import Conf
 from paypercall.devnet import Devnet
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key, key_from_mnemonic
@@ -18,29 +18,35 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.server import Server
 
 UNCONFIRMED = {
-    "base": UnconfirmedLimits(
-        max_unconfirmed_by_asset=1_000_000, max_unconfirmed_by_channel=500_000, minimum_time_in_seconds=0
-    )
+    "base": {
+        "max_unconfirmed_by_asset": 1_000_000,
+        "max_unconfirmed_by_channel": 500_000,
+        "minimum_time_in_seconds": 0,
+    }
 }
 
 
-def conf_for(net: Devnet, folder: Path, **settings: Any) -> Conf:
-    """The settings of a party on a local network that keeps its books in `folder`."""
-    defaults: dict[str, Any] = {
+def settings_for(net: Devnet, folder: Path) -> dict[str, Any]:
+    """The settings of a party on a local network that keeps its books in `folder`, ready for JSON."""
+    return {
         "network": "devnet",
         "hub": net.url,
         "genesis_unit": net.network.genesis_unit,
-        "order_providers": net.network.order_providers,
+        "order_providers": list(net.network.order_providers),
         "version": net.network.version,
         "alt": net.network.alt,
         "database_url": f"sqlite:///{folder}/paypercall.sqlite",
-        "data_dir": folder,
+        "data_dir": str(folder),
         "min_channel_timeout_in_seconds": 60,
         "default_timeout_in_seconds": 3600,
         "unconfirmed_amounts_limits_by_asset_or_channel": UNCONFIRMED,
     }
+
+
+def conf_for(net: Devnet, folder: Path, **settings: Any) -> Conf:
+    """A party's settings with some changed; makes the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Conf.from_settings({**defaults, **settings})
+    return Conf.from_settings({**settings_for(net, folder), **settings})
 
 
 def wallet_on(net: Devnet, key: Key | None = None, funds: int = 1_000_000) -> Wallet:
