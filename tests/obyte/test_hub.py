@@ -467,8 +467,8 @@ waiting = threading.Thread(target=lambda: hub.request("never answered"), daemon=
         [sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "pong\n", "")
-    wait_until(lambda: server.connections[0].close_code is not None)
-    assert server.connections[0].close_code == 1000, "the hub was told good-bye"
+    wait_until(lambda: server.connections[0].protocol.close_code is not None)
+    assert server.connections[0].protocol.close_code == 1000, "the hub was told good-bye"
 
 
 def test_no_log_holds_what_is_said(hub: Hub, server: HubServer, caplog: pytest.LogCaptureFixture) -> None:
