@@ -251,7 +251,8 @@ class Answers:
             "base_aas in light/get_aas_by_base_aas",
             "base_aa address not valid",
         )
-        wanted = params.get("params") or {}
+        wanted = params.get("params")
+        wanted = wanted if isinstance(wanted, dict) else {}
         return [
             {
                 "address": agent.address,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+LONGEST_LEAP = 10 * 365 * 86_400  # seconds
+
 
 class Clock:
     """Tells the network's time.
@@ -32,8 +34,8 @@ class Clock:
         """Moves the clock ahead.
 
         Raises:
-            ValueError: The time would go back, or is no integer.
+            ValueError: The time would go back or very far, or is no integer.
         """
-        if type(seconds) is not int or seconds < 0:
-            raise ValueError("the clock goes ahead by whole seconds only")
+        if type(seconds) is not int or not 0 <= seconds <= LONGEST_LEAP:
+            raise ValueError("the clock goes ahead by whole seconds, at most by ten years")
         self._ahead += seconds

@@ -30,7 +30,7 @@ class Faucet:
         self._node = node
         self._key = key
 
-    def fund(self, address: str, amount: Any, asset: str = BASE) -> str:
+    def fund(self, address: str, amount: Any, asset: Any = BASE) -> str:
         """Pays an address.
 
         Args:
@@ -42,11 +42,14 @@ class Faucet:
             The hash of the unit, which is not stable yet.
 
         Raises:
-            FaucetError: The amount is no positive integer.
+            FaucetError: The amount is no positive integer, or the asset no text.
+            InvalidUnit: There is no such address or asset.
             InsufficientFunds: The faucet has not that much.
         """
         if not is_positive(amount) or amount > MAX_AMOUNT:
             raise FaucetError("the amount must be a positive integer")
+        if not isinstance(asset, str):
+            raise FaucetError("the asset must be base or the id of one")
         return self._node.pay(self._key, Draft(outputs={asset: (Output(address, amount),)})).hash
 
     def issue_asset(self, amount: int) -> str:
@@ -56,6 +59,9 @@ class Faucet:
 
         Returns:
             The id of the asset.
+
+        Raises:
+            FaucetError: The amount is no positive integer.
         """
         if not is_positive(amount) or amount > MAX_AMOUNT:
             raise FaucetError("the amount must be a positive integer")

@@ -78,7 +78,9 @@ def check_form(joint: dict[str, Any], network: Network, now: int) -> None:
     suffix = network.version.removeprefix("4.0")
     require(unit["version"] not in {f"{number}.0{suffix}" for number in (1, 2, 3)}, "version is too old")
     _check_hash(unit)
-    authors = unit["authors"]  # objects with texts as addresses, and messages are objects: else there is no hash
+    authors = unit[
+        "authors"
+    ]  # objects with texts as addresses, and messages are objects: else there is no hash
     if len(authors) == 1:
         require(bool(authors[0].get("authentifiers")), "possible AA")
     _check_depth_and_texts(joint)

@@ -127,7 +127,7 @@ class Hub:
         if self._is_mute:
             return
         try:
-            message = json.loads(text, parse_float=_parse_float)
+            message = json.loads(text, parse_float=_parse_float, parse_constant=_refuse_constant)
             kind, content = message[0], message[1]
         except (ValueError, LookupError, TypeError, RecursionError):
             return
@@ -316,6 +316,11 @@ def _is_signed(message: dict[str, Any]) -> bool:
     except PaypercallError:
         return False
     return verify_signature(digest, message["signature"], message["pubkey"])
+
+
+def _refuse_constant(name: str) -> None:
+    """Python reads NaN and Infinity, JSON has none."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _parse_float(text: str) -> int | float:

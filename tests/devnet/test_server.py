@@ -467,6 +467,35 @@ def test_garbage_is_ignored(client: RawClient, text: str) -> None:
     assert "response" not in client.ask("heartbeat")
 
 
+SCALARS: list[Any] = [None, True, -1, 1.5, "", UNKNOWN_UNIT, PAYER.address, [], {}]
+GARBAGE: list[Any] = [*SCALARS, *([value] for value in SCALARS), *({"address": value} for value in SCALARS)]
+
+
+def test_no_garbage_breaks_a_connection(busy: RawClient, net: Devnet) -> None:
+    """Whatever a request carries, it gets its answer, and whatever is just said leaves the hub listening."""
+    requests: dict[str, Any] = {
+        **requests_of(net),
+        "devnet/advance": {"seconds": 1},
+        "devnet/faucet": {"address": PAYER.address, "amount": 1, "asset": "base"},
+        "hub/temp_pubkey": {"temp_pubkey": "", "pubkey": "", "signature": ""},
+        "light/get_aa_responses": {"aas": [], "aa": "", "max_mci": 1, "min_mci": 1, "order": "ASC"},
+        "light/get_aa_state_vars": {"address": channel().aa_address, "var_prefix": "", "limit": 1},
+        "light/get_aas_by_base_aas": {"base_aas": [], "base_aa": "", "params": {}},
+        "post_joint": {"unit": busy.compose(PAYER, pay(PAYEE.address))},
+        "subscribe": {},
+    }
+    for command, params in requests.items():
+        fields = params if isinstance(params, dict) else ()
+        changed = [{**params, field: value} for field in fields for value in GARBAGE]
+        for value in [*GARBAGE, *changed]:
+            assert busy.ask(command, value)["command"] == command
+    for subject in ("hub/login", "joint", "light/new_address_to_watch", "light/new_aa_to_watch", "result"):
+        for field in (None, "unit", "aa", "challenge"):
+            for value in GARBAGE:
+                busy.say(subject, value if field is None else {field: value})
+        busy.ask("heartbeat")
+
+
 def test_a_long_tag_is_refused(client: RawClient) -> None:
     client.send_text(json.dumps(["request", {"command": "get_witnesses", "tag": "t" * 45}]))
     client.ask("heartbeat")
