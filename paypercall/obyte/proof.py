@@ -38,7 +38,6 @@ from paypercall.obyte.witness_proof import verify_witness_proof
 
 __all__ = ["History", "HistoryUnit", "ProofError", "verify_history"]
 
-_BALL_FIELDS = {"unit", "ball", "parent_balls", "skiplist_balls", "is_nonserial"}
 _NO_DEFINITIONS: Mapping[str, Any] = {}
 
 
@@ -197,7 +196,6 @@ def _prove_balls(elements: Iterable[object], last_balls: Iterable[str]) -> dict[
 
 
 def _check_ball(ball: dict[str, Any]) -> None:
-    require(ball.keys() <= _BALL_FIELDS, "a ball has unknown fields")
     require(is_hash(ball.get("unit")) and is_hash(ball.get("ball")), "a ball without hashes")
     for field in ("parent_balls", "skiplist_balls"):
         require(field not in ball or is_hash_list(ball[field]), f"{field} are no hashes")
