@@ -26,6 +26,9 @@ from paypercall.contract import MAX_SALT_LENGTH
 REVISION = "0001"
 """The schema that this code works on."""
 
+VERSION_TABLE = "paypercall_version"
+"""Where Alembic notes the revision; not its usual table, which may be that of a host on the same database."""
+
 _ADDRESS = String(32)
 _HASH = String(44)
 _ASSET = String(44)

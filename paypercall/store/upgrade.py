@@ -11,7 +11,7 @@ from sqlalchemy.sql import ClauseElement
 
 from paypercall.store.database import Database
 from paypercall.store.errors import StoreError
-from paypercall.store.schema import REVISION
+from paypercall.store.schema import REVISION, VERSION_TABLE
 from paypercall.store.statements import Statement
 
 _LOCK_KEY = 0x70617970
@@ -49,7 +49,8 @@ def migrate(database: Database) -> None:
         # Imported only here: that takes longer than all the work that many programs have for the store.
         from alembic.runtime.migration import MigrationContext
 
-        found = MigrationContext.configure(connection).get_current_revision()
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        found = context.get_current_revision()
         if found != REVISION:
             _refuse_newer(found)
             _run_migrations(connection)
@@ -64,27 +65,21 @@ def _refuse_newer(found: str | None) -> None:
 
 
 def _run_migrations(connection: Connection) -> None:
+    from alembic import command
     from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", "paypercall.store:migrations")
-    scripts = ScriptDirectory.from_config(config)
-    environment = EnvironmentContext(
-        config, scripts, fn=lambda revision, _: scripts._upgrade_revs(REVISION, revision)
-    )
-    with environment:
-        environment.configure(connection=connection)
-        environment.run_migrations()
+    config.attributes["connection"] = connection
+    command.upgrade(config, REVISION)
 
 
 def _has_version(dialect: str) -> ClauseElement:
     if dialect == "sqlite":
         tables = table("sqlite_master", column("name"))
-        return select(tables.c.name).where(tables.c.name == "alembic_version")
-    return select(func.to_regclass("alembic_version"))
+        return select(tables.c.name).where(tables.c.name == VERSION_TABLE)
+    return select(func.to_regclass(VERSION_TABLE))
 
 
 _HAS_VERSION = Statement(_has_version)
-_VERSION = Statement(select(column("version_num")).select_from(table("alembic_version")))
+_VERSION = Statement(select(column("version_num")).select_from(table(VERSION_TABLE)))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from paypercall.store import Store, StoreError, upgrade
-from paypercall.store.schema import REVISION, metadata
+from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,8 @@ def test_the_migrations_make_the_schema_that_the_code_works_on(url: str) -> None
     open_books(url)
     with engine_for(url).connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
+            connection,
+            opts={"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE},
         )
         assert compare_metadata(context, metadata) == []
 
@@ -75,7 +76,7 @@ def test_the_newest_migration_is_the_revision_that_the_code_works_on() -> None:
 def test_a_new_sqlite_file_is_migrated_by_itself(sqlite_url: str) -> None:
     open_books(sqlite_url)
     with engine_for(sqlite_url).connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == REVISION
+        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == REVISION
 
 
 def test_migrating_again_changes_nothing(url: str) -> None:
@@ -87,9 +88,17 @@ def test_migrating_again_changes_nothing(url: str) -> None:
     store.close()
 
 
+def test_the_migrations_of_a_host_in_the_same_database_are_its_own(sqlite_url: str) -> None:
+    execute(sqlite_url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    execute(sqlite_url, "INSERT INTO alembic_version VALUES ('ffff')")
+    open_books(sqlite_url)
+    with engine_for(sqlite_url).connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "ffff"
+
+
 def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
     open_books(url)
-    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    execute(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     with pytest.raises(StoreError, match="newer paypercall") as caught:
         open_books(url)
     assert caught.value.code == "schema_new"
