@@ -15,7 +15,6 @@ from paypercall.devnet.form import is_text_of, require
 from paypercall.devnet.graph import Vertex
 from paypercall.devnet.ledger import Ledger
 from paypercall.obyte.address import PUBLIC_KEY_LENGTH, definition_address
-from paypercall.obyte.errors import CanonicalError
 from paypercall.obyte.keys import verify_signature
 from paypercall.obyte.unit import Unit, hash_to_sign
 
@@ -82,10 +81,7 @@ def _check_definition(ledger: Ledger, author: dict[str, Any], last_ball_index: i
     is_known = ledger.definition(address, last_ball_index) is not None
     nonserial = "true" if has_rivals else "false"
     require(not is_known, f"duplicate definition of address {address}, bNonserial={nonserial}")
-    try:
-        actual = definition_address(author["definition"])
-    except CanonicalError as error:
-        actual = f"no address ({error})"
+    actual = definition_address(author["definition"])
     require(actual == address, f"wrong definition: {actual}!=={address}")
 
 

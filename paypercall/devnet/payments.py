@@ -13,6 +13,7 @@ from paypercall.devnet.books import BASE, Asset, Books, Holding, IssueKey, Outpu
 from paypercall.devnet.fees import unit_fees
 from paypercall.devnet.form import (
     MAX_AMOUNT,
+    Refused,
     is_natural,
     is_positive,
     is_text_of,
@@ -125,9 +126,7 @@ class PaymentCheck:
         require(amount <= MAX_AMOUNT, f"issue amount too large: {amount}")
         require(is_positive(number), "serial_number must be positive")
         if asset is None:
-            require(number == 1, "for capped asset serial_number must be 1")
-            require(False, "only genesis can issue base asset")
-            return 0
+            raise Refused("only genesis can issue base asset")
         issuer = self._issuer(source)
         require(issuer == asset.definer, "only definer can issue this asset")
         if "cap" in asset.properties:

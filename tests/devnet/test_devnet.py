@@ -84,6 +84,7 @@ def test_a_closed_network_is_gone() -> None:
     with RawClient(net) as client:
         net.close()
         assert client.is_hung_up()
+        net.close()
     with pytest.raises(OSError, match="refused"):
         RawClient(net)
 

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from paypercall.contract import ChannelParameters
+from paypercall.devnet.agent import NotModelled
 from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
 from paypercall.devnet.form import Refused
 from paypercall.devnet.graph import Sequence, similar_indexes
@@ -410,3 +411,78 @@ def test_whatever_the_order_everything_becomes_stable_and_adds_up(local: LocalNo
     assert all(unit.is_stable for unit in history.units)
     agent = local.ledger.agents.known[channel.aa_address]
     assert agent.balances["base"] == local.ledger.books.balance(channel.aa_address)
+
+
+# --- corners -------------------------------------------------------------------------------------
+
+
+def test_an_agent_that_is_published_again_stays_what_it_was(local: LocalNode) -> None:
+    customer = local.account(1, 500_000)
+    channel = local.open_channel(customer, make_key(2), 100_000)
+    local.node.settle()
+    before = local.ledger.agents.known[channel.aa_address]
+    assert local.open_channel(customer, make_key(2), 50_000) == channel
+    local.node.settle()
+    after = local.ledger.agents.known[channel.aa_address]
+    assert after is before
+    assert after.state.balance_b == 150_000
+    assert after.balances["base"] == local.ledger.books.balance(channel.aa_address)
+
+
+def test_a_trigger_that_the_rules_do_not_model_bounces_with_their_words(
+    local: LocalNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise NotModelled("too exotic")
+
+    monkeypatch.setattr("paypercall.devnet.agents.execute", refuse)
+    local.open_channel(local.account(1, 500_000), make_key(2), 100_000)
+    local.node.settle()
+    (answer,) = local.ledger.agents.answers
+    assert answer.error == "too exotic"
+    assert answer.response is None
+
+
+def test_a_unit_below_many_tips_includes_its_author_first(local: LocalNode) -> None:
+    keys = [local.account(number, 20_000, 20_000) for number in range(1, 31)]
+    newest = local.ledger.graph.main_chain[-1:]
+    for key in keys:
+        local.node.post({"unit": local.compose(key, payment(make_key(99).address, 1000), newest)})
+    assert len(local.ledger.graph.tips) == 30
+    for key in keys:
+        unit = local.pay(key, make_key(99).address, 1000).unit
+        assert 1 <= len(unit["parent_units"]) <= 16
+    local.node.settle()
+    assert local.ledger.books.balance(make_key(99).address) == 60_000
+
+
+def test_a_chain_of_spends_falls_with_its_root(local: LocalNode) -> None:
+    """One of the heirs spends two outputs of the voided unit: it is voided once."""
+    sender = local.account(1, 50_000)
+    rival = local.compose(sender, payment(make_key(9).address, 1000))
+    two = Draft(outputs={"base": (Output(make_key(2).address, 10_000), Output(make_key(2).address, 11_000))})
+    local.node.post({"unit": local.compose(sender, two)})
+    heir = local.pay(make_key(2), make_key(3).address, 15_000)
+    grandchild = local.pay(make_key(3), make_key(4).address, 5000)
+    local.node.take({"unit": rival})
+    local.node.favour(rival["unit"])
+    local.node.settle()
+    assert heir.sequence is grandchild.sequence is Sequence.FINAL_BAD
+    assert local.ledger.books.balance(make_key(4).address) == 0
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_whoever_spends_what_is_contradicted_is_contradicted_too(local: LocalNode) -> None:
+    sender = local.account(1, 50_000)
+    gift, rival = (local.compose(sender, payment(make_key(to).address, 20_000)) for to in (2, 3))
+    local.node.post({"unit": gift})
+    spend = local.compose(make_key(2), payment(make_key(4).address, 10_000))
+    local.node.take({"unit": rival})
+    with pytest.raises(Refused, match="non-serial"):
+        local.node.post({"unit": spend})
+    vertex = local.node.take({"unit": spend})
+    assert vertex is not None
+    assert vertex.sequence is Sequence.TEMP_BAD
+    local.node.settle()
+    assert vertex.sequence is local.ledger.graph.vertices[gift["unit"]].sequence is Sequence.GOOD
+    assert local.ledger.books.balance(make_key(4).address) == 10_000

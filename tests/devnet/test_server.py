@@ -18,6 +18,7 @@ from paypercall.obyte.canonical import source_string
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.proof import verify_history
+from paypercall.obyte.unit import unit_hash
 from tests.devnet.local_node import make_key
 from tests.devnet.raw_client import RawClient
 from tests.devnet.shapes import (
@@ -133,6 +134,23 @@ def test_a_wrong_login_is_refused(client: RawClient, change: dict[str, Any], err
     temporary = {"temp_pubkey": make_key(9).public_key, "pubkey": PAYER.public_key}
     answer = client.request("hub/temp_pubkey", signed_by(PAYER, temporary))
     assert answer == {"error": "please log in first"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"temp_pubkey": "short"}, "wrong temp_pubkey length"),
+        ({"pubkey": PAYEE.public_key}, "signed by another pubkey"),
+        ({"signature": "A" * 88}, "wrong signature"),
+        ({"signature": "A" * 88, "foo": "\0"}, "wrong signature"),
+        ({"signature": 5}, "no temp_pubkey params"),
+    ],
+)
+def test_a_wrong_temporary_key_is_refused(client: RawClient, change: dict[str, Any], error: str) -> None:
+    log_in(client, PAYER)
+    temporary = {"temp_pubkey": make_key(9).public_key, "pubkey": PAYER.public_key}
+    answer = client.request("hub/temp_pubkey", {**signed_by(PAYER, temporary), **change})
+    assert answer == {"error": error}
 
 
 @pytest.mark.parametrize(("field", "value"), [("protocol_version", "4.0"), ("alt", "1")])
@@ -314,6 +332,8 @@ def test_agents_can_be_searched_by_their_parameters(busy: RawClient) -> None:
     assert search({"addressA": PAYEE.address}) == [channel().aa_address]
     assert search({"addressB": PAYEE.address}) == []
     assert search({"timeout": ["=", 600]}) == [channel().aa_address]
+    query = {"base_aa": base, "params": {"timeout": [">", 5]}}
+    assert "invalid comparison" in busy.request("light/get_aas_by_base_aas", query)["error"]
 
 
 def test_state_variables_can_be_asked_for_by_prefix(busy: RawClient) -> None:
@@ -363,6 +383,17 @@ ERRORS: list[tuple[str, Any, str]] = [
     ("light/get_balances", {"a": 1}, "addresses must be non-empty array"),
     ("light/get_balances", ["X"], "some addresses are not valid"),
     ("light/get_balances", [PAYER.address] * 101, "too many addresses"),
+    ("light/get_aas_by_base_aas", {"base_aas": [PAYER.address] * 21}, "too many base_aas"),
+    ("light/get_aas_by_base_aas", {"base_aas": "X"}, "no base_aas"),
+    ("light/get_aa_state_vars", {"address": PAYER.address, "var_prefix_from": 1}, "var_prefix_from must be"),
+    ("light/get_aa_state_vars", {"address": PAYER.address, "var_prefix_to": 1}, "var_prefix_to must be"),
+    (
+        "light/get_aa_state_vars",
+        {"address": PAYER.address, "var_prefix": "a", "var_prefix_to": "b"},
+        "var_prefix cannot be used with",
+    ),
+    ("light/get_aa_state_vars", {"address": PAYER.address, "limit": 2001}, "limit cannot be greater than"),
+    ("devnet/faucet", {"address": PAYER.address, "amount": 1, "asset": ["X"]}, "asset must be base"),
     ("light/get_definition", None, "no params in light/get_definition"),
     ("light/get_definition", "X", "address not valid"),
     ("light/get_definition_for_address", {"address": 5}, "address not valid"),
@@ -703,6 +734,39 @@ def test_a_watcher_of_an_address_hears_at_once_that_an_agent_answered(
     assert watcher.hear_all() == [("light/have_updates", None)]
 
 
+def test_an_answer_without_a_unit_says_so(busy: RawClient, watcher: RawClient, net: Devnet) -> None:
+    net.settle()
+    watcher.say("light/new_aa_to_watch", {"aa": channel().aa_address})
+    watcher.wait_for("info")
+    watcher.hear_all()
+    busy.post(STRANGER, pay(channel().aa_address, 10_000, {"hello": 1}))
+    net.settle()
+    body = watcher.wait_for("light/aa_response")
+    assert body["bounced"] is True
+    assert body["response_unit"] is body["objResponseUnit"] is None
+    row = busy.request("light/get_aa_responses", {"aa": channel().aa_address})[0]
+    assert row["response_unit"] is None
+    assert "objResponseUnit" not in row
+    history = busy.history(addresses=[STRANGER.address])
+    assert "response_unit" not in history["aa_responses"][-1]
+    assert len(verify_history(history, net.network).bounces) == 2
+
+
+def test_an_accepted_answer_tells_what_changed_in_the_state(
+    busy: RawClient, watcher: RawClient, net: Devnet
+) -> None:
+    net.settle()
+    watcher.say("light/new_aa_to_watch", {"aa": channel().aa_address})
+    watcher.wait_for("info")
+    net.advance(600)
+    busy.post(PAYER, pay(channel().aa_address, 10_000, {"confirm": 1, "period": 1}))
+    net.settle()
+    body = watcher.wait_for("light/aa_response")
+    changes = body["updatedStateVars"][channel().aa_address]
+    assert changes["period"] == {"value": 2, "old_value": 1, "delta": 1}
+    assert changes["balanceB"] == {"value": False, "old_value": 100_000}
+
+
 @pytest.mark.parametrize(
     ("subject", "body", "error"),
     [
@@ -754,6 +818,11 @@ def test_passing_on_a_unit_gets_a_result(client: RawClient, net: Devnet) -> None
     assert client.wait_for("result") == {"unit": unit["unit"], "result": "accepted"}
     client.say("joint", {"unit": unit})
     assert client.wait_for("result") == {"unit": unit["unit"], "result": "known"}
+    orphan = {**unit, "parent_units": [UNKNOWN_UNIT]}
+    orphan = {**orphan, "unit": unit_hash(orphan)}
+    client.say("joint", {"unit": orphan})
+    info = client.wait_for("info")
+    assert info == {"unit": orphan["unit"], "info": f"unresolved dependencies: {UNKNOWN_UNIT}"}
     client.say("joint", {"unit": {**unit, "unit": UNKNOWN_UNIT}})
     result = client.wait_for("result")
     assert result["result"] == "error"
