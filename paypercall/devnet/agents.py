@@ -6,6 +6,7 @@ triggers, hands over what the rules need from the ledger, and puts the answers o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from paypercall.devnet.books import BASE, Books, created_holdings
 from paypercall.devnet.graph import Graph, Sequence, Vertex, chain_order
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import Unit
+
+_BALANCES = ("balanceA", "balanceB")
 
 
 @dataclass(slots=True)
@@ -156,7 +159,10 @@ class Agents:
             execution = self._execute(agent, trigger, index)
         except NotModelled as error:
             execution = Execution(state=agent.state, error=str(error), unit=None, spent=())
-        updated = None if execution.error is not None else _updated_variables(agent, execution.state)
+        updated = None
+        if execution.error is None:
+            changes = updated_variables(agent.state.variables(), execution.state.variables())
+            updated = {agent.address: changes}
         agent.state = execution.state
         response = None
         if execution.unit is not None:
@@ -245,16 +251,22 @@ def _definition_payloads(vertex: Vertex) -> list[dict[str, Any]]:
     ]
 
 
-def _updated_variables(agent: Agent, state: AgentState) -> dict[str, Any]:
-    before, after = agent.state.variables(), state.variables()
+def updated_variables(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What a hub reports of an agent's state after an accepted trigger.
+
+    Two oddities of the agent's code show: it adds to a balance that is not there as if it were 0, and it removes both
+    balances when it closes a period, whether they are there or not.
+    """
+    is_closed = "close_initiated_by" in before and "close_initiated_by" not in after
     updated: dict[str, Any] = {}
-    for name in sorted({*before, *after}):
-        if before.get(name) == after.get(name):
+    for name in sorted({*before, *after, *(_BALANCES if is_closed else ())}):
+        old = before.get(name, 0 if name in _BALANCES and name in after else None)
+        new = after.get(name, False)
+        if name in before and old == after.get(name):
             continue
-        change: dict[str, Any] = {"value": after.get(name, False)}
-        if name in before:
-            change["old_value"] = before[name]
-            if type(before[name]) is not str and type(after.get(name)) in (int, float):
-                change["delta"] = after[name] - before[name]  # type: ignore[operator]
-        updated[name] = change
-    return {agent.address: updated}
+        updated[name] = change = {"value": new}
+        if old is not None:
+            change["old_value"] = old
+            if type(old) in (int, float) and type(new) in (int, float):
+                change["delta"] = new - old
+    return updated
