@@ -163,22 +163,20 @@ class Wallet:
 
         Raises:
             HubRefused: The hub refused the unit; its coins are free again.
-            HubError: The outcome is unknown even after a second attempt; its coins count as spent.
+            HubError: The outcome is unknown even after a second attempt, or the second one was refused, which
+                leaves it unknown, too; the coins count as spent.
             PaypercallError: As `compose`.
         """
         with self._composing:
             unit = self._compose(Draft({asset: tuple(outputs)}, tuple(messages)), None, None, 0)
             try:
-                try:
-                    self.post(unit)
-                except HubRefused:
-                    raise
-                except HubError as error:
-                    _logger.warning("unit %s is posted again: %s", unit["unit"], error)
-                    self.post(unit)
+                self.post(unit)
             except HubRefused:
                 self.forget(unit["unit"])
                 raise
+            except HubError as error:
+                _logger.warning("unit %s is posted again: %s", unit["unit"], error)
+                self.post(unit)  # a refusal now proves nothing: the first attempt may have succeeded
             return unit
 
     def _compose(self, draft: Draft, instead_of: Unit | None, max_tps_fee: int | None, keep: int) -> Unit:
@@ -252,20 +250,26 @@ class Wallet:
 
 
 def _hold_all() -> None:
-    for wallet in _wallets:
+    _forking.acquire()
+    _held.extend(_wallets)
+    for wallet in _held:
         wallet._lock.acquire()
 
 
 def _release_all() -> None:
-    for wallet in _wallets:
-        wallet._lock.release()
+    while _held:
+        _held.pop()._lock.release()
+    _forking.release()
 
 
 def _begin_in_child() -> None:
-    for wallet in _wallets:
-        wallet._make_locks()
+    while _held:
+        _held.pop()._make_locks()
+    _forking.release()
 
 
 _wallets: WeakSet[Wallet] = WeakSet()
+_held: list[Wallet] = []
+_forking = Lock()
 # A fork must not happen while another thread is in the middle of the books.
 os.register_at_fork(before=_hold_all, after_in_parent=_release_all, after_in_child=_begin_in_child)

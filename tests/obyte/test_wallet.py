@@ -488,9 +488,11 @@ def test_the_coins_of_a_payment_whose_outcome_stays_unknown_are_not_spent_again(
     with pytest.raises(HubError, match="lost"):
         wallet.pay([Output(PAYEE, 1)])
     assert bytes_of(wallet)[0] == 0
+    wallet = scripted_wallet(light, 50_000)
     light.outcomes = [HubTimeout("no answer"), HubRefused("no")]
     with pytest.raises(HubRefused):
         wallet.pay([Output(PAYEE, 1)])
+    assert bytes_of(wallet)[0] == 0, "the first attempt may have succeeded"
 
 
 def test_each_question_begins_before_what_the_answer_before_may_have_missed() -> None:
