@@ -68,3 +68,17 @@ def test_a_deposit_counts_as_posted_once_the_hub_has_taken_it(store: Store) -> N
         assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 105
         books.deposits.settle(unit_hash(1), DepositState.CONFIRMED)
         assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 100
+
+
+def test_deposits_that_are_stable_for_long_and_unanswered_are_found(store: Store) -> None:
+    early, late, posted, confirmed = (add(store, 5) for _ in range(4))
+    with store.transaction() as books:
+        for number, row in enumerate((early, late, posted, confirmed)):
+            books.outbox.signed(row, {"unit": unit_hash(number)}, now=11)
+            books.deposits.set_unit(row, unit_hash(number))
+            books.outbox.posted(row, now=12)
+        for row, stable_at in ((early, 20), (late, 30), (confirmed, 20)):
+            books.outbox.finished(row, OutboxState.STABLE, now=stable_at)
+        books.deposits.settle(unit_hash(3), DepositState.CONFIRMED)
+        assert books.deposits.unanswered(stable_before=30) == [unit_hash(0)]
+        assert books.deposits.unanswered(stable_before=31) == [unit_hash(0), unit_hash(1)]
