@@ -15,6 +15,7 @@ from paypercall.cli import demo, devnet
 from paypercall.errors import PaypercallError
 
 COMMANDS = (demo, devnet)
+INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line after the program's name; that of the process by default.
 
     Returns:
-        The exit status: 0, or 1 if the command failed for a reason that it could name.
+        The exit status: 0, 1 if the command failed for a reason that it could name, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="paypercall", description="Micropayments for any API, over Obyte.")
     parser.add_argument("--version", action="version", version=f"paypercall {__version__}")
@@ -37,3 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PaypercallError as error:
         print(f"paypercall: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("paypercall: interrupted", file=sys.stderr)
+        return INTERRUPTED

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from paypercall.cli.numbers import number
 from paypercall.errors import PaypercallError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ HIGHEST_PORT = 65_535
 SPEEDS = (0.01, 1000.0)
 MAX_AMOUNT = 9 * 10**15
 FAUCET_SECONDS = 5.0
-
-Number = TypeVar("Number", int, float)
 
 
 class DevnetFailed(PaypercallError):
@@ -45,7 +44,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="run a local Obyte network",
         description="Runs a local Obyte network on 127.0.0.1 until it is stopped with Ctrl-C or SIGTERM.",
     )
-    speed, port = _number(float, *SPEEDS), _number(int, 0, HIGHEST_PORT)
+    speed, port = number(float, *SPEEDS), number(int, 0, HIGHEST_PORT)
     devnet.add_argument(
         "--speed", type=speed, default=1.0, help="steps a second; about four make a unit final"
     )
@@ -64,7 +63,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     faucet.add_argument("address", metavar="ADDRESS", help="whom to pay")
     faucet.add_argument(
-        "amount", metavar="AMOUNT", type=_number(int, 1, MAX_AMOUNT), help="bytes, or units of the asset"
+        "amount", metavar="AMOUNT", type=number(int, 1, MAX_AMOUNT), help="bytes, or units of the asset"
     )
     faucet.add_argument("--asset", default="base", help="the id of an asset of the faucet (base, for bytes)")
     faucet.add_argument("--hub", default=f"ws://127.0.0.1:{PORT}", help="the devnet's hub (%(default)s)")
@@ -136,18 +135,3 @@ def _describe(devnet: Devnet) -> Iterator[str]:
     yield ""
     yield "# for .env: a wallet with money, for one side; for the other, run `paypercall faucet ADDRESS AMOUNT`"
     yield f'PAYPERCALL_MNEMONIC="{devnet.mnemonic}"'
-
-
-def _number(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
-    """Returns a reader of numbers for argparse."""
-
-    def read(text: str) -> Number:
-        try:
-            number = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__}") from None
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"must be from {least} to {most}, not {text}")
-        return number
-
-    return read

@@ -1,19 +1,19 @@
 """The merchant of the demonstration: a paid Flask API, run in a process of its own with its own wallet and books.
 
-Start it with `python -m paypercall.demo.merchant`; its settings come from the environment, as for any host.
+Start it with `python -m paypercall.demo.merchant` in a folder with a `conf.py`, as any host is started.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from paypercall.party import Payment
-from paypercall.server import Server
+from paypercall import Payment, Server
 
 PRICE = 100
 
@@ -55,20 +55,17 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def main() -> None:
-    """Serves on 127.0.0.1 at the port in the environment until standard input is closed."""
+    """Serves on a free port of 127.0.0.1, which it prints, until standard input is closed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with Server(max_sweeping_period=7 * 24 * 3600) as server:
-        http = make_server(
-            "127.0.0.1",
-            int(os.environ["PORT"]),
-            make_app(server),
-            threaded=True,
-            request_handler=_QuietHandler,
-        )
+        http = make_server("127.0.0.1", 0, make_app(server), threaded=True, request_handler=_QuietHandler)
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
+        os.write(1, f"{http.server_port}\n".encode())
         # The parent holds the other end: when it is gone, so is the merchant.
         os.read(0, 1)
         http.shutdown()
+        http.server_close()
         thread.join()
 
 
