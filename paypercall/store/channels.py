@@ -40,7 +40,6 @@ class ChannelRecord:
         refill: How it is filled up, if at all.
         opened_at: When this period opened, in seconds, or None.
         created_at: When this node first knew it.
-        reopen: Whether to open the next period after a close.
         has_unanswered: Whether a unit to its agent is known that the agent has not answered.
     """
 
@@ -48,7 +47,6 @@ class ChannelRecord:
     refill: Refill | None
     opened_at: int | None
     created_at: int
-    reopen: bool
     has_unanswered: bool
 
 
@@ -98,7 +96,6 @@ class Channels:
             **_state(channel),
             "refill_deposit_amount": refill.deposit_amount if refill else None,
             "refill_threshold": refill.threshold if refill else None,
-            "reopen": False,
             "opened_at": None,
             "created_at": created_at,
         }
@@ -147,10 +144,6 @@ class Channels:
     def set_opened_at(self, aa_address: str, opened_at: int | None) -> None:
         """Sets when the current period opened, in seconds."""
         self._set(aa_address, {"opened_at": opened_at})
-
-    def set_reopen(self, aa_address: str, reopen: bool) -> None:
-        """Sets whether the next period is to be opened after a close."""
-        self._set(aa_address, {"reopen": reopen})
 
     def _set(self, aa_address: str, values: dict[str, Any]) -> None:
         self._connection.change(_update_of(tuple(values)), {**values, "key": aa_address})
@@ -217,7 +210,6 @@ def _record(row: Row) -> ChannelRecord:
         refill,
         values["opened_at"],
         values["created_at"],
-        bool(values["reopen"]),
         bool(values["has_unanswered"]),
     )
 

@@ -118,10 +118,6 @@ class Outbox:
         """All rows that are neither stable nor failed, the oldest first."""
         return self._all(_UNFINISHED, {})
 
-    def open_for(self, aa_address: str, kind: OutboxKind) -> list[OutboxRow]:
-        """The unfinished rows of a kind for a channel, the oldest first."""
-        return self._all(_OPEN_FOR, {"key": aa_address, "kind": kind.value})
-
     def of_period(self, aa_address: str, period: int) -> list[OutboxRow]:
         """All rows about a period of a channel, finished ones included, the oldest first."""
         return self._all(_OF_PERIOD, {"key": aa_address, "period": period})
@@ -207,7 +203,6 @@ _ADD = adding(outbox)
 _ADD_UNIT = adding(outbox_units)
 _GET = Statement(_ROWS.where(outbox.c.id == bindparam("key")))
 _UNFINISHED = Statement(_ROWS.where(_IS_UNFINISHED))
-_OPEN_FOR = Statement(_ROWS.where(_IS_UNFINISHED, _OF_CHANNEL, outbox.c.kind == bindparam("kind")))
 _OF_PERIOD = Statement(_ROWS.where(_OF_CHANNEL, outbox.c.period == bindparam("period")))
 _UNSENT = Statement(
     select(outbox.c.id)

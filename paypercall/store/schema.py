@@ -89,7 +89,6 @@ channels = Table(
     _amount("unsettled"),
     _amount("refill_deposit_amount", nullable=True),
     _amount("refill_threshold", nullable=True),
-    Column("reopen", Boolean, nullable=False),
     _time("opened_at", nullable=True),
     _time("created_at"),
     Index("ix_channels_between", "my_address", "peer_address", "asset"),
@@ -189,7 +188,7 @@ outbox = Table(
     _time("created_at"),
     _time("updated_at"),
     Index("ix_outbox_state", "state"),
-    Index("ix_outbox_aa_address", "aa_address", "kind"),
+    Index("ix_outbox_aa_address", "aa_address", "period"),
 )
 
 outbox_units = Table(

@@ -122,6 +122,17 @@ def test_a_stale_state_is_not_saved_over_a_newer_one(store: Store) -> None:
     assert record.channel.signed_by_me == 5
 
 
+def test_saving_the_same_state_changes_nothing(store: Store) -> None:
+    add(store, channel(signed_by_peer=4))
+    with store.transaction() as books:
+        record = books.channels.lock(channel().aa_address)
+        assert record is not None
+        books.channels.save(record.channel, record.channel)
+        books.channels.save(record.channel, replace(record.channel))
+        assert books.channels.get(channel().aa_address) == record
+        assert books.totals.unsettled("base") == 4
+
+
 def test_a_channel_is_not_saved_as_another_one(store: Store) -> None:
     add(store, channel())
     with store.transaction() as books:

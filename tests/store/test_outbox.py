@@ -127,9 +127,8 @@ def test_rows_are_found_by_what_they_are_about_the_oldest_first(store: Store) ->
     with store.transaction() as books:
         books.outbox.finished(close, OutboxState.FAILED, now=11)
         assert [row.id for row in books.outbox.unfinished()] == [refill, later, again]
-        assert [row.id for row in books.outbox.open_for(AA_ADDRESS, OutboxKind.CLOSE)] == [later, again]
         assert [row.id for row in books.outbox.of_period(AA_ADDRESS, 1)] == [close, refill, again]
-        assert books.outbox.open_for(channel("other").aa_address, OutboxKind.CLOSE) == []
+        assert books.outbox.of_period(channel("other").aa_address, 1) == []
 
 
 def test_an_unknown_row_cannot_be_changed(store: Store) -> None:

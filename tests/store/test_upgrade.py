@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from paypercall.store import Store, StoreError, upgrade
+from paypercall.store import Store, StoreError, database, upgrade
 from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[2]
@@ -157,3 +157,13 @@ def test_a_new_file_that_another_process_is_setting_up_is_waited_for(tmp_path: P
     open_books(f"sqlite:///{tmp_path / 'books.sqlite'}")
     release.join()
     other.close()
+
+
+def test_a_new_file_that_others_never_leave_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(tmp_path / "books.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError) as caught:
+        open_books(f"sqlite:///{tmp_path / 'books.sqlite'}")
+    other.close()
+    assert caught.value.code == "busy"

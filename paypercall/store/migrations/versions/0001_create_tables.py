@@ -66,7 +66,6 @@ def _create_channels() -> None:
         sa.Column("unsettled", sa.BigInteger(), nullable=False),
         sa.Column("refill_deposit_amount", sa.BigInteger(), nullable=True),
         sa.Column("refill_threshold", sa.BigInteger(), nullable=True),
-        sa.Column("reopen", sa.Boolean(), nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("aa_address", name="pk_channels"),
@@ -185,7 +184,7 @@ def _create_outbox() -> None:
         sa.ForeignKeyConstraint(["aa_address"], ["channels.aa_address"], name="fk_outbox_aa_address"),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
     )
-    op.create_index("ix_outbox_aa_address", "outbox", ["aa_address", "kind"])
+    op.create_index("ix_outbox_aa_address", "outbox", ["aa_address", "period"])
     op.create_index("ix_outbox_state", "outbox", ["state"])
 
 
