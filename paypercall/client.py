@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from paypercall.assets import require_usable_asset
+from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
 from paypercall.conf import Conf
 from paypercall.contract import BASE, ChannelParameters
@@ -67,6 +68,7 @@ class Client(Party):
             self._aa_address = self._find_or_create()
         return self._aa_address
 
+    @counted
     def create_payment_package(
         self, amount: int, idempotency_key: str | None = None, timeout: float = USABLE_SECONDS
     ) -> dict[str, Any]:
@@ -87,6 +89,7 @@ class Client(Party):
         """
         deadline = time.monotonic() + timeout
         while True:
+            self._calls.require_open()
             try:
                 return self._create(amount, self.aa_address, idempotency_key)
             except Refusal as refusal:
@@ -103,6 +106,7 @@ class Client(Party):
 
     createPaymentPackage = create_payment_package
 
+    @counted
     def sweep(self, timeout: float = POSTING_SECONDS) -> None:
         """Settles the period; the channel opens again with the next deposit, by itself.
 
@@ -115,6 +119,7 @@ class Client(Party):
         """
         self._close(self.aa_address, timeout)
 
+    @counted
     def close(self, timeout: float = POSTING_SECONDS) -> None:
         """Settles the period, and refills no more; the next `create_payment_package` opens the channel again.
 
@@ -130,6 +135,7 @@ class Client(Party):
             books.channels.set_refill(aa_address, None)
         self._close(aa_address, timeout)
 
+    @counted
     def balance(self) -> ChannelBalance:
         """Where the channel stands."""
         aa_address = self.aa_address
@@ -140,6 +146,7 @@ class Client(Party):
 
     # --- the channel -------------------------------------------------------------------------------------------------
 
+    @counted
     def _find_or_create(self) -> str:
         with self._store.transaction() as books:
             known = self._usable_channel(books)

@@ -7,13 +7,17 @@ ledger; the `Node` does, and is only woken.
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
+from paypercall.calls import Calls, counted
 from paypercall.channel import Channel, accept, sign
 from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
@@ -42,6 +46,9 @@ BLIND_SECONDS = 600
 POSTING_SECONDS = 60.0
 """How long a call that sends something waits for the hub to take the unit."""
 
+STOPPING_SECONDS = 2.0
+"""How long closing waits for what the node is asking its hub, before it hangs up on it."""
+
 
 class Party:
     """One side of any number of channels of one wallet. `Client` and `Server` build on it.
@@ -57,12 +64,28 @@ class Party:
     ) -> None:
         self._conf = conf or load_conf()
         self._owns_wallet = wallet is None
+        self._max_sweeping_period = max_sweeping_period
+        self._version = self._conf.network_constants().version
+        self._health: tuple[float, NodeHealth] | None = None
+        self._calls = Calls()
+        self._opening = threading.Lock()
         self.wallet = wallet or open_wallet(self._conf)
         self._store: Store = open_store(self._conf, self.wallet)
         self._events = events_of(self._conf, self.wallet)
-        self._node: Node = make_node(self._conf, self._store, self.wallet, self._events, max_sweeping_period)
-        self._version = self._conf.network_constants().version
-        self._health: tuple[float, NodeHealth] | None = None
+        self._node = self._make_node()
+        _parties.add(self)
+
+    def _make_node(self) -> Node:
+        try:
+            return make_node(self._conf, self._store, self.wallet, self._events, self._max_sweeping_period)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _begin_in_child(self) -> None:
+        """Begins anew in a forked process, which has none of its parent's threads."""
+        self._calls.begin_in_child()
+        self._opening = threading.Lock()
 
     @property
     def address(self) -> str:
@@ -80,15 +103,29 @@ class Party:
         return self._events.subscribe(kind, subscriber)
 
     def start_node(self) -> None:
-        """Starts watching the ledger. Every call that needs it does so by itself."""
+        """Starts watching the ledger, again after `close_node`. Every call that needs it does so by itself."""
+        with self._opening:
+            if self._calls.are_shut:
+                if self._owns_wallet:
+                    self.wallet = open_wallet(self._conf)
+                self._node = self._make_node()
+                self._calls.open()
         self._node.start()
 
     def close_node(self) -> None:
-        """Stops the thread and the connections. Nothing is lost: the books go on with the next start."""
-        self._node.close()
-        if self._owns_wallet:
-            self.wallet.close()
-        self._store.close()
+        """Stops the thread and the connections; a wallet that was handed in stays connected.
+
+        Nothing is lost: what is in the books goes on with the next start. Calls of other threads are waited for, those
+        that wait for the ledger raise `PartyClosed`, and so do all further ones.
+        """
+        with self._opening:
+            self._calls.shut()
+            has_stopped = self._node.stop(STOPPING_SECONDS)
+            if self._owns_wallet:
+                self.wallet.close()
+            if not has_stopped:
+                self._node.stop()
+            self._store.close()
 
     def __enter__(self: _PartyT) -> _PartyT:
         self.start_node()
@@ -101,6 +138,7 @@ class Party:
 
     # --- verifying ---------------------------------------------------------------------------------------------------
 
+    @counted
     def verify_payment_package(
         self, package: object, asset: str | None = None, min_amount: int | None = None
     ) -> Payment:
@@ -333,11 +371,13 @@ class Party:
     def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
         deadline = time.monotonic() + timeout
         while not is_done():
+            self._calls.require_open()
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise ChannelTimeout(f"{what}; it goes on by itself")
             self._node.wait_for_change(remaining)
 
+    @counted
     def settled_periods(self) -> list[PeriodRecord]:
         """The sums of all periods that have ended, for the accounts."""
         with self._store.reading() as books:
@@ -345,6 +385,7 @@ class Party:
 
     # --- the wallet --------------------------------------------------------------------------------------------------
 
+    @counted
     def withdraw(
         self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS
     ) -> None:
@@ -390,3 +431,12 @@ class Party:
         self._events.publish(
             Event(kind, channel.aa_address, channel.period, channel.parameters.asset, amount)
         )
+
+
+def _begin_all_in_child() -> None:
+    for party in tuple(_parties):
+        party._begin_in_child()
+
+
+_parties: weakref.WeakSet[Party] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_begin_all_in_child)

@@ -7,6 +7,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from paypercall.assets import require_usable_asset
+from paypercall.calls import counted
 from paypercall.channel import Status
 from paypercall.conf import Conf
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
@@ -61,6 +62,11 @@ class Server(Party):
         self._ledger_timeout = ledger_timeout
         self._waiting = BoundedSemaphore(MAX_WAITING)
 
+    def _begin_in_child(self) -> None:
+        super()._begin_in_child()
+        self._waiting = BoundedSemaphore(MAX_WAITING)
+
+    @counted
     def create_payment_package(
         self, amount: int, aa_address: str, idempotency_key: str | None = None
     ) -> dict[str, Any]:
@@ -79,6 +85,7 @@ class Server(Party):
 
     createPaymentPackage = create_payment_package
 
+    @counted
     def sweep(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
         """Settles a channel's period; the customer may open the next one.
 
@@ -92,10 +99,12 @@ class Server(Party):
         """
         self._close(aa_address, timeout)
 
+    @counted
     def close(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
         """Closes a channel. For a merchant that is the same as `sweep`: only the customer can open it again."""
         self._close(aa_address, timeout)
 
+    @counted
     def channels(self, status: Status | None = None) -> list[ChannelBalance]:
         """All channels, or those of one status."""
         with self._store.reading() as books:
@@ -119,6 +128,7 @@ class Server(Party):
         try:
             deadline = time.monotonic() + self._ledger_timeout
             while self._may_pass_soon(payment, package) and (remaining := deadline - time.monotonic()) > 0:
+                self._calls.require_open()
                 self._node.wait_for_change(remaining)
                 payment = super()._verify(package, asset, min_amount)
             return payment

@@ -21,7 +21,7 @@ LAYERS = (
     ("contract", "package", "backing", "channel"),
     ("store",),
     ("settlement",),
-    ("assets", "results", "wiring"),
+    ("assets", "calls", "results", "wiring"),
     ("party",),
     ("client", "server"),
     ("asynchronous",),

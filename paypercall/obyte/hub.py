@@ -83,6 +83,11 @@ class Hub:
         self._announcer = Announcer("paypercall-hub-events")
         self._failure = "it was not tried yet"
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connection is not None
+
     def start(self) -> None:
         """Starts to connect, and returns at once; needed only to receive what the hub says by itself.
 

@@ -44,6 +44,11 @@ class LightClient:
         self._hub = hub
         self._definitions: dict[str, Any] = {}
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the hub now, so that a request need not wait for one."""
+        return self._hub.is_connected
+
     def close(self) -> None:
         """Closes the connection to the hub."""
         self._hub.close()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from paypercall.errors import PaypercallError
-from paypercall.store import Books, Store
+from paypercall.store import Books, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Lease:
         with self._store.transaction() as books:
             is_mine = books.lease.take(self._name, self._holder, self._clock(), self._seconds)
         self._held_until = asked_at + self._seconds if is_mine else -float("inf")
-        if is_mine and self._renewal is None:
+        if is_mine and (self._renewal is None or not self._renewal.is_alive()):
             self._renewal = threading.Thread(target=self._renew, name="paypercall-lease", daemon=True)
             self._renewal.start()
         return is_mine
@@ -70,9 +70,9 @@ class Lease:
         """Renews the lease within a transaction that only its holder may commit.
 
         Raises:
-            LeaseLost: When another process holds it.
+            LeaseLost: When another process holds it, or may have held it meanwhile.
         """
-        if not books.lease.take(self._name, self._holder, self._clock(), self._seconds):
+        if not self.is_held() or not books.lease.take(self._name, self._holder, self._clock(), self._seconds):
             raise LeaseLost("another process has taken over this wallet; this one sends nothing")
 
     def release(self) -> None:
@@ -81,13 +81,17 @@ class Lease:
         if self._renewal is not None:
             self._renewal.join()
             self._renewal = None
-        with self._store.transaction() as books:
-            books.lease.release(self._name, self._holder)
+        try:
+            with self._store.transaction() as books:
+                books.lease.release(self._name, self._holder)
+        except StoreError as error:
+            logger.warning("the lease on %s could not be given back, and will expire: %s", self._name, error)
 
     def _renew(self) -> None:
-        while not self._stopping.wait(self._seconds / 3):
+        """Renews the lease as long as it is held without a break: after one, another process may have spent coins."""
+        while not self._stopping.wait(self._seconds / 3) and self.is_held():
             try:
                 if not self.take():
                     logger.warning("the lease on %s was lost to another process", self._name)
-            except Exception:
-                logger.exception("could not renew the lease on %s", self._name)
+            except StoreError as error:
+                logger.warning("could not renew the lease on %s: %s", self._name, error)

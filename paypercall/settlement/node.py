@@ -101,6 +101,7 @@ class Node:
     def _reset(self) -> None:
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        # Each thread has its own, so that one that is told to stop does so, even if another is started meanwhile.
         self._stopping = threading.Event()
         self._wakeup = threading.Event()
         self._changed = threading.Condition()
@@ -113,20 +114,31 @@ class Node:
     def start(self) -> None:
         """Starts the thread, unless it runs."""
         with self._start_lock:
-            if self._thread is not None:
+            if self._thread is not None and not self._stopping.is_set():
                 return
-            self._thread = threading.Thread(target=self._run, name="paypercall-node", daemon=True)
+            self._stopping = threading.Event()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._stopping,), name="paypercall-node", daemon=True
+            )
             self._thread.start()
 
-    def close(self) -> None:
-        """Stops the thread after what it is doing, and gives the lease back."""
+    def stop(self, seconds: float | None = None) -> bool:
+        """Stops the thread after what it is doing, and gives the lease back.
+
+        Args:
+            seconds: How long to wait for it, because a hub that does not answer holds it up. None waits to the end.
+
+        Returns:
+            Whether it has ended; always true for a call out of the thread itself, which ends after it.
+        """
         with self._start_lock:
-            thread, self._thread = self._thread, None
-        self._stopping.set()
+            thread = self._thread
+            self._stopping.set()
         self._wakeup.set()
-        if thread is not None:
-            thread.join()
-        self._reset()
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(seconds)
+        return not thread.is_alive()
 
     def wake(self) -> None:
         """Lets the thread look at the books now: something was decided."""
@@ -139,27 +151,30 @@ class Node:
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         lease = Lease(self.store, self.wallet.address, self._clock, self._lease_seconds)
         pause = 1.0
         try:
-            while not self._stopping.is_set():
-                if not lease.take():
-                    self._stopping.wait(min(1.0, self._lease_seconds / 4))
-                    continue
+            while not stopping.is_set():
+                began = time.monotonic()
                 try:
-                    self._work(lease)
-                    pause = 1.0
+                    if not lease.take():
+                        stopping.wait(min(1.0, self._lease_seconds / 4))
+                        continue
+                    self._work(lease, stopping)
                 except (HubError, ProofError) as error:
-                    logger.warning("settlement is waiting for the hub: %s", error)
+                    if not stopping.is_set():
+                        logger.warning("settlement is waiting for the hub: %s", error)
                 except Exception:
                     logger.exception("settlement failed and starts again")
-                self._stopping.wait(pause)
+                if time.monotonic() - began > LONGEST_PAUSE:
+                    pause = 1.0
+                stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             lease.release()
 
-    def _work(self, lease: Lease) -> None:
+    def _work(self, lease: Lease, stopping: threading.Event) -> None:
         """Settles until it is stopped or the lease is lost; starts from the books and the ledger each time."""
         identity = self._identity()
         discovery = Discovery(self.store, self.wallet.address, identity, self.events, self._clock)
@@ -171,20 +186,39 @@ class Node:
         )
         unsubscribe = self.light.on_news(self._note_news)
         try:
+            if not self._is_connected(lease, stopping):
+                return
             outbox.adopt_all()
             watcher.refresh()
             with self.store.transaction() as books:
                 books.node.set_synced_at(self._clock())
                 self._memory.restore_channels(books, self.wallet.address)
-            self._settle_until_stopped(lease, watcher, outbox, reserve, upkeep)
+            self._settle_until_stopped(lease, stopping, watcher, outbox, reserve, upkeep)
         finally:
             unsubscribe()
 
+    def _is_connected(self, lease: Lease, stopping: threading.Event) -> bool:
+        """Waits for the hub, but not for longer than this thread is to work.
+
+        A request would wait for a connection, too, and could not be stopped.
+        """
+        while not stopping.is_set() and lease.is_held():
+            if self.light.is_connected:
+                return True
+            stopping.wait(TICK_SECONDS)
+        return False
+
     def _settle_until_stopped(
-        self, lease: Lease, watcher: Watcher, outbox: Outbox, reserve: Reserve, upkeep: Upkeep
+        self,
+        lease: Lease,
+        stopping: threading.Event,
+        watcher: Watcher,
+        outbox: Outbox,
+        reserve: Reserve,
+        upkeep: Upkeep,
     ) -> None:
         refreshed = upkept = -float("inf")
-        while not self._stopping.is_set() and lease.is_held():
+        while self._is_connected(lease, stopping):
             is_woken = self._wakeup.is_set()
             self._wakeup.clear()
             has_changed = False
