@@ -52,11 +52,19 @@ class Event:
 Subscriber = Callable[[Event], None]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subscription:
+    """One of possibly several of the same callable."""
+
+    subscriber: Subscriber
+
+
 class Events:
     """Hands each event to the subscribers of its kind. Safe to use from many threads."""
 
     def __init__(self) -> None:
-        self._subscribers: dict[EventKind, list[Subscriber]] = {}
+        # Replaced as a whole: who publishes needs no lock, which another thread might hold for ever in a forked child.
+        self._subscribers: dict[EventKind, tuple[_Subscription, ...]] = {}
         self._lock = Lock()
 
     def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
@@ -73,23 +81,21 @@ class Events:
             ValueError: For an unknown kind.
         """
         kind = EventKind(kind)
+        subscription = _Subscription(subscriber)
         with self._lock:
-            self._subscribers.setdefault(kind, []).append(subscriber)
+            self._subscribers[kind] = (*self._subscribers.get(kind, ()), subscription)
 
         def unsubscribe() -> None:
             with self._lock:
-                subscribers = self._subscribers[kind]
-                if subscriber in subscribers:
-                    subscribers.remove(subscriber)
+                remaining = (other for other in self._subscribers[kind] if other is not subscription)
+                self._subscribers[kind] = tuple(remaining)
 
         return unsubscribe
 
     def publish(self, event: Event) -> None:
         """Calls the subscribers of the event's kind, one after the other."""
-        with self._lock:
-            subscribers = tuple(self._subscribers.get(event.kind, ()))
-        for subscriber in subscribers:
+        for subscription in self._subscribers.get(event.kind, ()):
             try:
-                subscriber(event)
+                subscription.subscriber(event)
             except Exception:
                 logger.exception("a subscriber of %s failed", event.kind.value)
