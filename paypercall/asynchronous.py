@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from paypercall.channel import Status
 from paypercall.client import USABLE_SECONDS, Client
@@ -41,6 +43,11 @@ class AsyncParty(Generic[_PartyT]):
 
     def __init__(self, party: _PartyT) -> None:
         self._party = party
+        self._forget_threads()
+        _async_parties.add(self)
+
+    def _forget_threads(self) -> None:
+        """Has the next call make new threads; also in a forked process, which has none of its parent's."""
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-async")
 
     @property
@@ -70,13 +77,23 @@ class AsyncParty(Generic[_PartyT]):
         """The sums of all periods that have ended."""
         return await self._in_thread(self._party.settled_periods)
 
+    async def start_node(self) -> None:
+        """Starts watching the ledger; see `Party.start_node`."""
+        await self._in_thread(self._party.start_node)
+
     async def close_node(self) -> None:
-        """Stops the thread and the connections; see `Party.close_node`."""
-        await self._in_thread(self._party.close_node)
-        self._threads.shutdown()
+        """Stops the threads and the connections; see `Party.close_node`."""
+        # In a thread of the loop's own: calls that wait for the ledger may have taken all of these.
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self._party.close_node()
+        threads = self._threads
+        self._forget_threads()
+        threads.shutdown()
 
     async def __aenter__(self: _AsyncPartyT) -> _AsyncPartyT:
-        await self._in_thread(self._party.start_node)
+        await self.start_node()
         return self
 
     async def __aexit__(
@@ -161,3 +178,12 @@ class AsyncServer(AsyncParty[Server]):
     async def channels(self, status: Status | None = None) -> list[ChannelBalance]:
         """All channels, or those of one status."""
         return await self._in_thread(self._party.channels, status)
+
+
+def _begin_all_in_child() -> None:
+    for party in tuple(_async_parties):
+        party._forget_threads()
+
+
+_async_parties: WeakSet[AsyncParty[Any]] = WeakSet()
+os.register_at_fork(after_in_child=_begin_all_in_child)
