@@ -82,10 +82,9 @@ class Outbox:
     def adopt_all(self) -> None:
         """Tells the wallet of every stored unit, so that its inputs are not spent by another one."""
         with self._store.reading() as books:
-            rows = books.outbox.unfinished()
-        for row in rows:
-            if row.unit is not None:
-                self._adopt(row.unit)
+            units = [unit for row in books.outbox.unfinished() for unit in books.outbox.signed_units(row.id)]
+        for unit in units:
+            self._adopt(unit)
 
     def advance(self) -> bool:
         """Does the next step of every unfinished row whose turn it is: signed units first, then defences.

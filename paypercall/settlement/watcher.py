@@ -154,23 +154,23 @@ class Watcher:
             self._followed.discard(channel.aa_address)
 
     def _finish_own_units(self, entries: Iterable[HistoryUnit]) -> None:
-        for entry in entries:
-            if not entry.is_stable or entry.unit["authors"][0]["address"] != self._wallet.address:
-                continue
+        mine = {entry.hash: entry for entry in entries if entry.is_stable and self._is_mine(entry)}
+        if not mine:
+            return
+        with self._store.reading() as books:
+            rows = [row for row in books.outbox.unfinished() if not mine.keys().isdisjoint(row.units)]
+        for row in rows:
+            shown = [mine[unit] for unit in row.units if unit in mine]
             with self._store.transaction() as books:
-                row = books.outbox.by_unit(entry.hash)
-                if row is None or row.state in (OutboxState.STABLE, OutboxState.FAILED):
-                    continue
-                if not entry.is_final_bad:
+                if any(not entry.is_final_bad for entry in shown):
                     books.outbox.finished(row.id, OutboxState.STABLE, self._clock())
-                    continue
-                # A unit of ours that lost: another unit of the same row may have won and is shown by itself.
-                if all(unit in self._lost_units(books, row.units, entry.hash) for unit in row.units):
+                # Of several units of a row one may have lost and another still win.
+                elif all(unit in mine or self._wallet.has_lost(unit) for unit in row.units):
                     books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
-                    books.deposits.settle(entry.hash, DepositState.FAILED)
+                    books.deposits.settle(shown[0].hash, DepositState.FAILED)
 
-    def _lost_units(self, books: Books, units: Sequence[str], just_lost: str) -> set[str]:
-        return {unit for unit in units if unit == just_lost or self._wallet.has_lost(unit)}
+    def _is_mine(self, entry: HistoryUnit) -> bool:
+        return bool(entry.unit["authors"][0]["address"] == self._wallet.address)
 
     def _look_for_vanished(self, seen: set[str]) -> None:
         """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another."""

@@ -130,6 +130,10 @@ class Outbox:
         """The row for which a unit was signed, replaced ones included."""
         return next(iter(self._all(_BY_UNIT, {"key": unit_hash})), None)
 
+    def signed_units(self, outbox_id: int) -> list[dict[str, Any]]:
+        """All units that were ever signed for a row, the oldest first."""
+        return [json.loads(text) for text in self._connection.values(_UNITS, {"key": outbox_id})]
+
     def signed(self, outbox_id: int, unit: dict[str, Any], now: int) -> None:
         """Stores the signed unit that is to be posted from now on; one that it replaces is kept.
 
@@ -211,6 +215,11 @@ _UNSENT = Statement(
 )
 _OWNER = Statement(_OWNER_OF_UNIT)
 _BY_UNIT = Statement(_ROWS.where(outbox.c.id == _OWNER_OF_UNIT.scalar_subquery()))
+_UNITS = Statement(
+    select(outbox_units.c.unit)
+    .where(outbox_units.c.outbox_id == bindparam("key"))
+    .order_by(outbox_units.c.id)
+)
 _HASHES = Statement(
     select(outbox_units.c.unit_hash)
     .where(outbox_units.c.outbox_id == bindparam("key"))
