@@ -137,17 +137,27 @@ class Witness:
         return compose_from_ledger(ledger, now, self.key, Draft(messages=(feed,)), self._pick_parents(ledger))
 
     def _pick_parents(self, ledger: Ledger) -> list[Vertex]:
-        tips = sorted(ledger.graph.tips.values(), key=self._order)
+        """The good tips, and contradicted ones: the favoured, or if there are none those that waited long enough.
+
+        Of those that share an author it takes one, so that the others come later and lose.
+        """
+        tips = sorted(
+            ledger.graph.tips.values(), key=lambda tip: (self.key.address not in tip.authors, tip.level)
+        )
+        contradicted = [tip for tip in tips if tip.sequence is not Sequence.GOOD]
+        favoured = [tip for tip in contradicted if self._is_favoured(ledger, tip)]
         newest_index = len(ledger.graph.main_chain) - 1
+        late = [tip for tip in contradicted if newest_index - tip.latest_included_index >= PATIENCE]
         wanted: list[Vertex] = []
         authors: set[str] = set()
-        for tip in tips:
-            is_late = newest_index - tip.latest_included_index >= PATIENCE
-            is_good = tip.sequence is Sequence.GOOD
-            if (is_good or is_late or tip.hash in self.favoured) and authors.isdisjoint(tip.authors):
+        for tip in [*(tip for tip in tips if tip.sequence is Sequence.GOOD), *(favoured or late)]:
+            if authors.isdisjoint(tip.authors):
                 wanted.append(tip)
                 authors.update(tip.authors)
         return ledger.graph.pick_parents(wanted, MAX_PARENTS)
 
-    def _order(self, tip: Vertex) -> tuple[bool, bool, int]:
-        return self.key.address not in tip.authors, tip.hash not in self.favoured, tip.level
+    def _is_favoured(self, ledger: Ledger, tip: Vertex) -> bool:
+        vertices = ledger.graph.vertices
+        return any(
+            unit in vertices and ledger.graph.includes([tip], vertices[unit]) for unit in self.favoured
+        )

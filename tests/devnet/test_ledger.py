@@ -483,6 +483,7 @@ def test_whoever_spends_what_is_contradicted_is_contradicted_too(local: LocalNod
     vertex = local.node.take({"unit": spend})
     assert vertex is not None
     assert vertex.sequence is Sequence.TEMP_BAD
+    local.node.favour(gift["unit"])
     local.node.settle()
     assert vertex.sequence is local.ledger.graph.vertices[gift["unit"]].sequence is Sequence.GOOD
     assert local.ledger.books.balance(make_key(4).address) == 10_000
