@@ -88,6 +88,7 @@ class Play:
         self.wire: list[tuple[Side, dict[str, Any]]] = []
         self.memories: dict[tuple[str, int], Memory] = {}
         self.ended_by_closer: set[int] = set()
+        self.decided: set[tuple[str, int]] = set()
 
     def memory(self, side: Side, period: int | None = None) -> Memory:
         return self.memories.setdefault((side.address, period or side.channel.period), Memory())
@@ -158,7 +159,7 @@ class Play:
         except Refusal:
             assert side.channel is before
             return
-        assert before.freeze is None
+        assert (side.address, before.period) not in self.decided
         assert side.channel.signed_by_me == before.signed_by_me + amount <= has
         self.memory(side).highest_signed = side.channel.signed_by_me
         self.wire.append((self.world.peer(side), package))
@@ -179,10 +180,12 @@ class Play:
         except Refusal:
             assert side.channel is before
             return
-        assert before.freeze is None
+        assert (side.address, before.period) not in self.decided
         assert before.known_event_id == before.last_event_id
         assert parsed.period == before.period
-        assert side.channel.exposure <= min(backing.amount, side.limits.max_unconfirmed_by_channel)
+        after = side.channel
+        unconfirmed = min(backing.amount, side.limits.max_unconfirmed_by_channel)
+        assert after.signed_by_peer <= after.deposited_by_peer + after.signed_by_me + unconfirmed
         accepted = self.memory(side).accepted
         assert parsed.digest not in accepted
         accepted[parsed.digest] = parsed.payment_amount
@@ -194,6 +197,7 @@ class Play:
             draft = side.close()
         except Refusal:
             return
+        self.decided.add((side.address, side.channel.period))
         self.waiting.append(self.world.post(side, draft))
 
     def answer(self, side: Side, number: int) -> None:
@@ -204,6 +208,7 @@ class Play:
         if draft is not None:
             assert side.channel.freeze is not None
             assert side.channel.freeze.decision is Decision.CONFIRM, "an honest side is called a liar"
+            self.decided.add((side.address, side.channel.period))
             self.waiting.append(self.world.post(side, draft))
 
     # --- what always holds ---
