@@ -189,3 +189,22 @@ def test_recorded_witness_units_refer_to_what_was_stable_in_view_of_their_parent
 
 def test_the_recordings_have_stretches_to_compare_with() -> None:
     assert sum(len(parameters.values[1]) for parameters in STRETCHES) > 100
+
+
+def _candidate(name: str, witnessed_level: int, level: int, author: str) -> Vertex:
+    vertex = _placeholder(level, None)
+    vertex.hash, vertex.witnessed_level, vertex.authors = name, witnessed_level, (author,)
+    return vertex
+
+
+def test_the_best_parent_is_the_most_witnessed_then_the_lowest_then_the_witness_then_the_smallest() -> None:
+    best_first = [
+        _candidate("e", 5, 9, "user"),
+        _candidate("d", 4, 6, "user"),
+        _candidate("z", 4, 7, WITNESS),
+        _candidate("a", 4, 7, "user"),
+        _candidate("b", 4, 7, "user"),
+    ]
+    for position in range(len(best_first)):
+        candidates = best_first[position:]
+        assert Graph(WITNESS).best_parent(reversed(candidates)) is candidates[0]
