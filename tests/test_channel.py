@@ -150,6 +150,14 @@ def test_unsettled_is_what_a_close_would_bring_me() -> None:
     assert payees_channel(signed_by_peer=30, signed_by_me=70).unsettled == 0
 
 
+def test_no_package_stands_in_what_a_channel_or_a_command_prints() -> None:
+    channel = accepted(payees_channel(), parsed_package(100, 60))
+    assert channel.last_package is not None
+    _, command = decide_close(channel)
+    for printed in (repr(channel), repr(command), repr(decide_answer(channel, 5)), repr(parsed_package(5))):
+        assert "authentifiers" not in printed
+
+
 # --- accepting -------------------------------------------------------------------------------------------
 
 
