@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         from paypercall.demo.show import show
     except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA:
             raise
-        raise ExtraMissing(f"the demo needs {error.name}: run `pip install 'paypercall[demo]'`") from error
+        raise ExtraMissing(f"the demo needs {package}: run `pip install 'paypercall[demo]'`") from error
     show(options.calls)
     return 0

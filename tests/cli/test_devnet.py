@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,27 +15,10 @@ from paypercall.cli import main
 from paypercall.conf import load_conf, load_environment
 from paypercall.devnet import Devnet
 from paypercall.obyte.keys import key_from_mnemonic
+from tests.cli.devnet_process import running_devnet
 
 SECONDS = 30
 ADDRESS = "XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"
-LAST_LINE = re.compile(r'PAYPERCALL_MNEMONIC="[a-z ]+"\n')
-
-
-@contextmanager
-def running_devnet(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Yields the process of `paypercall devnet` and all that it prints once it is ready."""
-    command = [sys.executable, "-m", "paypercall", "devnet", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            printed = ""
-            for line in process.stdout:
-                printed += line
-                if LAST_LINE.fullmatch(line):
-                    break
-            yield process, printed
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

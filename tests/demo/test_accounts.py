@@ -148,7 +148,11 @@ def _invent(world: dict[str, Any]) -> None:
     world[MERCHANT]["sent"]["refill"] = "row 2"
 
 
-@pytest.mark.parametrize("alter", [_forget, _send_twice, _invent])
+def _confuse(world: dict[str, Any]) -> None:
+    world[MERCHANT]["sent"] = {"refill": "row 1"}
+
+
+@pytest.mark.parametrize("alter", [_forget, _send_twice, _invent, _confuse])
 def test_units_that_the_outbox_does_not_explain_are_found(alter: Callable[[dict[str, Any]], None]) -> None:
     world = settled_channel()
     alter(world)
@@ -169,4 +173,44 @@ def test_a_coin_that_is_somebody_elses_is_found() -> None:
     world["units"][3]["messages"][0]["payload"]["inputs"][0]["output_index"] = 1
     world["units"][1]["messages"][0]["payload"]["inputs"][0]["output_index"] = 0
     with pytest.raises(DoesNotAddUp, match="is spent or not its author's"):
+        account_of(world)
+
+
+def outputs_of(world: dict[str, Any], unit: str) -> list[dict[str, Any]]:
+    """The outputs of a unit's payment."""
+    (found,) = [found for found in world["units"] if found["unit"] == unit]
+    outputs: list[dict[str, Any]] = found["messages"][0]["payload"]["outputs"]
+    return outputs
+
+
+@pytest.mark.parametrize(("unit", "place", "owner"), [("payout", 1, CUSTOMER), ("confirm", 1, CUSTOMER)])
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_bytes_that_went_to_a_stranger_are_found(unit: str, place: int, owner: str, is_noticed: bool) -> None:
+    world = settled_channel()
+    outputs = outputs_of(world, unit)
+    outputs[place]["amount"] -= 5
+    outputs.append({"address": "stranger", "amount": 5})
+    if is_noticed:
+        world["balances"][owner] -= 5
+    with pytest.raises(DoesNotAddUp):
+        account_of(world)
+
+
+@pytest.mark.parametrize(
+    ("loser", "winner", "amount", "found"),
+    [
+        (MERCHANT, CUSTOMER, 1, "the side with less"),
+        (CUSTOMER, MERCHANT, 1, "the side with less"),
+        (CUSTOMER, AGENT, 8_151, "the side with more"),
+    ],
+)
+def test_a_payout_that_is_not_what_the_books_say_is_found(
+    loser: str, winner: str, amount: int, found: str
+) -> None:
+    world = settled_channel()
+    places = {MERCHANT: 0, CUSTOMER: 1, AGENT: 2}
+    for side, difference in ((loser, -amount), (winner, amount)):
+        outputs_of(world, "payout")[places[side]]["amount"] += difference
+        world["balances"][side] += difference
+    with pytest.raises(DoesNotAddUp, match=found):
         account_of(world)

@@ -35,9 +35,12 @@ pytestmark = pytest.mark.slow
 @contextmanager
 def running_demo(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
     """Yields the process of a demonstration that keeps its files in a folder."""
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")
+    }
     with subprocess.Popen(
         [sys.executable, *command],
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**clean, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
