@@ -1,44 +1,51 @@
-"""Calls the example API a few times, and pays for each call."""
+"""Calls the example API three times, and pays for each call."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from pathlib import Path
 
 import requests
+from dotenv import dotenv_values
 
-from paypercall import Client
+from paypercall import Client, PaypercallError
 
-URL = os.environ.get("API_URL", "http://127.0.0.1:8402")
+ENVIRONMENT = {**dotenv_values(Path(__file__).with_name(".env")), **os.environ}
+URL = ENVIRONMENT.get("API_URL") or "http://127.0.0.1:8402"
 TIMEOUT = 60
 
 
-def call(client: Client, city: str, amount: int) -> requests.Response:
-    """Pays `amount` for one call, and books the refund if there is one."""
+def call(client: Client, city: str, amount: int) -> str:
+    """Pays `amount` for one call, books the refund if there is one, and tells what came of it."""
     package = client.create_payment_package(amount)
     response = requests.post(
         f"{URL}/temperature", data={"city": city, "payment_package": json.dumps(package)}, timeout=TIMEOUT
     )
-    refund = response.json().get("payment_package")
-    if refund is not None:
-        payment = client.verify_payment_package(refund)
-        print(f"  refunded: {payment.amount} {payment.error or ''}".rstrip())
-    return response
+    answer = response.json()
+    told = answer.get("error") or f"{answer['celsius']} degrees"
+    if "payment_package" in answer:
+        refund = client.verify_payment_package(answer["payment_package"])
+        told += f", {refund.amount} returned" if refund.error is None else f", bad refund: {refund.error}"
+    return f"{city}: paid {amount}, answered {response.status_code}: {told}"
 
 
 def main() -> int:
-    """Makes three calls, of which one is overpaid and one fails."""
+    """Makes three calls: one pays the price, one pays too much, one fails and is refunded."""
     terms = requests.get(URL, timeout=TIMEOUT).json()
-    with Client(terms["peer_address"], asset=None, deposit_amount=100_000, refill_threshold=20_000) as client:
-        for city, amount in (("Zug", terms["price"]), ("Zug", 250), ("Atlantis", terms["price"])):
-            response = call(client, city, amount)
-            print(f"{city}: {response.status_code} {response.json().get('celsius', '')}".rstrip())
+    peer_address, price = terms["peer_address"], terms["price"]
+    with Client(peer_address, asset=None, deposit_amount=100_000, refill_threshold=20_000) as client:
+        for city, amount in (("Zug", price), ("Zug", price + 150), ("Atlantis", price)):
+            print(call(client, city, amount))
         balance = client.balance()
         spent = balance.owed_by_me - balance.owed_by_peer
-        print(f"spent {spent} bytes, {balance.spendable} are left in the channel")
+        print(f"{spent} bytes spent in this channel, {balance.spendable} left")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (PaypercallError, requests.RequestException) as error:
+        sys.exit(f"app.py: {error}")

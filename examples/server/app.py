@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
+from dotenv import dotenv_values
 from flask import Flask, Response, jsonify, request
 
 from paypercall import Payment, Server
 
 PRICE = 100
+ENVIRONMENT = {**dotenv_values(Path(__file__).with_name(".env")), **os.environ}
 
 app = Flask(__name__)
 server = Server(max_sweeping_period=7 * 24 * 3600)
@@ -39,8 +42,7 @@ def temperature() -> tuple[Response, int]:
         return jsonify(error="there is a thermometer in Zug only", payment_package=refund), 404
     answer: dict[str, object] = {"celsius": 21, "paid": payment.amount}
     if payment.amount > PRICE:
-        refund = pay_back(payment, payment.amount - PRICE)
-        answer["payment_package"] = refund
+        answer["payment_package"] = pay_back(payment, payment.amount - PRICE)
     return jsonify(answer), 200
 
 
@@ -52,4 +54,7 @@ def pay_back(payment: Payment, amount: int) -> str:
 
 
 if __name__ == "__main__":
-    app.run(host="127.0.0.1", port=int(os.environ.get("PORT", "8402")))
+    try:
+        app.run(host="127.0.0.1", port=int(ENVIRONMENT.get("PORT") or 8402))
+    finally:
+        server.close_node()
