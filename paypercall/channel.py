@@ -8,7 +8,7 @@ All amounts are integers, in bytes for base and in the asset's units otherwise, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from paypercall.backing import NO_BACKING, Backing, Limits
@@ -103,7 +103,7 @@ class Channel:
     signed_by_me: int = 0
     signed_by_peer: int = 0
     accepted_from_peer: int = 0
-    last_package: str | None = None
+    last_package: str | None = field(default=None, repr=False)
     is_known_by_peer: bool = False
     signs_from_period: int = 1
     written_off: int = 0
@@ -311,9 +311,11 @@ def apply_event(channel: Channel, event: AgentEvent) -> Channel:
         mine, peers = event.deposited_by_a, event.deposited_by_b
         if not channel.is_payee:
             mine, peers = peers, mine
-        return replace(
+        opened = replace(
             channel, status=Status.OPEN, period=event.period, deposited_by_me=mine, deposited_by_peer=peers
         )
+        # What a deposit has made good is lost no more: it must not cover a later exposure.
+        return replace(opened, written_off=min(opened.written_off, opened.exposure))
     if isinstance(event, Closing):
         mine, peers = event.owed_by_a, event.owed_by_b
         if not channel.is_payee:
@@ -373,7 +375,7 @@ class Command:
     decision: Decision
     period: int
     owed_by_me: int = 0
-    sent_by_peer: str | None = None
+    sent_by_peer: str | None = field(default=None, repr=False)
 
 
 def decide_close(channel: Channel) -> tuple[Channel, Command]:
@@ -416,7 +418,11 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     if owed_by_peer < channel.signed_by_peer:
         command = Command(Decision.FRAUD_PROOF, channel.period, sent_by_peer=channel.last_package)
         return _frozen(channel, Decision.FRAUD_PROOF), command
-    returned = owed_by_peer - channel.accepted_from_peer if channel.is_payee else channel.credit
+    returned = channel.credit
+    if channel.is_payee:
+        # The agent counts with 15 digits. Of a claim that it cannot count exactly, what is returned could be all of it.
+        claim = min(owed_by_peer, MAX_AMOUNT - channel.deposited_by_me)
+        returned = max(0, claim - channel.accepted_from_peer)
     if channel.is_restored:
         # What was accepted since is forgotten: it must not be given back.
         returned = 0

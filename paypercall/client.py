@@ -166,6 +166,7 @@ class Client(Party):
     def _create_channel(self) -> tuple[Channel, bool]:
         with self._store.transaction() as books:
             # Another thread or process may have been faster.
+            books.node.lock()
             known = self._usable_channel(books)
             if known is not None:
                 return known, False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.address import definition_address, is_valid_address, is_valid_base64
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.unit import Unit
+from paypercall.trigger_data import LARGEST_INTEGER, integer, is_true, select
 
 BASE = "base"
 """The asset name of bytes, Obyte's native currency."""
@@ -227,7 +229,7 @@ class Trigger:
         has_data: Whether it carries a data message.
         has_definition: Whether it carries the agent's definition.
         period: The period that a close names, if it is an integer.
-        owed_by_sender: What the sender of a close claims to owe.
+        owed_by_sender: What the sender of a close claims to owe; None for a claim that is no integer.
     """
 
     unit: str
@@ -237,7 +239,7 @@ class Trigger:
     has_data: bool
     has_definition: bool
     period: int | None = None
-    owed_by_sender: int = 0
+    owed_by_sender: int | None = 0
 
 
 def read_trigger(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
@@ -264,7 +266,8 @@ def read_trigger(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
         for message in messages
     )
     amount = received.get(parameters.asset, 0)
-    if amount > (BOUNCE_FEE if parameters.asset == BASE else 0):
+    is_from_party = sender in (parameters.address_a, parameters.address_b)
+    if is_from_party and amount > (BOUNCE_FEE if parameters.asset == BASE else 0):
         return Trigger(unit["unit"], sender, TriggerKind.DEPOSIT, amount, data is not None, has_definition)
     kind, period, owed = _read_command(data)
     return Trigger(unit["unit"], sender, kind, 0, data is not None, has_definition, period, owed)
@@ -282,14 +285,12 @@ def _received(address: str, messages: list[dict[str, Any]]) -> dict[str, int]:
     return received
 
 
-def _read_command(data: Any) -> tuple[TriggerKind, int | None, int]:
-    if not isinstance(data, dict):
-        return TriggerKind.OTHER, None, 0
-    period = data.get("period") if type(data.get("period")) is int else None
+def _read_command(data: object) -> tuple[TriggerKind, int | None, int | None]:
+    period = integer(select(data, "period"))
     for kind in (TriggerKind.CLOSE, TriggerKind.CONFIRM, TriggerKind.FRAUD_PROOF):
-        if data.get(kind.value):
-            owed = data.get("transferredFromMe") if kind is TriggerKind.CLOSE else 0
-            return kind, period, owed if type(owed) is int and owed > 0 else 0
+        if is_true(select(data, kind.value)):
+            claim = select(data, "transferredFromMe") if kind is TriggerKind.CLOSE else False
+            return kind, period, integer(claim) if is_true(claim) else 0
     return TriggerKind.OTHER, period, 0
 
 
@@ -358,8 +359,8 @@ def read_response(parameters: ChannelParameters, unit: Unit) -> AgentEvent | Non
         return Opened(
             event_id,
             int(data["period"]),
-            int(data[parameters.address_a]),
-            int(data[parameters.address_b]),
+            _amount(data[parameters.address_a]),
+            _amount(data[parameters.address_b]),
             data["trigger_unit"],
         )
     if data.get("closing"):
@@ -367,11 +368,16 @@ def read_response(parameters: ChannelParameters, unit: Unit) -> AgentEvent | Non
             event_id,
             int(data["period"]),
             data["initiated_by"],
-            int(data[parameters.address_a]),
-            int(data[parameters.address_b]),
+            _amount(data[parameters.address_a]),
+            _amount(data[parameters.address_b]),
             data["trigger_unit"],
             unit["timestamp"],
         )
     if data.get("closed"):
         return Closed(event_id, int(data["period"]), bool(data.get("fraud_proof")))
     return DepositRefused(event_id, data["trigger_unit"])
+
+
+def _amount(value: int | str) -> int:
+    """Reads an amount of the agent, which writes large ones as text."""
+    return min(value if isinstance(value, int) else int(Decimal(value)), LARGEST_INTEGER)

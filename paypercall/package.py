@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from paypercall.contract import MAX_SALT_LENGTH, ChannelParameters, is_printable_ascii
@@ -51,7 +51,7 @@ class PaymentPackage:
     amount_spent: int
     signer: str
     announced: AnnouncedChannel | None
-    text: str
+    text: str = field(repr=False)
     digest: str
 
 
@@ -176,9 +176,8 @@ def parse_package(source: object, *, network_version: str) -> PaymentPackage:
     digest = hash_to_sign(package)
     if not verify_signature(digest, signature, public_key):
         raise Refusal(RefusalCode.WRONG_SIGNATURE, "the signature does not match the package and its key")
+    # Every field is bounded by now, so that a dict is no larger than the text may be.
     text = json.dumps(package, separators=(",", ":"))
-    if len(text) > MAX_PACKAGE_BYTES:
-        raise _too_large()
     return PaymentPackage(
         aa_address, period, payment_amount, amount_spent, signer, announced, text, digest.hex()
     )
@@ -277,7 +276,7 @@ def _announced(claimed: object) -> AnnouncedChannel:
     announced = AnnouncedChannel(
         claimed["address"], claimed["asset"], claimed["salt"], claimed["timeout"], claimed["version"]
     )
-    if type(announced.timeout) is not int or announced.timeout <= 0:
+    if type(announced.timeout) is not int or not 0 < announced.timeout <= MAX_AMOUNT:
         raise _wrong_shape("the timeout in channel_parameters must be a positive integer of seconds")
     for name in ("address", "asset", "salt", "version"):
         text = claimed[name]

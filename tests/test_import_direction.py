@@ -18,7 +18,7 @@ LAYERS = (
     ("errors",),
     ("obyte",),
     ("conf", "events"),
-    ("contract", "package", "backing", "channel"),
+    ("trigger_data", "contract", "package", "backing", "channel"),
     ("store",),
     ("settlement",),
     ("assets", "calls", "results", "wiring"),
@@ -34,7 +34,7 @@ LAYERS = (
 # Where the names are that the package itself hands out; everybody may know its version and its root error.
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
-RULES = {"contract", "package", "backing", "channel"}
+RULES = {"trigger_data", "contract", "package", "backing", "channel"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "network", "proof"}
 PURE_OBYTE |= {"ripemd160", "shape", "unit", "witness_proof"}
 MAY_READ_THE_KEY_FILE = ("obyte.keys", "obyte.mnemonics")

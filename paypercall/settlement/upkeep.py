@@ -110,8 +110,12 @@ class Upkeep:
         for channel, close in pending:
             if close.initiated_by_me and not may_confirm_own_close(channel, ledger_time):
                 continue
-            with self._store.transaction() as books:
-                decided |= self._answer(books, channel.aa_address)
+            try:
+                with self._store.transaction() as books:
+                    decided |= self._answer(books, channel.aa_address)
+            except Exception:
+                # One channel must not keep the node from defending the others.
+                logger.exception("channel %s: could not answer its close", channel.aa_address)
         return decided
 
     def _answer(self, books: Books, aa_address: str) -> bool:

@@ -123,8 +123,15 @@ class Watcher:
         with self._store.reading() as books:
             records = [books.channels.get(address) for address in by_address]
         for record in records:
-            if record is not None:
-                self._take_channel(record.channel, by_address[record.channel.aa_address])
+            if record is None:
+                continue
+            aa_address = record.channel.aa_address
+            try:
+                self._take_channel(record.channel, by_address[aa_address])
+            except Exception:
+                # One channel must not blind the node to all others; all of it is fetched again.
+                logger.exception("channel %s: could not take what the ledger shows", aa_address)
+                self._followed.discard(aa_address)
 
     def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit]) -> None:
         triggers: list[tuple[Trigger, HistoryUnit]] = []
@@ -190,15 +197,11 @@ class Watcher:
 
     def _mark_double_spent(self, unit: str) -> None:
         logger.warning("unit %s is double-spent or unknown to the hub: it backs nothing", unit)
-        with self._store.transaction() as books:
-            for aa_address in books.unconfirmed.mark_double_spent(unit):
-                record = books.channels.lock(aa_address)
-                if record is None:
-                    continue
-                after, loss = write_off(record.channel)
-                if loss:
-                    books.channels.save(record.channel, after)
-                    books.totals.add_loss(after.parameters.asset, loss, self._clock())
+        with self._store.reading() as books:
+            aa_addresses = books.unconfirmed.channels_of(unit)
+        for aa_address in aa_addresses:
+            with self._store.transaction() as books:
+                _Transition(books, aa_address, self._clock()).note_double_spend(unit)
 
 
 class _Transition:
@@ -290,8 +293,19 @@ class _Transition:
         )
         return self._answer_at_first_sight(channel, trigger)
 
+    def note_double_spend(self, unit: str) -> None:
+        """Lets a unit back nothing any more, where it is known."""
+        record = self._books.channels.lock(self._aa_address)
+        if record is not None:
+            self._books.channels.save(record.channel, self._see_double_spend(record.channel, unit))
+
     def _see_double_spend(self, channel: Channel, unit: str) -> Channel:
-        if not self._books.unconfirmed.mark_double_spent(unit):
+        """Books the exposure as lost if the unit was the peer's and is newly found to conflict."""
+        is_peers = any(
+            row.unit == unit and row.sender == channel.peer_address
+            for row in self._books.unconfirmed.of(self._aa_address)
+        )
+        if not self._books.unconfirmed.mark_double_spent(self._aa_address, unit) or not is_peers:
             return channel
         after, loss = write_off(channel)
         if loss:
@@ -309,7 +323,7 @@ class _Transition:
         is_peers_close = trigger.kind is TriggerKind.CLOSE and trigger.sender == channel.peer_address
         if not is_peers_close or trigger.period != channel.period or channel.status is not Status.OPEN:
             return channel
-        if trigger.owed_by_sender >= channel.signed_by_peer:
+        if trigger.owed_by_sender is None or trigger.owed_by_sender >= channel.signed_by_peer:
             return channel
         if channel.freeze and channel.freeze.decision is Decision.FRAUD_PROOF:
             return channel

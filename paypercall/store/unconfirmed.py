@@ -54,12 +54,14 @@ class Unconfirmed:
         """Forgets all closes, confirmations and fraud proofs to a channel, because their period has ended."""
         self._connection.change(_FORGET_COMMANDS, {"key": aa_address})
 
-    def mark_double_spent(self, unit: str) -> list[str]:
-        """Marks a unit as conflicting with another one, and returns the channels for which that is new."""
-        aa_addresses = self._connection.values(_NOT_DOUBLE_SPENT, {"key": unit})
-        if aa_addresses:
-            self._connection.change(_MARK_DOUBLE_SPENT, {"key": unit})
-        return aa_addresses
+    def channels_of(self, unit: str) -> list[str]:
+        """The channels that a unit is known to be for."""
+        return self._connection.values(_CHANNELS_OF, {"key": unit})
+
+    def mark_double_spent(self, aa_address: str, unit: str) -> bool:
+        """Marks a channel's unit as conflicting with another one, and says whether that is new."""
+        key = {"key": aa_address, "unit": unit}
+        return self._connection.change(_MARK_DOUBLE_SPENT, key) > 0
 
     def mark_stable(self, unit: str, now: int) -> None:
         """Sets since when a unit is proven stable, unless that is known already."""
@@ -118,13 +120,15 @@ _ANSWERED = Statement(delete(unconfirmed_units).where(_TO_CHANNEL, _IS_UNIT))
 _FORGET_COMMANDS = Statement(
     delete(unconfirmed_units).where(_TO_CHANNEL, one_of(unconfirmed_units.c.kind, _COMMANDS))
 )
-_NOT_DOUBLE_SPENT = Statement(
+_CHANNELS_OF = Statement(
     select(unconfirmed_units.c.aa_address)
-    .where(unconfirmed_units.c.unit == bindparam("key"), unconfirmed_units.c.is_double_spent.is_(False))
+    .where(unconfirmed_units.c.unit == bindparam("key"))
     .order_by(unconfirmed_units.c.aa_address)
 )
 _MARK_DOUBLE_SPENT = Statement(
-    update(unconfirmed_units).where(unconfirmed_units.c.unit == bindparam("key")).values(is_double_spent=True)
+    update(unconfirmed_units)
+    .where(_TO_CHANNEL, _IS_UNIT, unconfirmed_units.c.is_double_spent.is_(False))
+    .values(is_double_spent=True)
 )
 _MARK_STABLE = Statement(
     update(unconfirmed_units)

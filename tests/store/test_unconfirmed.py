@@ -63,10 +63,12 @@ def test_a_double_spend_is_marked_once_for_each_channel(store: Store) -> None:
         books.unconfirmed.see(AA_ADDRESS, unconfirmed(1))
         books.unconfirmed.see(OTHER_ADDRESS, unconfirmed(1))
         books.unconfirmed.see(OTHER_ADDRESS, unconfirmed(2))
-        assert books.unconfirmed.mark_double_spent(unit_hash(1)) == sorted([AA_ADDRESS, OTHER_ADDRESS])
-        assert books.unconfirmed.mark_double_spent(unit_hash(1)) == []
-        assert books.unconfirmed.mark_double_spent(unit_hash(9)) == []
+        assert books.unconfirmed.channels_of(unit_hash(1)) == sorted([AA_ADDRESS, OTHER_ADDRESS])
+        assert books.unconfirmed.mark_double_spent(OTHER_ADDRESS, unit_hash(1))
+        assert not books.unconfirmed.mark_double_spent(OTHER_ADDRESS, unit_hash(1))
+        assert not books.unconfirmed.mark_double_spent(OTHER_ADDRESS, unit_hash(9))
         assert [unit.is_double_spent for unit in books.unconfirmed.of(OTHER_ADDRESS)] == [True, False]
+        assert [unit.is_double_spent for unit in books.unconfirmed.of(AA_ADDRESS)] == [False]
 
 
 def test_the_commands_of_a_period_are_forgotten_but_not_the_deposits(store: Store) -> None:
