@@ -1,4 +1,4 @@
-"""The examples, as their READMEs say to run them: a paid API and its customer, on a local network."""
+"""The examples and the programs in the README, as the documents say to run them, on a local network."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from paypercall.channel import Channel
 from paypercall.cli import main
 from paypercall.cli.devnet import PORT as DEVNET_PORT
 from paypercall.conf import load_conf, load_environment
-from paypercall.store import ChannelRecord, Store
+from paypercall.store import Store
 from tests.cli.devnet_process import running_devnet
+from tests.documentation import README, python_blocks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 90
@@ -66,12 +68,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[Shop]:
-    """Runs the example server until the end of the block; its log is in `log.txt`."""
-    port = free_port()
+def running_server(folder: Path, *command: str, port: int) -> Iterator[Shop]:
+    """Runs a merchant's program until the end of the block; its log is in `log.txt`."""
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=folder, env=environment(PORT=str(port)), stdout=log, stderr=log
+            [sys.executable, *command],
+            cwd=folder,
+            env=environment(PORT=str(port)),
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -93,9 +98,23 @@ def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
 
 
-def run_client(folder: Path, url: str) -> str:
+def fund(shop: Shop, hub: str) -> str:
+    """Gives a merchant some bytes, and returns the address that its log tells."""
+    address = ADDRESS.search((shop.folder / "log.txt").read_text())
+    assert address is not None
+    assert main(["faucet", address[1], "1000000", "--hub", hub]) == 0
+    return address[1]
+
+
+def hub_in(printed: str) -> str:
+    hub = re.search(r"PAYPERCALL_HUB=(\S+)", printed)
+    assert hub is not None
+    return hub[1]
+
+
+def run_client(folder: Path, program: str, url: str) -> str:
     result = subprocess.run(
-        [sys.executable, "app.py"],
+        [sys.executable, program],
         cwd=folder,
         env=environment(API_URL=url),
         capture_output=True,
@@ -107,35 +126,57 @@ def run_client(folder: Path, url: str) -> str:
     return result.stdout
 
 
-def the_channel_in(folder: Path, address: str) -> ChannelRecord:
+def the_channel_in(folder: Path) -> tuple[Channel, int]:
+    """The only channel in a folder's database, and the sum of its payments."""
     with closing(Store(f"sqlite:///{folder}/paypercall.sqlite")) as store, store.reading() as books:
-        (record,) = books.channels.records(address)
-        return record
+        identity = books.node.identity()
+        assert identity is not None
+        (record,) = books.channels.records(identity.my_address)
+        return record.channel, books.payments.total_accepted(record.channel.aa_address)
 
 
 @pytest.mark.slow
 def test_the_examples_pay_and_refund_each_other_and_keep_the_same_books(tmp_path: Path) -> None:
     with running_devnet("--speed", "10") as (_, printed):
         _, _, dotenv_lines, mnemonic_line = printed.split("\n\n")
-        hub = re.search(r"PAYPERCALL_HUB=(\S+)", dotenv_lines)
-        assert hub is not None
         client = copy_example("client", tmp_path, dotenv_lines, mnemonic_line)
-        with running_server(copy_example("server", tmp_path, dotenv_lines)) as shop:
-            address = ADDRESS.search((shop.folder / "log.txt").read_text())
-            assert address is not None
-            assert main(["faucet", address[1], "1000000", "--hub", hub[1]]) == 0
-            assert run_client(client, shop.url) == CALLS + "200 bytes spent in this channel, 99800 left\n"
-            assert run_client(client, shop.url) == CALLS + "400 bytes spent in this channel, 99600 left\n"
+        server = copy_example("server", tmp_path, dotenv_lines)
+        with running_server(server, "app.py", port=free_port()) as shop:
+            fund(shop, hub_in(printed))
+            seen = run_client(client, "app.py", shop.url)
+            assert seen == CALLS + "200 bytes spent in this channel, 99800 left\n"
+            seen = run_client(client, "app.py", shop.url)
+            assert seen == CALLS + "400 bytes spent in this channel, 99600 left\n"
             empty = requests.post(f"{shop.url}/temperature", data={"city": "Zug"}, timeout=SECONDS)
             assert (empty.status_code, sorted(empty.json())) == (402, ["code", "error"])
-    merchants = the_channel_in(shop.folder, address[1]).channel
-    customers = the_channel_in(client, merchants.peer_address).channel
+    merchants, paid = the_channel_in(server)
+    customers, returned = the_channel_in(client)
     assert merchants.aa_address == customers.aa_address
-    assert (merchants.signed_by_peer, merchants.accepted_from_peer) == (900, 900)
-    assert (customers.signed_by_peer, customers.accepted_from_peer) == (500, 500)
-    assert (merchants.signed_by_me, customers.signed_by_me) == (500, 900)
-    assert (shop.folder / "keys.json").exists()
+    assert (merchants.signed_by_peer, merchants.accepted_from_peer, customers.signed_by_me) == (900, 900, 900)
+    assert (customers.signed_by_peer, customers.accepted_from_peer, merchants.signed_by_me) == (500, 500, 500)
+    assert (paid, returned) == (900, 500)
+    assert (server / "keys.json").exists()
     assert not (client / "keys.json").exists(), "the client got its mnemonic by .env"
+
+
+@pytest.mark.slow
+def test_the_programs_in_the_readme_pay_and_refund_each_other(tmp_path: Path) -> None:
+    merchants, customers = python_blocks(README)
+    port = free_port()
+    with running_devnet("--speed", "10") as (_, printed):
+        _, _, dotenv_lines, mnemonic_line = printed.split("\n\n")
+        server, client = tmp_path / "merchant", tmp_path / "customer"
+        for folder, lines in ((server, dotenv_lines), (client, f"{dotenv_lines}\n{mnemonic_line}")):
+            folder.mkdir()
+            (folder / ".env").write_text(lines)
+        (server / "merchant.py").write_text(merchants)
+        command = ("-m", "flask", "--app", "merchant", "run", "--port", str(port))
+        with running_server(server, *command, port=port) as shop:
+            address = fund(shop, hub_in(printed))
+            program = customers.replace('PEER_ADDRESS = "..."', f'PEER_ADDRESS = "{address}"')
+            (client / "customer.py").write_text(program.replace(":5000/", f":{port}/"))
+            assert run_client(client, "customer.py", shop.url) == "42\nNone\n"
+    assert (the_channel_in(server)[1], the_channel_in(client)[1]) == (150, 50)
 
 
 @pytest.mark.parametrize("name", ["client", "server"])
