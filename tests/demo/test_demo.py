@@ -33,14 +33,14 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def running_demo(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
+def running_demo(folder: Path, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Yields the process of a demonstration that keeps its files in a folder."""
     clean = {
         name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")
     }
     with subprocess.Popen(
         [sys.executable, *command],
-        env={**clean, "TMPDIR": str(folder)},
+        env={**clean, "TMPDIR": str(folder), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,8 +84,19 @@ def amounts_after(name: str, text: str) -> list[int]:
     return [int(word.replace(",", "")) for word in line.split()[1:]]
 
 
-def test_the_demonstration_shows_every_step_and_accounts_for_every_byte(tmp_path: Path) -> None:
-    with running_demo(tmp_path, "-m", "paypercall", "demo", "--calls", "20") as process:
+def test_the_demonstration_shows_every_step_and_accounts_for_every_byte(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    host = tmp_path_factory.mktemp("host")
+    (host / "conf.py").write_text("accepted_assets = []\n")
+    not_for_the_demonstration = {
+        "PYTHONPATH": str(host),
+        "PAYPERCALL_NETWORK": "moon",
+        "http_proxy": "http://127.0.0.1:9",
+        "no_proxy": "",
+    }
+    command = ("-m", "paypercall", "demo", "--calls", "20")
+    with running_demo(tmp_path, *command, **not_for_the_demonstration) as process:
         text, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, errors) == (0, "")
     for step in STEPS:
