@@ -304,6 +304,8 @@ class Party:
     def _create(self, amount: int, aa_address: str, idempotency_key: str | None) -> dict[str, Any]:
         """Signs a package over `amount` in one transaction, so that the total is durable before the package leaves."""
         with self._store.transaction() as books:
+            # Locked first, so that of two calls with the same key the second finds what the first has made.
+            record = books.channels.lock(aa_address)
             if idempotency_key is not None:
                 sent = books.payments.sent(aa_address, idempotency_key)
                 if sent is not None:
@@ -312,7 +314,6 @@ class Party:
                             f"the idempotency key was used for {sent.amount}, not {amount}; use a new key"
                         )
                     return sent.package
-            record = books.channels.lock(aa_address)
             if record is None:
                 raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
             before = record.channel
@@ -357,7 +358,7 @@ class Party:
 
     def _is_sent(self, aa_address: str) -> bool:
         with self._store.reading() as books:
-            return not books.outbox.has_unsent(aa_address)
+            return not books.outbox.has_unsent(aa_address, OutboxKind.CLOSE)
 
     def _sweep_early(self, aa_address: str) -> None:
         """Starts the sweep that a limit on unsettled payments calls for."""

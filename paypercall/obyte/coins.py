@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,7 +95,7 @@ class CoinBook:
         self._stripped: set[str] = set()
         self._void: set[str] = set()
         self._open: dict[str, _Entry] = {}
-        self._forgotten: set[str] = set()
+        self._forgotten: dict[str, _Entry] = {}
         self._first_own_index: int | None = None
         self._cached_outlook: _Outlook | None = None
 
@@ -113,6 +114,7 @@ class CoinBook:
             # still show what it would have paid us.
             self._void.add(unit)
             self._open.pop(unit, None)
+            self._forgotten.pop(unit, None)
             self._note_change()
             return
         is_known = unit in self._open or unit in self._stripped
@@ -121,7 +123,7 @@ class CoinBook:
         if entry.is_stable or unit in self._stripped:
             self._take_stable(entry)
         elif is_known or (entry.is_signature_checked and not entry.is_stripped):
-            self._forgotten.discard(unit)
+            self._forgotten.pop(unit, None)
             self._put_open(self._read(entry.unit, is_posted=True))
 
     def adopt(self, unit: Unit) -> None:
@@ -134,7 +136,7 @@ class CoinBook:
         if not entry.is_ours:
             raise InvalidUnit(f"unit {entry.unit} is not of {self.address} alone")
         if entry.unit not in self._stable and entry.unit not in self._void:
-            self._forgotten.discard(entry.unit)
+            self._forgotten.pop(entry.unit, None)
             self._put_open(entry)
 
     def note_posted(self, unit: str) -> None:
@@ -151,37 +153,40 @@ class CoinBook:
         if entry.is_posted:
             _logger.warning("unit %s is not forgotten: the hub has it", unit)
             return
-        del self._open[unit]
-        self._forgotten.add(unit)
+        self._forgotten[unit] = self._open.pop(unit)
         self._note_change()
 
     def spendable(self) -> list[Coin]:
         """Stable coins and our own unconfirmed change."""
         return self._spendable(self._outlook())
 
-    def spendable_instead_of(self, unit: Unit | None) -> tuple[list[Coin], tuple[Coin, ...]]:
-        """What a unit can spend that takes the place of another one of ours, or of none.
+    def spendable_instead_of(self, *units: Unit) -> tuple[list[Coin], tuple[Coin, ...]]:
+        """What a unit can spend that takes the place of others of ours, or of none.
 
         Returns:
-            The coins, and those byte coins among them that the other unit spends: with them spent, at most
-            one of the two units can become stable. They are none if the other unit has lost already.
+            The coins, and those byte coins among them that the other units spend: with them spent, at most
+            one of all these units can become stable. Units that have lost already take no part.
 
         Raises:
-            InvalidUnit: The other unit is stable.
-            InsufficientFunds: No byte coin of the other unit can be spent.
+            InvalidUnit: One of the other units is stable.
+            InsufficientFunds: No byte coin of one of the other units can be spent.
         """
-        if unit is None:
-            return self.spendable(), ()
-        entry = self._read(unit, is_posted=False)
-        if entry.unit in self._stable:
-            raise InvalidUnit(f"unit {entry.unit} is stable, nothing can take its place")
-        if self.has_lost(entry.unit) or not self._spent.keys().isdisjoint(entry.spends):
-            return self.spendable(), ()
-        coins = self._spendable(self._look_ahead(without=entry.unit))
-        shared = tuple(coin for coin in coins if coin.asset == BASE and _place(coin) in entry.spends)
-        if not shared:
-            raise InsufficientFunds(f"no byte coin of unit {entry.unit} can be spent by another unit")
-        return coins, shared
+        entries = [self._read(unit, is_posted=False) for unit in units]
+        for entry in entries:
+            if entry.unit in self._stable:
+                raise InvalidUnit(f"unit {entry.unit} is stable, nothing can take its place")
+        lost = self._find_lost([*self._open.values(), *self._forgotten.values(), *entries])
+        rivals = [entry for entry in entries if entry.unit not in lost and entry.unit not in self._void]
+        coins = self._spendable(self._look_ahead(without={entry.unit for entry in rivals}))
+        shared: dict[Place, Coin] = {}
+        for entry in rivals:
+            spent = {
+                _place(coin): coin for coin in coins if coin.asset == BASE and _place(coin) in entry.spends
+            }
+            if not spent:
+                raise InsufficientFunds(f"no byte coin of unit {entry.unit} can be spent by another unit")
+            shared |= spent
+        return coins, tuple(shared.values())
 
     def balances(self) -> dict[str, Balance]:
         """What there is, by asset."""
@@ -263,7 +268,7 @@ class CoinBook:
             return
         entry = entry or self._read(history_unit.unit, is_posted=True)
         self._stripped.discard(unit)
-        self._forgotten.discard(unit)
+        self._forgotten.pop(unit, None)
         self._stable.add(unit)
         for coin in entry.coins:
             if _place(coin) not in self._spent:
@@ -292,13 +297,13 @@ class CoinBook:
             self._cached_outlook = self._look_ahead()
         return self._cached_outlook
 
-    def _look_ahead(self, without: str | None = None) -> _Outlook:
-        """Works out what the open units come to, as if one of them would never be posted."""
-        own = [entry for entry in self._open.values() if entry.spends and entry.unit != without]
-        lost = self._find_lost(own)
+    def _look_ahead(self, without: AbstractSet[str] = frozenset()) -> _Outlook:
+        """Works out what the open units come to, as if some of them would never be posted."""
+        own = [entry for entry in self._open.values() if entry.spends and entry.unit not in without]
+        lost = self._find_lost([*own, *self._forgotten.values()])
         living = [entry for entry in own if entry.unit not in lost]
         spent = frozenset(place for entry in living for place in entry.spends)
-        gone = self._forgotten | ({without} if without else set())
+        gone = self._forgotten.keys() | without
         doubtful = _find_doubtful(living, gone)
         change = tuple(
             coin
@@ -327,7 +332,7 @@ class CoinBook:
             lost |= more
 
 
-def _find_doubtful(living: list[_Entry], gone: set[str]) -> set[str]:
+def _find_doubtful(living: list[_Entry], gone: AbstractSet[str]) -> set[str]:
     """Finds units whose change must not be spent: a rival is likelier to win, or they build on such a unit.
 
     Of units that spend the same coin, one that the hub has shown is likelier than one that it has not, and

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Lock
 from weakref import WeakSet
 
@@ -122,7 +122,12 @@ class Wallet:
             return self._book.balances()
 
     def compose(
-        self, draft: Draft, *, instead_of: Unit | None = None, max_tps_fee: int | None = None, keep: int = 0
+        self,
+        draft: Draft,
+        *,
+        instead_of: Sequence[Unit] = (),
+        max_tps_fee: int | None = None,
+        keep: int = 0,
     ) -> Unit:
         """Composes and signs a unit, and counts its coins as spent from now on.
 
@@ -131,15 +136,15 @@ class Wallet:
 
         Args:
             draft: What the unit shall do.
-            instead_of: A unit of ours that this one replaces. Both spend a coin, so that never both become
-                stable.
+            instead_of: Units of ours that this one replaces. It spends a coin of each, so that at most one of
+                them all becomes stable.
             max_tps_fee: Bytes; by default the wallet's limit.
             keep: Bytes that must be left to spend afterwards.
 
         Raises:
             FeeTooHigh: The network asks for more than `max_tps_fee`; nothing was composed.
             InsufficientFunds: The coins do not suffice, or less than `keep` would be left.
-            InvalidUnit: The draft asks for what the network refuses, or the unit to replace is stable.
+            InvalidUnit: The draft asks for what the network refuses, or a unit to replace is stable.
             UnitTooLarge: The unit would be larger than the network takes it without a further fee.
             HubError: The hub did not answer, or refused.
             ProofError: A history that was needed does not prove what it must.
@@ -168,7 +173,7 @@ class Wallet:
             PaypercallError: As `compose`.
         """
         with self._composing:
-            unit = self._compose(Draft({asset: tuple(outputs)}, tuple(messages)), None, None, 0)
+            unit = self._compose(Draft({asset: tuple(outputs)}, tuple(messages)), (), None, 0)
             try:
                 self.post(unit)
             except HubRefused:
@@ -179,7 +184,7 @@ class Wallet:
                 self.post(unit)  # a refusal now proves nothing: the first attempt may have succeeded
             return unit
 
-    def _compose(self, draft: Draft, instead_of: Unit | None, max_tps_fee: int | None, keep: int) -> Unit:
+    def _compose(self, draft: Draft, instead_of: Sequence[Unit], max_tps_fee: int | None, keep: int) -> Unit:
         if self._losses_explained < self._losses_seen:
             self.refresh()
         payees = {output.address for outputs in draft.outputs.values() for output in outputs}
@@ -199,10 +204,10 @@ class Wallet:
                 raise
         return self._sign(draft, parents, instead_of, keep)
 
-    def _sign(self, draft: Draft, parents: Parents, instead_of: Unit | None, keep: int) -> Unit:
+    def _sign(self, draft: Draft, parents: Parents, instead_of: Sequence[Unit], keep: int) -> Unit:
         with_definition = self._needs_definition(parents.last_ball_mci)
         with self._lock:
-            coins, must_spend = self._book.spendable_instead_of(instead_of)
+            coins, must_spend = self._book.spendable_instead_of(*instead_of)
             unit = compose(
                 self.light.network,
                 self.key,

@@ -66,6 +66,7 @@ class Memory:
         """
         marker = self._read()
         with self._store.transaction() as books:
+            books.node.lock()
             identity = books.node.identity()
             assert identity is not None, "the books are claimed before they are checked"
             is_same = marker is None or marker.database_id == identity.database_id
@@ -100,6 +101,7 @@ class Memory:
         if self._clock() - self._noted_at < NOTE_SECONDS:
             return
         with self._store.transaction() as books:
+            books.node.lock()
             identity = books.node.identity()
             assert identity is not None
             generation = identity.generation + 1

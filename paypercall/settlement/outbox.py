@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paypercall.channel import Channel
+from paypercall.channel import Channel, Status
 from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
 from paypercall.obyte.errors import HubError, HubRefused
@@ -76,7 +76,6 @@ class Outbox:
         self._lease = lease
         self._spending = spending
         self._clock = clock
-        self._adopted: set[str] = set()
         self._next_attempt: dict[int, float] = {}
 
     def adopt_all(self) -> None:
@@ -84,7 +83,7 @@ class Outbox:
         with self._store.reading() as books:
             units = [unit for row in books.outbox.unfinished() for unit in books.outbox.signed_units(row.id)]
         for unit in units:
-            self._adopt(unit)
+            self._wallet.adopt(unit)
 
     def advance(self) -> bool:
         """Does the next step of every unfinished row whose turn it is: signed units first, then defences.
@@ -116,32 +115,53 @@ class Outbox:
         return has_sent
 
     def _step(self, row: OutboxRow) -> bool:
-        if row.state is OutboxState.POSTED:
-            if row.unit is None or self._clock() - row.updated_at < REPOST_SECONDS:
-                return False
-            self._post(row, row.unit)
-            return True
+        if row.state is OutboxState.POSTED and self._clock() - row.updated_at < REPOST_SECONDS:
+            return False
+        channel = self._channel(row)
         unit = row.unit
-        if row.state is OutboxState.DECIDED or unit is None:
-            unit = self._compose(row, instead_of=None)
-        self._adopt(unit)
+        if unit is None:
+            if not self._is_due(row, channel):
+                return False
+            unit = self._compose(row, channel)
+        # It may be forgotten, if it was refused before.
+        self._wallet.adopt(unit)
         try:
             self._post(row, unit)
         except HubRefused as refusal:
+            if _is_overtaken(row, channel):
+                self._give_up(row)
+                return False
             logger.warning("the hub refused a unit (%s): it is being replaced", refusal)
-            replacement = self._compose(row, instead_of=unit)
-            self._post(row, replacement)
+            self._post(row, self._compose(row, channel))
         return True
 
-    def _compose(self, row: OutboxRow, instead_of: Unit | None) -> Unit:
+    def _channel(self, row: OutboxRow) -> Channel | None:
         with self._store.reading() as books:
             record = books.channels.get(row.aa_address) if row.aa_address else None
-        channel = record.channel if record else None
-        draft = draft_of(row, channel.parameters if channel else None)
+        return record.channel if record else None
+
+    def _is_due(self, row: OutboxRow, channel: Channel | None) -> bool:
+        """Whether a unit of a row that has none yet would do now what was decided."""
+        if _is_overtaken(row, channel):
+            self._give_up(row)
+            return False
+        # An agent that is closing would refuse a deposit, and keep the bounce fee.
+        is_closing = channel is not None and (channel.freeze or channel.status is Status.CLOSING)
+        return row.kind in DEFENCES or not is_closing
+
+    def _give_up(self, row: OutboxRow) -> None:
+        logger.info("%s is not sent any more: its period has ended", row.kind.value)
+        with self._store.transaction() as books:
+            books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
+
+    def _compose(self, row: OutboxRow, channel: Channel | None) -> Unit:
+        """Composes and stores a unit that takes the place of all that were ever signed for the row."""
+        with self._store.reading() as books:
+            signed = books.outbox.signed_units(row.id)
         is_defence = row.kind in DEFENCES
         unit = self._wallet.compose(
-            draft,
-            instead_of=instead_of,
+            draft_of(row, channel.parameters if channel else None),
+            instead_of=signed,
             max_tps_fee=self._fee_limit(channel) if is_defence and channel else self._spending.max_tps_fee,
             keep=0 if is_defence else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
         )
@@ -150,7 +170,6 @@ class Outbox:
         except BaseException:
             self._wallet.forget(unit["unit"])
             raise
-        self._adopted.add(unit["unit"])
         return unit
 
     def _save(self, row: OutboxRow, unit: Unit) -> None:
@@ -172,16 +191,18 @@ class Outbox:
             return bytes_in_reserve(books, self._spending, new_channels)
 
     def _post(self, row: OutboxRow, unit: Unit) -> None:
-        self._light.post(unit)
+        try:
+            self._light.post(unit)
+        except HubRefused:
+            # Nothing may build on it, and what it spends may be needed for a defence.
+            self._wallet.forget(unit["unit"])
+            raise
         with self._store.transaction() as books:
-            books.outbox.posted(row.id, self._clock())
+            current = books.outbox.get(row.id)
+            # Another process may have held the lease since the row was read, and seen the unit become stable.
+            if current is not None and not current.state.is_finished:
+                books.outbox.posted(row.id, self._clock())
         self._next_attempt.pop(row.id, None)
-
-    def _adopt(self, unit: Unit) -> None:
-        if unit["unit"] in self._adopted:
-            return
-        self._wallet.adopt(unit)
-        self._adopted.add(unit["unit"])
 
     def _note_failure(self, row: OutboxRow, error: PaypercallError) -> None:
         pause = min(LONGEST_PAUSE, 2 ** min(row.attempts, 6))
@@ -189,3 +210,8 @@ class Outbox:
         logger.warning("could not send %s (attempt %d): %s", row.kind.value, row.attempts + 1, error)
         with self._store.transaction() as books:
             books.outbox.failed_attempt(row.id, str(error), self._clock())
+
+
+def _is_overtaken(row: OutboxRow, channel: Channel | None) -> bool:
+    """Whether a row settles a period that has ended without it: the agent would only keep the bounce fee."""
+    return row.kind in DEFENCES and channel is not None and channel.period != row.period

@@ -99,9 +99,10 @@ class Watcher:
             self._proven_to = history.last_ball_main_chain_index or self._proven_to
         if new:
             history = self._light.history(new)
+            # Before it is taken: what cannot be taken is not followed, and fetched again.
+            self._followed.update(new)
             self._take(history)
             seen.update(entry.hash for entry in history.units)
-            self._followed.update(new)
             if not known:
                 self._proven_to = history.last_ball_main_chain_index
         self._followed.intersection_update(addresses)
@@ -228,6 +229,9 @@ class _Transition:
     def _apply(self, channel: Channel, answer: _Answer) -> Channel:
         event = answer.event
         after = apply_event(channel, event)
+        if event.event_id > after.last_event_id:
+            # An answer before this one is missing: all are fetched again, and then this one is taken, too.
+            return after
         trigger_unit = None if isinstance(event, Closed) else event.trigger_unit
         if trigger_unit is not None:
             self._books.unconfirmed.answered(self._aa_address, trigger_unit)

@@ -122,9 +122,9 @@ class Outbox:
         """All rows about a period of a channel, finished ones included, the oldest first."""
         return self._all(_OF_PERIOD, {"key": aa_address, "period": period})
 
-    def has_unsent(self, aa_address: str) -> bool:
-        """Whether something for a channel is decided or signed, but not taken by the hub yet."""
-        return self._connection.first(_UNSENT, {"key": aa_address}) is not None
+    def has_unsent(self, aa_address: str, kind: OutboxKind) -> bool:
+        """Whether something of a kind for a channel is decided or signed, but not taken by the hub yet."""
+        return self._connection.first(_UNSENT, {"key": aa_address, "kind": kind.value}) is not None
 
     def by_unit(self, unit_hash: str) -> OutboxRow | None:
         """The row for which a unit was signed, replaced ones included."""
@@ -210,7 +210,11 @@ _UNFINISHED = Statement(_ROWS.where(_IS_UNFINISHED))
 _OF_PERIOD = Statement(_ROWS.where(_OF_CHANNEL, outbox.c.period == bindparam("period")))
 _UNSENT = Statement(
     select(outbox.c.id)
-    .where(_OF_CHANNEL, one_of(outbox.c.state, [OutboxState.DECIDED.value, OutboxState.SIGNED.value]))
+    .where(
+        _OF_CHANNEL,
+        outbox.c.kind == bindparam("kind"),
+        one_of(outbox.c.state, [OutboxState.DECIDED.value, OutboxState.SIGNED.value]),
+    )
     .limit(1)
 )
 _OWNER = Statement(_OWNER_OF_UNIT)

@@ -222,7 +222,7 @@ def test_a_refused_unit_is_replaced_by_one_that_spends_the_same_coin(wallet: Wal
         wallet.post(refused)
     before = net.balance(PAYEE)
     larger = Draft({"base": (Output(PAYEE, 25_000),)})
-    replacement = wallet.compose(larger, instead_of=refused)
+    replacement = wallet.compose(larger, instead_of=[refused])
     assert inputs(refused) < inputs(replacement)
     wallet.post(replacement)
     net.settle()
@@ -232,21 +232,21 @@ def test_a_refused_unit_is_replaced_by_one_that_spends_the_same_coin(wallet: Wal
     assert net.balance(PAYEE) - before == 25_000
     assert bytes_of(wallet) == (net.balance(wallet.address), 0)
     with pytest.raises(InvalidUnit, match="is stable"):
-        wallet.compose(DRAFT, instead_of=replacement)
+        wallet.compose(DRAFT, instead_of=[replacement])
 
 
 def test_a_unit_that_was_taken_after_all_wins_against_its_replacement(wallet: Wallet, net: Devnet) -> None:
     funded(wallet, net, 30_000, 20_000)
     first = wallet.compose(DRAFT)
     wallet.light.post(first)  # and its answer was lost
-    replacement = wallet.compose(Draft({"base": (Output(PAYEE, 25_000),)}), instead_of=first)
+    replacement = wallet.compose(Draft({"base": (Output(PAYEE, 25_000),)}), instead_of=[first])
     with pytest.raises(HubRefused):
         wallet.post(replacement)
     net.settle()
     wallet.refresh()
     assert wallet.has_lost(replacement["unit"])
     assert bytes_of(wallet) == (net.balance(wallet.address), 0)
-    assert wallet.compose(DRAFT, instead_of=replacement), "nothing of a lost unit need be spent"
+    assert wallet.compose(DRAFT, instead_of=[replacement]), "nothing of a lost unit need be spent"
 
 
 def test_a_unit_that_loses_against_another_of_the_same_key_gives_back_what_the_winner_leaves(

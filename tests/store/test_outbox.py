@@ -55,10 +55,11 @@ def test_a_row_goes_through_its_states(store: Store) -> None:
     with store.transaction() as books:
         books.outbox.signed(number, UNIT, now=11)
         assert books.outbox.unfinished()[0].state is OutboxState.SIGNED
-        assert books.outbox.has_unsent(AA_ADDRESS)
+        assert books.outbox.has_unsent(AA_ADDRESS, OutboxKind.CLOSE)
+        assert not books.outbox.has_unsent(AA_ADDRESS, OutboxKind.CONFIRM)
         books.outbox.posted(number, now=12)
         assert books.outbox.unfinished()[0].state is OutboxState.POSTED
-        assert not books.outbox.has_unsent(AA_ADDRESS)
+        assert not books.outbox.has_unsent(AA_ADDRESS, OutboxKind.CLOSE)
         books.outbox.finished(number, OutboxState.STABLE, now=13)
         assert books.outbox.unfinished() == []
         row = books.outbox.get(number)

@@ -1,0 +1,190 @@
+"""The outbox when the hub refuses, loses or forgets what it is sent, and when the ledger is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paypercall.channel import Status
+from paypercall.client import Client
+from paypercall.contract import TriggerKind, read_trigger
+from paypercall.devnet import Devnet
+from paypercall.obyte.composer import Parents
+from paypercall.obyte.errors import HubRefused
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.unit import Unit
+from paypercall.results import ChannelTimeout
+from paypercall.server import Server
+from paypercall.settlement import outbox
+from paypercall.settlement.upkeep import add_deposit, decide_to_close
+from paypercall.store import Books, OutboxKind, OutboxState, Store
+from tests.parties import wait_until
+from tests.settlement.test_closing import pay, wait_until_open
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "LONGEST_PAUSE", 0)
+
+
+@pytest.fixture
+def payee() -> str:
+    return key_from_mnemonic(new_mnemonic()).address
+
+
+@contextmanager
+def books_in(folder: Path) -> Iterator[Books]:
+    store = Store(f"sqlite:///{folder}/paypercall.sqlite")
+    with store.transaction() as books:
+        yield books
+    store.close()
+
+
+def triggers_of(net: Devnet, party: Client | Server, customer: Client) -> list[TriggerKind]:
+    """What a party has sent to the customer's channel, in order."""
+    with books_in_of(customer) as books:
+        record = books.channels.get(customer.aa_address)
+    assert record is not None
+    triggers = (read_trigger(record.channel.parameters, joint["unit"]) for joint in net.units())
+    return [trigger.kind for trigger in triggers if trigger and trigger.sender == party.address]
+
+
+@contextmanager
+def books_in_of(party: Client | Server) -> Iterator[Books]:
+    with party._store.transaction() as books:
+        yield books
+
+
+def test_a_withdrawal_whose_units_are_refused_again_and_again_is_paid_once(
+    net: Devnet, merchant: Server, payee: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each unit is refused for good, as one whose parents are too old; all of them spend the same coin."""
+    really_post = LightClient.post
+    refused: dict[str, Unit] = {}
+
+    def post(self: LightClient, unit: Unit) -> None:
+        if unit["unit"] in refused or len(refused) < 4:
+            refused[unit["unit"]] = unit
+            raise HubRefused("last ball is too old")
+        really_post(self, unit)
+
+    monkeypatch.setattr(LightClient, "post", post)
+    merchant.withdraw(5_000, payee)
+    net.settle()
+    assert net.balance(payee) == 5_000
+    (paid,) = (
+        joint["unit"] for joint in net.units() if joint["unit"]["authors"][0]["address"] == merchant.address
+    )
+    spent = [inputs_of(unit) for unit in (*refused.values(), paid)]
+    assert len(spent) == 5
+    assert frozenset.intersection(*spent)
+
+
+def inputs_of(unit: Unit) -> frozenset[tuple[str, int, int]]:
+    return frozenset(
+        (source["unit"], source["message_index"], source["output_index"])
+        for message in unit["messages"]
+        if message["app"] == "payment"
+        for source in message["payload"]["inputs"]
+    )
+
+
+def test_a_refused_unit_does_not_keep_a_defence_from_its_coins(
+    net: Devnet, merchant: Server, customer: Client, payee: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wallet has one coin; a withdrawal that is signed, refused and now too dear must not hold it."""
+    pay(customer, merchant, 40_000)
+    wait_until_open(customer, merchant)
+    really_ask, really_post = LightClient.parents, LightClient.post
+    is_dear = True
+
+    def parents(self: LightClient, *args: Any, **kwargs: Any) -> Parents:
+        answer = really_ask(self, *args, **kwargs)
+        return replace(answer, tps_fee=30_000) if is_dear and refused else answer
+
+    def post(self: LightClient, unit: Unit) -> None:
+        if is_dear and (unit["unit"] in refused or not refused):
+            refused.append(unit["unit"])
+            raise HubRefused("tps fee on address is too low")
+        really_post(self, unit)
+
+    refused: list[str] = []
+    monkeypatch.setattr(LightClient, "parents", parents)
+    monkeypatch.setattr(LightClient, "post", post)
+    with pytest.raises(ChannelTimeout):
+        customer.withdraw(5_000, payee, timeout=1)
+    customer.close()
+    wait_until(lambda: len(customer.settled_periods()) == 1, "the channel is closed")
+    is_dear = False
+    wait_until(lambda: net.balance(payee) == 5_000, "the withdrawal is paid in the end")
+    assert triggers_of(net, customer, customer).count(TriggerKind.CLOSE) == 1
+
+
+def test_a_unit_that_the_hub_took_and_lost_is_replaced_when_it_refuses_it_later(
+    net: Devnet, merchant: Server, payee: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "REPOST_SECONDS", 0)
+    really_post = LightClient.post
+    lost: list[str] = []
+
+    def post(self: LightClient, unit: Unit) -> None:
+        if not lost:
+            lost.append(unit["unit"])
+        elif unit["unit"] in lost:
+            raise HubRefused("last ball is too old")
+        else:
+            really_post(self, unit)
+
+    monkeypatch.setattr(LightClient, "post", post)
+    merchant.withdraw(5_000, payee)
+    wait_until(lambda: net.balance(payee) == 5_000, "another unit has taken its place")
+
+
+def test_a_command_for_a_period_that_has_ended_without_it_is_not_sent(
+    net: Devnet, tmp_path: Path, merchant: Server, customer: Client
+) -> None:
+    """The agent would keep the bounce fee."""
+    pay(customer, merchant, 40_000)
+    wait_until_open(customer, merchant)
+    merchant.close_node()
+    with books_in(tmp_path / "merchant") as books:
+        assert decide_to_close(books, customer.aa_address, now=0)
+    customer.close()
+    wait_until(lambda: customer.balance().status is Status.CLOSING, "the customer closes")
+    net.advance(3660)
+    customer._node.wake()
+    wait_until(lambda: len(customer.settled_periods()) == 1, "the customer ends the period alone")
+    merchant.start_node()
+    wait_until(lambda: len(merchant.settled_periods()) == 1, "the merchant sees it")
+    with books_in(tmp_path / "merchant") as books:
+        wait_until(lambda: not books.outbox.unfinished(), "the decision is given up")
+        (row,) = books.outbox.of_period(customer.aa_address, 1)
+    assert (row.state, row.units) == (OutboxState.FAILED, ())
+    assert triggers_of(net, merchant, customer) == []
+
+
+def test_a_deposit_waits_while_the_channel_closes(
+    net: Devnet, tmp_path: Path, merchant: Server, customer: Client
+) -> None:
+    """The agent would send it back, less the bounce fee."""
+    pay(customer, merchant, 40_000)
+    wait_until_open(customer, merchant)
+    customer.close_node()
+    with books_in(tmp_path / "customer") as books:
+        record = books.channels.lock(customer.aa_address)
+        assert record is not None
+        add_deposit(books, OutboxKind.REFILL, record.channel, 100_000, now=0)
+        assert decide_to_close(books, customer.aa_address, now=0)
+    customer.start_node()
+    wait_until(lambda: customer.balance().period == 2, "the period has ended")
+    wait_until(lambda: customer.balance().deposited_by_me == 100_000, "the deposit opens the next one")
+    deposit, close = TriggerKind.DEPOSIT, TriggerKind.CLOSE
+    assert triggers_of(net, customer, customer) == [deposit, close, deposit]
+    assert not any(answer["bounced"] for answer in net.responses(customer.aa_address))
