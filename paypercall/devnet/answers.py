@@ -10,7 +10,7 @@ from paypercall.devnet.attachment import attach
 from paypercall.devnet.books import BASE
 from paypercall.devnet.fees import MAX_AGENT_RESPONSES, system_vars
 from paypercall.devnet.form import MAX_AMOUNT, is_natural, is_positive
-from paypercall.devnet.history import BadRequest, creation_date, joint_of, response_of
+from paypercall.devnet.history import BadRequest, creation_date, joint_of, outline_of, response_of
 from paypercall.devnet.node import Node
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
 
@@ -280,12 +280,8 @@ def _has_parameters(agent: Agent, wanted: dict[str, Any]) -> bool:
 
 
 def _response_row(answer: Answer) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "mci": answer.index,
-        "trigger_address": answer.trigger.authors[0],
-        "aa_address": answer.agent,
-        "trigger_unit": answer.trigger.hash,
-        "bounced": int(answer.error is not None),
+    row = {
+        **outline_of(answer),
         "response_unit": None,
         "response": response_of(answer),
         "timestamp": answer.trigger.timestamp,

@@ -6,6 +6,7 @@ from typing import Any
 
 from paypercall.devnet.books import BASE
 from paypercall.devnet.form import MAX_AMOUNT, is_positive
+from paypercall.devnet.messages import ASSET_SWITCHES
 from paypercall.devnet.node import Node
 from paypercall.errors import PaypercallError
 from paypercall.obyte.composer import Draft, Output
@@ -65,16 +66,7 @@ class Faucet:
         """
         if not is_positive(amount) or amount > MAX_AMOUNT:
             raise FaucetError("the amount must be a positive integer")
-        properties = {
-            "cap": amount,
-            "is_private": False,
-            "is_transferrable": True,
-            "auto_destroy": False,
-            "fixed_denominations": False,
-            "issued_by_definer_only": True,
-            "cosigned_by_definer": False,
-            "spender_attested": False,
-        }
+        properties = {"cap": amount, **ASSET_SWITCHES}
         with self._node.lock:
             asset = self._node.pay(self._key, Draft(messages=({"app": "asset", "payload": properties},))).hash
             self._node.settle()

@@ -22,7 +22,7 @@ class Sequence(Enum):
     FINAL_BAD = "final-bad"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Vertex:
     """A unit and its place in the graph.
 
@@ -60,6 +60,9 @@ class Vertex:
     parent_balls: tuple[str, ...] = ()
     skiplist: tuple[Vertex, ...] = ()
     actual_tps_fee: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Vertex({self.hash!r}, {self.sequence.value}, {self.main_chain_index})"
 
     @property
     def timestamp(self) -> int:

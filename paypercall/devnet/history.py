@@ -95,14 +95,19 @@ def response_of(answer: Answer) -> dict[str, Any]:
     return {"error": {"message": answer.error}}
 
 
-def _history_row(answer: Answer) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def outline_of(answer: Answer) -> dict[str, Any]:
+    """The fields with which every row about an answer begins."""
+    return {
         "mci": answer.index,
         "trigger_address": answer.trigger.authors[0],
         "aa_address": answer.agent,
         "trigger_unit": answer.trigger.hash,
         "bounced": int(answer.error is not None),
     }
+
+
+def _history_row(answer: Answer) -> dict[str, Any]:
+    row = outline_of(answer)
     if answer.response is not None:
         row["response_unit"] = answer.response.hash
     row["response"] = json.dumps(response_of(answer), separators=(",", ":"))

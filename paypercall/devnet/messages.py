@@ -18,6 +18,15 @@ from paypercall.obyte.unit import Unit
 
 MAX_FEED_NAME_LENGTH = 64
 MAX_FEED_VALUE_LENGTH = 64
+ASSET_SWITCHES = {  # what each must be here; ocore demands that all are there
+    "is_private": False,
+    "is_transferrable": True,
+    "auto_destroy": False,
+    "fixed_denominations": False,
+    "issued_by_definer_only": True,
+    "cosigned_by_definer": False,
+    "spender_attested": False,
+}
 
 _MESSAGE_FIELDS = {
     "app",
@@ -39,15 +48,6 @@ _OTHER_APPS = {
     "system_vote_count",
     "temp_data",
     "vote",
-}
-_ASSET_SWITCHES = {  # what each must be here; ocore demands that all are there
-    "is_private": False,
-    "is_transferrable": True,
-    "auto_destroy": False,
-    "fixed_denominations": False,
-    "issued_by_definer_only": True,
-    "cosigned_by_definer": False,
-    "spender_attested": False,
 }
 
 
@@ -121,12 +121,12 @@ def _check_agent_definition(payload: Any) -> None:
 def _check_asset(unit: Unit, payload: Any) -> None:
     require(len(unit["authors"]) == 1, "asset definition must be single-authored")
     require(isinstance(payload, dict) and bool(payload), "asset definition must be a non-empty object")
-    require(set(payload) <= {"cap", *_ASSET_SWITCHES}, "unknown fields in asset definition")
-    has_all = all(isinstance(payload.get(name), bool) for name in _ASSET_SWITCHES)
+    require(set(payload) <= {"cap", *ASSET_SWITCHES}, "unknown fields in asset definition")
+    has_all = all(isinstance(payload.get(name), bool) for name in ASSET_SWITCHES)
     require(has_all, "some required fields in asset definition are missing")
     is_sound_cap = "cap" not in payload or (is_positive(payload["cap"]) and payload["cap"] <= MAX_AMOUNT)
     require(is_sound_cap, "invalid cap")
-    for name, value in _ASSET_SWITCHES.items():
+    for name, value in ASSET_SWITCHES.items():
         require(
             payload[name] is value,
             f"the local network takes only assets whose {name} is {str(value).lower()}",

@@ -17,11 +17,10 @@ from paypercall.obyte.composer import Coin, Draft, compose
 from paypercall.obyte.keys import Key, key_from_mnemonic, new_mnemonic
 from paypercall.obyte.unit import (
     Unit,
-    hash_to_sign,
     headers_size,
     payload_hash,
+    sign_unit,
     total_payload_size,
-    unit_hash,
 )
 
 TOTAL_BYTES = 1_000_000_000_000_000
@@ -82,9 +81,7 @@ def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> U
     fees = unit["headers_commission"] + unit["payload_commission"]
     outputs[2]["amount"] = TOTAL_BYTES - WALLET_BYTES - WITNESS_BYTES - fees
     message["payload_hash"] = payload_hash(payload)
-    author["authentifiers"] = {"r": witness.sign(hash_to_sign(unit))}
-    unit["unit"] = unit_hash(unit)
-    return unit
+    return sign_unit(unit, witness)
 
 
 def compose_from_ledger(

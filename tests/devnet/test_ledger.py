@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from random import Random
 
 import pytest
@@ -13,13 +14,14 @@ from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
 from paypercall.devnet.form import Refused
 from paypercall.devnet.graph import Sequence, similar_indexes
 from paypercall.devnet.history import prepare_history
-from paypercall.devnet.ledger import UnitsWentBad
+from paypercall.devnet.ledger import UnitsWentBad, fee_shares
 from paypercall.devnet.wallets import TOTAL_BYTES
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import InsufficientFunds
 from paypercall.obyte.proof import verify_history
-from paypercall.obyte.unit import Unit, ball_hash, check_unit
+from paypercall.obyte.unit import Unit, ball_hash
 from tests.devnet.local_node import LocalNode, finished, make_key, payment
+from tests.obyte.whole_units import read_whole, signers
 
 
 @pytest.fixture
@@ -33,8 +35,10 @@ def test_the_genesis_unit_gives_away_everything_but_its_own_fees(local: LocalNod
 
 def test_every_unit_that_the_network_makes_itself_is_sound(local: LocalNode) -> None:
     local.account(1, 50_000)
+    known = {local.ledger.witness: local.node.witness.key.definition}
     for vertex in local.ledger.graph.vertices.values():
-        check_unit(vertex.unit, {local.ledger.witness: local.node.witness.key.definition})
+        read_whole({"unit": vertex.unit}, local.ledger.network)
+        assert signers(vertex.unit, known) == set(vertex.authors)
 
 
 def test_a_unit_gets_the_index_after_its_parent_on_the_main_chain(local: LocalNode) -> None:
@@ -147,7 +151,7 @@ def test_of_two_contradicting_units_one_stays_and_the_other_is_stripped(local: L
     assert loser.sequence is Sequence.FINAL_BAD
     assert "messages" not in loser.unit
     assert set(loser.unit) >= {"content_hash", "parent_units", "timestamp"}
-    check_unit(loser.unit)
+    read_whole({"unit": loser.unit, "ball": loser.ball}, local.ledger.network)
     assert loser.ball == ball_hash(loser.hash, loser.parent_balls, (), True)
     assert local.ledger.books.balance(make_key(2).address) == 2000
     assert local.ledger.books.balance(make_key(3).address) == 0
@@ -227,7 +231,7 @@ def test_an_agent_answers_once_its_trigger_is_stable(local: LocalNode) -> None:
     data = next(m["payload"] for m in answer.response.unit["messages"] if m["app"] == "data")
     assert data["open"] == 1
     assert data[customer.address] == 100_000
-    check_unit(answer.response.unit)
+    read_whole({"unit": answer.response.unit}, local.ledger.network)
     local.node.settle()
     assert answer.response.is_stable
     assert local.ledger.agents.known[channel.aa_address].balances == {
@@ -487,3 +491,115 @@ def test_whoever_spends_what_is_contradicted_is_contradicted_too(local: LocalNod
     local.node.settle()
     assert vertex.sequence is local.ledger.graph.vertices[gift["unit"]].sequence is Sequence.GOOD
     assert local.ledger.books.balance(make_key(4).address) == 10_000
+
+
+def test_whoever_was_paid_by_a_voided_unit_can_go_on_at_once(local: LocalNode) -> None:
+    receiver, sender = local.account(2, 50_000), local.account(1, 50_000)
+    payees = (receiver.address, make_key(3).address)
+    gift, rival = (local.compose(sender, payment(payee, 40_000)) for payee in payees)
+    voided = local.node.post({"unit": gift})
+    spend = local.compose(receiver, payment(make_key(4).address, 80_000))
+    local.node.take({"unit": rival})
+    local.node.favour(rival["unit"])
+    while voided.main_chain_index is None:
+        local.node.step()
+    heir = local.node.take({"unit": spend})
+    assert heir is not None
+    while voided.sequence is not Sequence.FINAL_BAD:
+        local.node.step()
+    assert heir.sequence is Sequence.FINAL_BAD
+    assert not heir.is_stable
+    again = local.pay(receiver, make_key(4).address, 30_000)
+    local.node.settle()
+    assert again.sequence is Sequence.GOOD
+    assert heir.is_stable
+    assert local.ledger.books.balance(make_key(4).address) == 30_000
+
+
+def test_of_rivals_at_one_index_the_smaller_hash_wins(local: LocalNode) -> None:
+    sender, *others = (local.account(number, 50_000) for number in range(1, 5))
+    newest = local.ledger.graph.main_chain[-1:]
+    units = [local.compose(sender, payment(make_key(9).address, amount), newest) for amount in (1000, 2000)]
+    beside = local.compose(others[0], payment(make_key(9).address, 1), newest)
+    local.node.post({"unit": beside})
+    first = local.node.post({"unit": units[0]})
+    second = local.node.take({"unit": units[1]})
+    assert second is not None
+    for key, rival in zip(others[1:], (first, second), strict=True):
+        local.node.post({"unit": local.compose(key, payment(make_key(9).address, 1), [rival])})
+    local.node.settle()
+    assert first.main_chain_index == second.main_chain_index
+    winner, loser = sorted((first, second), key=lambda vertex: vertex.hash)
+    assert winner.sequence is Sequence.GOOD
+    assert loser.sequence is Sequence.FINAL_BAD
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_an_agent_spends_its_own_change_before_that_is_stable(local: LocalNode) -> None:
+    customer, merchant = local.account(1, 900_000), local.account(2, 100_000)
+    channel = local.open_channel(customer, merchant, 400_000)
+    local.send_data(customer, channel.aa_address, {"close": 1, "period": 1, "transferredFromMe": 150_000})
+    local.send_data(merchant, channel.aa_address, {"confirm": 1, "period": 1})
+    local.node.step()
+    local.node.step()
+    answers = local.ledger.agents.answers
+    assert [answer.error for answer in answers] == [None] * 3
+    responses = [answer.response for answer in answers if answer.response is not None]
+    assert len(responses) == 3
+    assert not any(response.is_stable for response in responses)
+    inputs = next(m["payload"]["inputs"] for m in responses[2].unit["messages"] if m["app"] == "payment")
+    assert responses[1].hash in {source["unit"] for source in inputs}
+    local.node.settle()
+    assert local.ledger.books.balance(merchant.address) > 240_000
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_a_voided_unit_is_not_charged(local: LocalNode) -> None:
+    first, second = _contradicting(local)
+    local.node.settle()
+    loser = local.ledger.graph.vertices[second]
+    winner = local.ledger.graph.vertices[first]
+    credit = local.ledger.fee_credit(make_key(1).address, local.ledger.graph.stable_index)
+    assert loser.actual_tps_fee is None
+    assert credit == winner.unit["tps_fee"] - (winner.actual_tps_fee or 0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "count"), [({1: 100}, True), ({1: 60, 2: 40}, True), ({1: 60, 7: 40}, False)]
+)
+def test_authors_share_the_fee_unless_strangers_are_among_the_recipients(
+    shares: dict[int, int], count: bool
+) -> None:
+    authors = sorted(make_key(number).address for number in (1, 2))
+    recipients = [
+        {"address": make_key(number).address, "earned_headers_commission_share": share}
+        for number, share in shares.items()
+    ]
+    unit = {"authors": [{"address": a} for a in authors], "earned_headers_commission_recipients": recipients}
+    expected = {make_key(number).address: share for number, share in shares.items()}
+    assert fee_shares(unit) == (expected if count else {authors[0]: 100})
+
+
+def test_each_of_two_authors_gets_its_share_of_the_credit(local: LocalNode) -> None:
+    first, second = local.account(1, 50_000), local.account(2, 50_000)
+    unit = deepcopy(local.compose(first, payment(make_key(3).address, 1000)))
+    keys = sorted((first, second), key=lambda key: key.address)
+    unit["authors"] = [
+        {"address": k.address, "authentifiers": {"r": "-" * 88}, "definition": k.definition} for k in keys
+    ]
+    unit["earned_headers_commission_recipients"] = [
+        {"address": key.address, "earned_headers_commission_share": share}
+        for key, share in zip(keys, (60, 40), strict=True)
+    ]
+    paid = 20
+    unit = finished({**unit, "tps_fee": paid}, *keys)
+    outputs = unit["messages"][0]["payload"]["outputs"]
+    change = next(output for output in outputs if output["address"] == first.address)
+    fees = unit["headers_commission"] + unit["payload_commission"] + paid
+    change["amount"] = 50_000 - 1000 - fees
+    local.node.post({"unit": finished(unit, *keys)})
+    local.node.settle()
+    index = local.ledger.graph.stable_index
+    surplus = paid - actual_tps_fee(0)
+    credited = [local.ledger.fee_credit(key.address, index) for key in keys]
+    assert credited == [surplus * 60 // 100, surplus * 40 // 100]
