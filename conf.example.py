@@ -48,7 +48,7 @@ min_channel_timeout_in_seconds = 3600  # channels of customers with a shorter on
 max_channel_timeout_in_seconds = 604_800  # channels of customers with a longer one are refused: seven days
 default_timeout_in_seconds = 21_600  # of the channels that this node creates: six hours
 
-# The bytes of the wallet to hold back for each open channel, so that it can always be closed and contested:
+# The bytes of the wallet to hold back for each open channel and one more, to always close and contest them:
 # two units to the agent, each with 10,000 bytes for the agent and about 1,500 of fees, leave over half of
 # it for TPS fees when the network is busy. Below the sum a node warns, then accepts no more payments.
 reserve = 50_000
@@ -58,10 +58,11 @@ reserve = 50_000
 # The assets that payments are accepted in. Each needs limits in both settings that follow.
 accepted_assets = ["base"]
 
-# How much customers may owe before their channels are swept, which makes the payments final; until then,
-# more is refused. This is a credit: under agent 1.1, a customer that closes with a lie and proves its own
-# lie gets back all that it paid since the last sweep. Low limits mean little risk and many sweeps, at up to
-# 15,000 bytes each. An amount for each asset, None for no limit; base keeps its default unless it is named.
+# How much customers may owe: from four fifths of it on their channels are swept, which makes the payments
+# final, and above it more is refused. This is a risk: under agent 1.1, a customer that closes with a lie and
+# proves its own lie gets back all that it paid since the last sweep. Low limits mean little risk and many
+# sweeps, at up to 15,000 bytes each, of which 10,000 come back to the side with the larger balance. An amount
+# for each asset, None for no limit; base keeps its default unless it is named.
 max_unsettled_by_channel = {"base": 1_000_000}  # what one customer may owe
 max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may owe
 
@@ -73,7 +74,7 @@ max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may
 #   max_unconfirmed_by_channel   the most to accept so in one channel
 #   minimum_time_in_seconds      how long this node must have known the deposit; double-spends show soon
 #
-# Without an entry, an asset gets no such credit. An example:
+# Without an entry, nothing of an asset counts before it is confirmed. An example:
 #
 #   {"base": {"max_unconfirmed_by_asset": 1_000_000, "max_unconfirmed_by_channel": 100_000,
 #             "minimum_time_in_seconds": 5}}
@@ -82,12 +83,13 @@ unconfirmed_amounts_limits_by_asset_or_channel = {}
 # --- Where things are kept --------------------------------------------------------------------------------
 
 # The books, as SQLAlchemy spells it. The path of an SQLite file is relative to the project's folder;
-# postgresql:// needs the extra paypercall[postgres]. All processes of one wallet share one database; two
-# wallets must not. Never restore an old copy while channels are open: the later messages that it lacks are
-# what your money hangs on.
+# postgresql:// needs the extra paypercall[postgres], and `paypercall migrate` before the first start and after
+# an update. All processes of one wallet share one database; two wallets must not. Never restore an old copy
+# while channels are open: the later messages that it lacks are what your money hangs on.
 database_url = "sqlite:///paypercall.sqlite"
 
-# The folder of keys.json, relative to the project's folder.
+# The folder of keys.json, relative to the project's folder. node.json beside it tells an old copy of the
+# books from the newest one, unless it is restored or lost together with them.
 data_dir = "."
 
 # --- A network of your own --------------------------------------------------------------------------------

@@ -45,13 +45,11 @@ def open_store(conf: Conf, wallet: Wallet) -> Store:
     store = Store(conf.database_url)
     version = conf.network_constants().version
     with store.transaction() as books:
-        identity = books.node.identity()
-        if identity is None:
-            books.node.claim(version, wallet.address, wall_clock())
-    if identity is None:
+        is_new = books.node.identity() is None
+        identity = books.node.claim(version, wallet.address, wall_clock())
+    if is_new:
         # A warning, so that it is seen without any set-up of logging: the owner must fund and publish the address.
         logger.warning("====== my single address: %s", wallet.address)
-        return store
     if identity.my_address != wallet.address:
         store.close()
         raise WrongBooks(

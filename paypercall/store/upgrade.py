@@ -31,7 +31,7 @@ def prepare(database: Database) -> None:
     _refuse_newer(found)
     if not database.is_sqlite:
         raise StoreError(
-            "the database has no tables of paypercall, or those of an older one: migrate it first",
+            "the database has no tables of paypercall, or those of an older one: run `paypercall migrate`",
             code="schema_old",
         )
     migrate(database)
