@@ -21,7 +21,13 @@ def main() -> int:
     """
     logging.getLogger("paypercall").setLevel(logging.CRITICAL)
     results: list[Result] = []
-    for measure in (payments.verify, payments.create, scale.verify_among_many, deposits.stabilise):
+    for measure in (
+        payments.verify,
+        payments.create,
+        scale.verify_among_many,
+        deposits.start,
+        deposits.stabilise,
+    ):
         result = measure()
         results.append(result)
         verdict = "ok" if result.is_within_limit else "OVER THE LIMIT"

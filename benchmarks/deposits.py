@@ -1,8 +1,9 @@
-"""(d) the local network under load: deposits of many wallets until all of them are stable."""
+"""(d) the local network: its start, and deposits of many wallets until all of them are stable."""
 
 from __future__ import annotations
 
 import secrets
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +20,8 @@ WALLETS = 50
 DEPOSITS_EACH = 4
 AMOUNT = 20_000
 LIMIT_SECONDS = 60.0
+STARTS = 10
+START_LIMIT_SECONDS = 0.5
 
 
 def stabilise() -> Result:
@@ -40,6 +43,16 @@ def stabilise() -> Result:
         for wallet in wallets:
             wallet.close()
     return Result("200 deposits of 50 wallets, stable", taken, LIMIT_SECONDS, "s")
+
+
+def start() -> Result:
+    """Seconds until a local network is there, the median of ten."""
+    taken = []
+    for _ in range(STARTS):
+        started = time.monotonic()
+        with Devnet():
+            taken.append(time.monotonic() - started)
+    return Result("local network, started", statistics.median(taken), START_LIMIT_SECONDS, "s")
 
 
 def _wallet(net: Devnet) -> Wallet:
