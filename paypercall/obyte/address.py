@@ -72,11 +72,6 @@ def is_valid_address(candidate: Any) -> bool:
     return _checksum(_to_bytes("".join(_pick_clean(bits)))) == _to_bytes("".join(_pick_checksum(bits)))
 
 
-def is_valid_device_address(candidate: Any) -> bool:
-    """Tells whether something is a device address with a correct checksum."""
-    return isinstance(candidate, str) and candidate[:1] == "0" and is_valid_address(candidate[1:])
-
-
 def is_valid_base64(candidate: Any, length: int | None = None) -> bool:
     """Tells whether something is canonical base64 (padded, standard alphabet, no stray bits).
 

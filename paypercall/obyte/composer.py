@@ -19,11 +19,10 @@ from paypercall.obyte.keys import Key
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import (
     Unit,
-    hash_to_sign,
     headers_size,
     payload_hash,
+    sign_unit,
     total_payload_size,
-    unit_hash,
 )
 
 Message = Mapping[str, Any]
@@ -167,9 +166,7 @@ def compose(
     change = sum(coin.amount for coin in chosen) - byte_target - fees
     byte_payment["outputs"] = _sorted([{"address": key.address, "amount": change}, *byte_outputs])
     messages[len(draft.messages)]["payload_hash"] = payload_hash(byte_payment)
-    unit["authors"][0]["authentifiers"] = {"r": key.sign(hash_to_sign(unit))}
-    unit["unit"] = unit_hash(unit)
-    return unit
+    return sign_unit(unit, key)
 
 
 def _frame(

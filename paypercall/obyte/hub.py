@@ -188,16 +188,6 @@ class Hub:
             raise HubRefused(refusal_text(response["error"]))
         return response
 
-    def justsaying(self, subject: str, body: Any = None, timeout: float = REQUEST_SECONDS) -> None:
-        """Tells the hub something that has no answer.
-
-        Raises:
-            HubError: No connection within `timeout` seconds, or it was lost.
-        """
-        connection = self._await_connection(monotonic() + timeout, timeout)
-        message = {"subject": subject} if body is None else {"subject": subject, "body": body}
-        self._send(connection, "justsaying", message, subject)
-
     def _await_connection(self, deadline: float, timeout: float) -> ClientConnection:
         self.start()
         with self._changed:

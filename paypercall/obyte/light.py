@@ -15,7 +15,7 @@ from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubError, HubRefused, ObyteError
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.network import Network
-from paypercall.obyte.proof import History, HistoryUnit, verify_history
+from paypercall.obyte.proof import History, HistoryUnit, earlier_first, verify_history
 from paypercall.obyte.shape import is_hash, is_hash_list, is_natural, is_positive
 from paypercall.obyte.unit import Unit, payload_hash, unit_hash
 
@@ -147,9 +147,11 @@ class LightClient:
 
     def _find_definition(self, address: str) -> bool:
         try:
-            answer = self._definition_answer(address)
+            answer = self._hub.request("light/get_definition_for_address", {"address": address})
         except HubRefused:
             return False
+        if not isinstance(answer, dict):
+            raise HubError("the hub's answer about a definition is no object")
         return self._keep_definition(address, answer.get("definition"))
 
     def _keep_definition(self, address: str, definition: Any) -> bool:
@@ -184,23 +186,6 @@ class LightClient:
         }
         answer = self._hub.request("light/get_parents_and_last_ball_and_witness_list_unit", params)
         return _read_parents(answer)
-
-    def definition_is_stable(self, address: str) -> bool:
-        """Tells whether an address's definition is in a stable unit.
-
-        The definition is checked; that the unit is stable is the hub's word.
-
-        Raises:
-            HubError: The hub did not answer or refused.
-        """
-        answer = self._definition_answer(address)
-        return self._keep_definition(address, answer.get("definition")) and answer.get("is_stable") is True
-
-    def _definition_answer(self, address: str) -> dict[str, Any]:
-        answer = self._hub.request("light/get_definition_for_address", {"address": address})
-        if not isinstance(answer, dict):
-            raise HubError("the hub's answer about a definition is no object")
-        return answer
 
     def post(self, unit: Unit) -> None:
         """Posts a signed unit; that the hub has it already is success.
@@ -312,7 +297,7 @@ def _merged(parts: Sequence[History]) -> History:
             bounces[bounce["trigger_unit"], bounce["aa_address"]] = bounce
         if part.last_ball_main_chain_index is not None:
             reached.append(part.last_ball_main_chain_index)
-    return History(_earlier_first(entries), tuple(bounces.values()), min(reached, default=None))
+    return History(earlier_first(entries.values()), tuple(bounces.values()), min(reached, default=None))
 
 
 def _knows_more(entry: HistoryUnit, other: HistoryUnit) -> bool:
@@ -321,34 +306,3 @@ def _knows_more(entry: HistoryUnit, other: HistoryUnit) -> bool:
 
 def _knowledge(entry: HistoryUnit) -> tuple[bool, bool, bool]:
     return entry.is_stable, not entry.is_stripped, entry.is_signature_checked
-
-
-def _earlier_first(entries: dict[str, HistoryUnit]) -> tuple[HistoryUnit, ...]:
-    ordered: dict[str, HistoryUnit] = {}
-    pending = sorted(entries.values(), key=_latest_first)
-    while pending:
-        entry = pending[-1]
-        earlier = [
-            entries[unit] for unit in _builds_on(entry.unit) if unit in entries and unit not in ordered
-        ]
-        if earlier:
-            pending += earlier
-        else:
-            ordered[pending.pop().hash] = entry
-    return tuple(ordered.values())
-
-
-def _latest_first(entry: HistoryUnit) -> tuple[bool, int]:
-    index = entry.main_chain_index
-    return index is not None, -(index or 0)
-
-
-def _builds_on(unit: Unit) -> list[str]:
-    spent = [
-        source["unit"]
-        for message in unit.get("messages", ())
-        if message["app"] == "payment" and "payload" in message
-        for source in message["payload"]["inputs"]
-        if "type" not in source
-    ]
-    return [*unit.get("parent_units", ()), *spent]

@@ -8,7 +8,7 @@ such, and nothing here turns it into a fact. Pure: no clock, no connection, no m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ from paypercall.obyte.shape import (
 from paypercall.obyte.unit import Unit, ball_hash, hash_to_sign, single_signature_key
 from paypercall.obyte.witness_proof import verify_witness_proof
 
-__all__ = ["History", "HistoryUnit", "ProofError", "verify_history"]
+__all__ = ["History", "HistoryUnit", "ProofError", "earlier_first", "verify_history"]
 
 _NO_DEFINITIONS: Mapping[str, Any] = {}
 
@@ -113,12 +113,43 @@ def verify_history(
     by_hash = {joint.hash: joint for joint in joints}
     require(len(by_hash) == len(joints), "the history has a joint twice")
     signers = _Signers([*witness_proof.joints, *joints], known_definitions)
-    units = {hash_: _judge(joint, is_nonserial.get(hash_), signers) for hash_, joint in by_hash.items()}
+    units = [_judge(joint, is_nonserial.get(joint.hash), signers) for joint in joints]
     return History(
-        units=tuple(units[joint.hash] for joint in _earlier_first(by_hash)),
+        units=earlier_first(units),
         bounces=_read_bounces(_read_optional_list(answer, "aa_responses"), by_hash),
         last_ball_main_chain_index=witness_proof.last_ball_main_chain_index,
     )
+
+
+def earlier_first(units: Iterable[HistoryUnit]) -> tuple[HistoryUnit, ...]:
+    """Orders units so that each comes after those among them that are its parents or that it spends."""
+    by_hash = {entry.hash: entry for entry in units}
+    ordered: dict[str, HistoryUnit] = {}
+    # The hub's order, newest first, settles what the links leave open.
+    pending = sorted(by_hash.values(), key=_hub_order)
+    while pending:
+        entry = pending[-1]
+        earlier = [
+            by_hash[hash_] for hash_ in _builds_on(entry.unit) if hash_ in by_hash and hash_ not in ordered
+        ]
+        if earlier:
+            pending += earlier
+            continue
+        ordered[entry.hash] = pending.pop()
+    return tuple(ordered.values())
+
+
+def _hub_order(entry: HistoryUnit) -> tuple[bool, int]:
+    index = entry.main_chain_index
+    return (index is not None, -(index or 0))
+
+
+def _builds_on(unit: Unit) -> list[str]:
+    hashes = list(unit.get("parent_units", ()))
+    for message in unit.get("messages", ()):
+        if message["app"] == "payment" and "payload" in message:
+            hashes += [spent["unit"] for spent in message["payload"]["inputs"] if "type" not in spent]
+    return hashes
 
 
 class _Signers:
@@ -216,34 +247,6 @@ def _judge(joint: Joint, is_nonserial: bool | None, signers: _Signers) -> Histor
         is_signature_checked=is_stable or signers.have_signed(joint),
         is_stripped=joint.is_stripped,
     )
-
-
-def _earlier_first(by_hash: Mapping[str, Joint]) -> Sequence[Joint]:
-    """Orders joints so that each comes after those among them that are its parents or that it spends."""
-    ordered: dict[str, Joint] = {}
-    # The hub's order, newest first, settles what the links leave open.
-    pending = sorted(by_hash.values(), key=_hub_order)
-    while pending:
-        joint = pending[-1]
-        earlier = [by_hash[hash_] for hash_ in _builds_on(joint) if hash_ in by_hash and hash_ not in ordered]
-        if earlier:
-            pending += earlier
-            continue
-        ordered[joint.hash] = pending.pop()
-    return tuple(ordered.values())
-
-
-def _hub_order(joint: Joint) -> tuple[bool, int]:
-    index = joint.main_chain_index
-    return (index is not None, -(index or 0))
-
-
-def _builds_on(joint: Joint) -> list[str]:
-    hashes = list(joint.unit.get("parent_units", ()))
-    for message in joint.unit.get("messages", ()):
-        if message["app"] == "payment" and "payload" in message:
-            hashes += [spent["unit"] for spent in message["payload"]["inputs"] if "type" not in spent]
-    return hashes
 
 
 def _read_bounces(elements: Iterable[object], by_hash: Mapping[str, Joint]) -> tuple[dict[str, Any], ...]:

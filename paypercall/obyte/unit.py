@@ -14,7 +14,7 @@ from re import Pattern
 from re import compile as compile_pattern
 from typing import Any
 
-from paypercall.obyte.address import HASH_LENGTH, PUBLIC_KEY_LENGTH, definition_address, is_valid_base64
+from paypercall.obyte.address import HASH_LENGTH, PUBLIC_KEY_LENGTH
 from paypercall.obyte.canonical import (
     encode_text,
     hash_base64,
@@ -24,7 +24,7 @@ from paypercall.obyte.canonical import (
     source_string,
 )
 from paypercall.obyte.errors import InvalidUnit
-from paypercall.obyte.keys import Key, verify_signature
+from paypercall.obyte.keys import Key
 
 Unit = dict[str, Any]
 
@@ -36,9 +36,6 @@ _TEMP_DATA_KEY_SIZE = len("data")
 _OUTSIDE_OF_HASHES = frozenset(
     ("unit", "headers_commission", "payload_commission", "oversize_fee", "actual_tps_fee", "main_chain_index")
 )
-_STRIPPED_FIELDS = frozenset(
-    ("unit", "version", "alt", "timestamp", "authors", "witness_list_unit", "witnesses", "content_hash")
-) | {"parent_units", "last_ball", "last_ball_unit", "main_chain_index", "actual_tps_fee"}
 _version_1 = compile_pattern("1\\.0[a-z]*")
 _version_without_key_sizes = compile_pattern("[12]\\.0[a-z]*")
 
@@ -219,73 +216,6 @@ def sign_unit(unit: Unit, key: Key) -> Unit:
     return signed
 
 
-def check_unit(unit: Any, definitions: Mapping[str, Any] | None = None) -> frozenset[str]:
-    """Checks all that a unit says about itself: its hash, those of its payloads, its sizes and signatures.
-
-    Of a stripped unit, only the hash can be checked.
-
-    Args:
-        unit: As it came from the hub.
-        definitions: Known definitions by address, for authors that carry none.
-
-    Returns:
-        The authors whose single signature was verified. An agent, for one, does not sign: its units can
-        only be proven.
-
-    Raises:
-        InvalidUnit: The unit contradicts itself, or a signature is wrong.
-        CanonicalError: The unit cannot be hashed.
-    """
-    if not isinstance(unit, dict) or not isinstance(unit.get("unit"), str):
-        raise InvalidUnit("there is no unit")
-    if unit_hash(unit) != unit["unit"]:
-        raise InvalidUnit("the unit's hash is wrong")
-    if "content_hash" in unit:
-        if not is_valid_base64(unit["content_hash"], HASH_LENGTH) or not _STRIPPED_FIELDS.issuperset(unit):
-            raise InvalidUnit("the stripped unit has other fields than a stripped unit may have")
-        return frozenset()
-    for message in _messages(unit):
-        _check_payload(message, unit.get("version"))
-    if unit.get("headers_commission") != headers_size(unit):
-        raise InvalidUnit("the headers commission is wrong")
-    if unit.get("payload_commission") != total_payload_size(unit):
-        raise InvalidUnit("the payload commission is wrong")
-    return check_signatures(unit, definitions)
-
-
-def check_signatures(unit: Unit, definitions: Mapping[str, Any] | None = None) -> frozenset[str]:
-    """Checks the signatures of the authors that have a single-signature definition, carried or known.
-
-    Args:
-        unit: The whole unit.
-        definitions: Known definitions by address, for authors that carry none.
-
-    Returns:
-        The authors whose signature was verified.
-
-    Raises:
-        InvalidUnit: A signature is missing or wrong, or a carried definition is not the address's own.
-        CanonicalError: The unit cannot be hashed.
-    """
-    known = definitions or {}
-    digest = hash_to_sign(unit)
-    verified = set()
-    for author in _authors(unit):
-        address = author.get("address")
-        definition = author["definition"] if "definition" in author else known.get(str(address))
-        if definition is None:
-            continue
-        if definition_address(definition) != address:
-            raise InvalidUnit("an author's definition is not that of the address")
-        public_key = single_signature_key(definition)
-        if public_key is None:
-            continue
-        if not _is_signed(author.get("authentifiers"), digest, public_key):
-            raise InvalidUnit("an author's signature is missing or wrong")
-        verified.add(address)
-    return frozenset(verified)
-
-
 def single_signature_key(definition: Any) -> str | None:
     """Returns the public key of a definition of the form `["sig", {"pubkey": …}]`, or None for any other."""
     if not isinstance(definition, list) or len(definition) != 2 or definition[0] != "sig":
@@ -295,26 +225,6 @@ def single_signature_key(definition: Any) -> str | None:
         return None
     public_key = arguments["pubkey"]
     return public_key if isinstance(public_key, str) and len(public_key) == PUBLIC_KEY_LENGTH else None
-
-
-def _is_signed(authentifiers: Any, digest: bytes, public_key: str) -> bool:
-    if not isinstance(authentifiers, dict) or set(authentifiers) != {SIGNATURE_PATH}:
-        return False
-    return verify_signature(digest, authentifiers[SIGNATURE_PATH], public_key)
-
-
-def _check_payload(message: dict[str, Any], version: Any) -> None:
-    if message.get("payload_location") != "inline":
-        if "payload" in message:
-            raise InvalidUnit("a message has a payload that it says is elsewhere")
-        return
-    if message_payload_hash(message, version) != message.get("payload_hash"):
-        raise InvalidUnit("the hash of a payload is wrong")
-    payload = message["payload"]
-    if message.get("app") != "temp_data" or "data" not in payload:
-        return
-    if hash_base64_json(payload["data"]) != payload.get("data_hash"):
-        raise InvalidUnit("the hash of temporary data is wrong")
 
 
 def _naked(unit: Unit) -> Unit:

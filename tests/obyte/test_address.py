@@ -16,7 +16,6 @@ from paypercall.obyte.address import (
     device_address,
     is_valid_address,
     is_valid_base64,
-    is_valid_device_address,
 )
 from paypercall.obyte.ripemd160 import ripemd160, ripemd160_in_python
 from tests.vectors import Case, expected, failing, load_cases, outcome, spellings
@@ -69,7 +68,6 @@ def test_every_golden_candidate_is_judged_like_the_real_core_does() -> None:
     def passes(case: Case) -> bool:
         return all(
             is_valid_address(candidate) is case["is_valid_address"]
-            and is_valid_device_address(candidate) is case["is_valid_device_address"]
             and is_valid_base64(candidate, 44) is case["is_valid_base64_44"]
             and is_valid_base64(candidate) is case["is_valid_base64"]
             for candidate in spellings(case, "input")
@@ -107,9 +105,7 @@ def test_an_address_is_the_same_where_openssl_lacks_ripemd(monkeypatch: pytest.M
 @settings(max_examples=100, deadline=None)
 @given(st.recursive(st.text(st.characters(exclude_characters="\x00")), partial(st.lists, min_size=1)))
 def test_the_address_of_any_definition_is_valid(definition: Any) -> None:
-    address = definition_address(definition)
-    assert is_valid_address(address)
-    assert is_valid_device_address("0" + address)
+    assert is_valid_address(definition_address(definition))
 
 
 @settings(max_examples=100, deadline=None)

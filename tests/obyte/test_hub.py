@@ -430,7 +430,7 @@ def test_closing_fails_what_waits_ends_the_threads_and_is_final(server: HubServe
     thread.join()
     assert len(failures) == 1
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("paypercall-hub")]
-    for use in (lambda: hub.request("ping"), lambda: hub.justsaying("x"), hub.start):
+    for use in (lambda: hub.request("ping"), hub.start):
         with pytest.raises(HubError, match="closed"):
             use()
     hub.close()
@@ -444,12 +444,6 @@ def test_a_callback_may_close_the_connection(server: HubServer) -> None:
     wait_until(
         lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("paypercall-hub")]
     )
-
-
-def test_sayings_are_sent_without_waiting_for_an_answer(hub: Hub, server: HubServer) -> None:
-    hub.justsaying("light/new_aa_to_watch", {"aa": "A"})
-    wait_until(lambda: len(server.heard) == 2)
-    assert server.heard[1] == ["justsaying", {"subject": "light/new_aa_to_watch", "body": {"aa": "A"}}]
 
 
 def test_a_forked_child_opens_its_own_connection_and_leaves_the_parents_alone(

@@ -10,16 +10,25 @@ import pytest
 
 from paypercall.obyte.errors import ProofError
 from paypercall.obyte.joint import check_payloads, check_sizes, is_signed, read_joint
-from paypercall.obyte.network import LIVENET, Network, devnet
-from paypercall.obyte.unit import hash_to_sign, stripped_unit
+from paypercall.obyte.network import LIVENET, TESTNET, Network, devnet
+from paypercall.obyte.unit import (
+    hash_to_sign,
+    headers_size,
+    sign_unit,
+    stripped_unit,
+    total_payload_size,
+    unit_hash,
+)
 from tests.obyte.hub_answers import hash_again
 from tests.obyte.small_ledger import SmallLedger, key_named, message, payment
+from tests.obyte.whole_units import read_whole, signers
 from tests.vectors import load_cases
 
 LEDGER = SmallLedger([key_named("provider")])
 NETWORK = LEDGER.network
 AUTHOR = key_named("author")
 HASH = "A" * 43 + "="
+OLD_VERSIONS = [number + suffix for number in ("1.0", "2.0") for suffix in ("", "t", "dev")]
 UNIT = LEDGER.add(
     AUTHOR,
     messages=[payment(AUTHOR.address), message("data", {"x": 1})],
@@ -29,24 +38,72 @@ UNIT = LEDGER.add(
 Change = Callable[[dict[str, Any]], Any]
 
 
-def read_all(joint: Any, network: Network = NETWORK) -> None:
-    read = read_joint(joint, network)
-    check_payloads(read)
-    check_sizes(read)
-
-
 def real_units() -> list[Any]:
-    """Public units of the live network, of every version."""
-    cases = load_cases("unit_hash.json", "unit")
-    units = [case for case in cases if case.get("real") and case["network"] == "livenet"]
+    """Public units, of every version."""
+    networks = {"livenet": LIVENET, "devnet": NETWORK}
     return [
-        pytest.param(case["unit"], id=f"{case['unit']['version']} {case['unit']['unit']}") for case in units
+        pytest.param(
+            case["unit"],
+            networks[case["network"]],
+            {each["address"] for each in case.get("signatures", ())},
+            id=f"{case['unit']['version']} {case['unit']['unit']}",
+        )
+        for case in load_cases("unit_hash.json", "unit")
+        if case.get("real")
     ]
 
 
-@pytest.mark.parametrize("unit", real_units())
-def test_a_unit_of_the_live_network_is_read(unit: Any) -> None:
-    read_all({"unit": unit}, LIVENET)
+@pytest.mark.parametrize(("unit", "network", "authors"), real_units())
+def test_a_real_unit_is_read_and_named_and_its_signatures_hold(
+    unit: Any, network: Network, authors: set[str]
+) -> None:
+    before = copy.deepcopy(unit)
+    assert read_whole({"unit": unit}, network).hash == unit["unit"]
+    assert signers(unit, {}) == authors
+    assert unit == before
+
+
+def foreign_units() -> list[Any]:
+    """Units with an old version of another network, where its forms mean something else."""
+    networks = {"livenet": (LIVENET, ""), "testnet": (TESTNET, "t"), "devnet": (NETWORK, "dev")}
+    found = []
+    for case in load_cases("unit_hash.json", "unit"):
+        network, suffix = networks[case["network"]]
+        version = str(case["unit"].get("version"))
+        if version in OLD_VERSIONS and version[len("1.0") :] != suffix:
+            sizes = {
+                "headers_commission": case["headers_size"].get("ok"),
+                "payload_commission": case["total_payload_size"].get("ok"),
+            }
+            unit = {**case["unit"], **sizes, "unit": case["unit_hash"]["ok"]}
+            found.append(pytest.param(unit, network, id=f"{version} on {case['network']}"))
+    return found
+
+
+@pytest.mark.parametrize(("unit", "network"), foreign_units())
+def test_a_unit_with_an_old_version_of_another_network_is_refused(unit: Any, network: Network) -> None:
+    with pytest.raises(ProofError, match="another version"):
+        read_whole({"unit": unit}, network)
+
+
+@pytest.mark.parametrize("version", ["1.0dev", "2.0dev", "3.0dev", "4.0dev"])
+def test_a_unit_that_we_sign_is_read_in_every_version(version: str) -> None:
+    unit = copy.deepcopy({**UNIT, "version": version})
+    hash_again({"unit": unit})
+    signed = sign_unit(unit, AUTHOR)
+    read_whole({"unit": signed}, NETWORK)
+    assert signers(signed, {}) == {AUTHOR.address}
+
+
+def test_a_payload_may_be_elsewhere() -> None:
+    elsewhere = {"app": "text", "payload_location": "none", "payload_hash": HASH}
+    unit = {**UNIT, "messages": [elsewhere]}
+    unit["headers_commission"], unit["payload_commission"] = headers_size(unit), total_payload_size(unit)
+    unit["unit"] = unit_hash(unit)
+    read_whole({"unit": unit}, NETWORK)
+    elsewhere["payload"] = "text"
+    with pytest.raises(ProofError, match="payload where there should be none"):
+        read_whole({"unit": unit}, NETWORK)
 
 
 def test_a_stripped_unit_is_read() -> None:
@@ -159,12 +216,16 @@ def test_a_unit_that_breaks_a_rule_is_refused_although_its_hashes_are_right(
     joint = {"unit": unit}
     hash_again(joint)
     with pytest.raises(ProofError, match=reason):
-        read_all(joint)
+        read_whole(joint, NETWORK)
 
 
 BROKEN_HASHES: list[tuple[str, Change]] = [
     ("hash is none", put("unit", "x")),
     ("wrong hash", put("unit", HASH)),
+    ("wrong hash", put("timestamp", 1_800_000_000)),
+    ("wrong hash", put("tps_fee", 5)),
+    ("wrong hash", put_in(author, "address", key_named("stranger").address)),
+    ("wrong hash", put_in(data_message, "app", "text")),
     ("cannot be hashed", put("tps_fee", None)),
     ("no payload hash", put_in(data_message, "payload_hash", "x")),
     ("wrong payload hash", put_in(data_message, "payload", {"x": 2})),
@@ -180,7 +241,7 @@ def test_a_unit_with_a_wrong_hash_or_size_is_refused(reason: str, change: Change
     unit = copy.deepcopy(UNIT)
     change(unit)
     with pytest.raises(ProofError, match=reason):
-        read_all({"unit": unit})
+        read_whole({"unit": unit}, NETWORK)
 
 
 STRIPPED = {**stripped_unit(UNIT), "unit": UNIT["unit"]}
@@ -192,12 +253,16 @@ STRIPPED = {**stripped_unit(UNIT), "unit": UNIT["unit"]}
         ("no object", "x"),
         ("unknown fields", {"unit": UNIT, "unsigned": True}),
         ("without a unit", {"ball": HASH}),
+        ("without a unit", {"unit": "unit"}),
+        ("hash is none", {"unit": {}}),
         ("ball is no hash", {"unit": UNIT, "ball": "x"}),
         ("skiplist is no list", {"unit": UNIT, "ball": HASH, "skiplist_units": []}),
         ("skiplist and no ball", {"unit": UNIT, "skiplist_units": [HASH]}),
         ("no ball", {"unit": STRIPPED}),
         ("unknown fields", {"unit": {**STRIPPED, "messages": UNIT["messages"]}, "ball": HASH}),
         ("content hash is none", {"unit": {**STRIPPED, "content_hash": "x"}, "ball": HASH}),
+        ("content hash is none", {"unit": {**STRIPPED, "content_hash": ""}, "ball": HASH}),
+        ("content hash is none", {"unit": {**STRIPPED, "content_hash": 5}, "ball": HASH}),
         ("is signed", {"unit": {**STRIPPED, "authors": UNIT["authors"]}, "ball": HASH}),
         ("wrong hash", {"unit": {**STRIPPED, "content_hash": HASH}, "ball": HASH}),
     ],

@@ -20,6 +20,7 @@ from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.network import Network, devnet
 from paypercall.obyte.wallet import Wallet
+from tests.obyte.small_ledger import SmallLedger
 
 TESTS = Path(__file__).parents[1]
 NETWORK = devnet("RTUynATsgV1FZCSMfIfqUMH2wjfrh0O9k891Ec+d65k=", ("XZ33YNFB76VTXXUGNTNHU3QSD43FSURX",))
@@ -227,6 +228,8 @@ def test_a_missing_definition_is_asked_for_once_and_checked() -> None:
 
     for wrong in (
         {**right, "definition": ["sig", {"pubkey": "x"}]},
+        {**right, "definition": Key(b"\2" * 32).definition},
+        {**right, "definition": {"a": None}},
         {"definition_chash": address},
         HubRefused("no"),
     ):
@@ -234,6 +237,9 @@ def test_a_missing_definition_is_asked_for_once_and_checked() -> None:
         assert not any(
             entry.is_signature_checked for entry in light.history(["A"]).units if not entry.is_stable
         )
+    for answer in (None, [], "x"):
+        with pytest.raises(HubError, match="no object"):
+            client(ScriptedHub(response, answer), network).history(["A"])
 
 
 def test_definitions_that_came_with_units_are_kept_and_not_asked_for() -> None:
@@ -256,10 +262,11 @@ def test_only_so_many_definitions_are_asked_for_and_kept(monkeypatch: pytest.Mon
     assert len(hub.asked) == 1
 
     monkeypatch.setattr(light_module, "MAX_KEPT_DEFINITIONS", 2)
-    keys = [Key(bytes([number]) * 32) for number in range(1, 5)]
-    answers = [{"definition": key.definition, "is_stable": True} for key in keys]
-    light = client(ScriptedHub(*answers))
-    assert all(light.definition_is_stable(key.address) for key in keys)
+    providers = [Key(bytes([number]) * 32) for number in range(1, 5)]
+    ledger = SmallLedger(providers)
+    ledger.advance(3)
+    light = client(ScriptedHub(ledger.history(ledger.genesis)), ledger.network)
+    assert light.history(["A"]).units[0].unit["authors"][3]["definition"]
     assert len(light._definitions) == 2
 
 
@@ -327,26 +334,6 @@ def test_an_answer_about_parents_that_is_no_object_is_refused() -> None:
     for answer in (None, [], "x"):
         with pytest.raises(HubError, match="no object"):
             client(ScriptedHub(answer)).parents(["F"], ["F"])
-
-
-def test_a_definition_is_stable_only_if_it_is_there_right_and_said_to_be() -> None:
-    key = Key(b"\1" * 32)
-    other = Key(b"\2" * 32)
-    right = {"definition_chash": key.address, "definition": key.definition, "is_stable": True}
-    hub = ScriptedHub(right)
-    assert client(hub).definition_is_stable(key.address)
-    assert hub.asked == [("light/get_definition_for_address", {"address": key.address})]
-    # A hub says `is_stable` of addresses that it has never seen, too.
-    for wrong in (
-        {"definition_chash": key.address, "is_stable": True},
-        {**right, "is_stable": False},
-        {**right, "is_stable": 1},
-        {**right, "definition": other.definition},
-        {**right, "definition": {"a": None}},
-    ):
-        assert not client(ScriptedHub(wrong)).definition_is_stable(key.address)
-    with pytest.raises(HubError, match="no object"):
-        client(ScriptedHub(None)).definition_is_stable(key.address)
 
 
 # --- posting ---
@@ -475,8 +462,6 @@ def test_a_light_client_lives_on_the_local_network(net: Devnet) -> None:
         with pytest.raises(HubRefused, match="wrong unit hash"):
             light.post({**paid, "unit": unit[:10] + paid["unit"][10:]})
         net.settle()
-        assert light.definition_is_stable(faucet.address)
-        assert not light.definition_is_stable(address)
         assert net.balance(address) == 15_000
         assert told
     finally:

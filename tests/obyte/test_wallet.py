@@ -31,6 +31,7 @@ from paypercall.obyte.network import devnet
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.unit import unit_hash
 from paypercall.obyte.wallet import Wallet
+from tests.devnet.raw_client import RawClient
 
 PAYEE = Key(b"\x11" * 32).address
 DRAFT = Draft({"base": (Output(PAYEE, 1_000),)})
@@ -262,9 +263,9 @@ def test_a_unit_that_loses_against_another_of_the_same_key_gives_back_what_the_w
     assert inputs(winner) < inputs(loser)
     loser_wallet.post(loser)
     net.favour(winner["unit"])
-    hub = Hub(net.url, net.network)
-    hub.justsaying("joint", {"unit": winner})
-    hub.request("heartbeat")
+    with RawClient(net) as raw:
+        raw.say("joint", {"unit": winner})
+        raw.ask("heartbeat")
     net.settle()
     assert [net.sequence(unit["unit"]) for unit in (loser, winner)] == ["final-bad", "good"]
     # Told of the loss alone, by the history of someone else, the wallet looks for the winner before it spends
@@ -279,7 +280,6 @@ def test_a_unit_that_loses_against_another_of_the_same_key_gives_back_what_the_w
     assert bytes_of(loser_wallet) == (net.balance(key.address), 0)
     for opened in (loser_wallet, winner_wallet):
         opened.close()
-    hub.close()
 
 
 def test_after_a_crash_stored_units_are_adopted_and_posted_again(wallet: Wallet, net: Devnet) -> None:
