@@ -47,19 +47,19 @@ def books_in(folder: Path) -> Iterator[Books]:
     store.close()
 
 
+def is_idle(folder: Path) -> bool:
+    """Whether nothing is left to send."""
+    with books_in(folder) as books:
+        return not books.outbox.unfinished()
+
+
 def triggers_of(net: Devnet, party: Client | Server, customer: Client) -> list[TriggerKind]:
     """What a party has sent to the customer's channel, in order."""
-    with books_in_of(customer) as books:
+    with customer._store.reading() as books:
         record = books.channels.get(customer.aa_address)
     assert record is not None
     triggers = (read_trigger(record.channel.parameters, joint["unit"]) for joint in net.units())
     return [trigger.kind for trigger in triggers if trigger and trigger.sender == party.address]
-
-
-@contextmanager
-def books_in_of(party: Client | Server) -> Iterator[Books]:
-    with party._store.transaction() as books:
-        yield books
 
 
 def test_a_withdrawal_whose_units_are_refused_again_and_again_is_paid_once(
@@ -163,8 +163,8 @@ def test_a_command_for_a_period_that_has_ended_without_it_is_not_sent(
     wait_until(lambda: len(customer.settled_periods()) == 1, "the customer ends the period alone")
     merchant.start_node()
     wait_until(lambda: len(merchant.settled_periods()) == 1, "the merchant sees it")
+    wait_until(lambda: is_idle(tmp_path / "merchant"), "the decision is given up")
     with books_in(tmp_path / "merchant") as books:
-        wait_until(lambda: not books.outbox.unfinished(), "the decision is given up")
         (row,) = books.outbox.of_period(customer.aa_address, 1)
     assert (row.state, row.units) == (OutboxState.FAILED, ())
     assert triggers_of(net, merchant, customer) == []
