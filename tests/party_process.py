@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from copy import copy
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -101,6 +103,11 @@ class PartyProcess:
         assert self._process is not None
         self._process.kill()
         self.wait_for_death()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, e.g. to hold the process up for a while."""
+        assert self._process is not None and self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def stop(self) -> None:
         """Closes the party, if it lives, and waits for its process to end."""

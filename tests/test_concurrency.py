@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,9 @@ from tests.parties import conf_for, customer_on, merchant_on, settings_for, wait
 from tests.party_process import PartyProcess
 
 PRICE = 100
+
+FORK_SECONDS = 50
+"""After so long a forked child that hangs is ended by the system."""
 
 ROOT = Path(__file__).parent.parent
 
@@ -222,11 +226,14 @@ def test_processes_share_a_database(net: Devnet, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_process_takes_over_when_the_lease_holder_is_killed(net: Devnet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
+def test_another_process_takes_over_from_a_lease_holder_that_does_nothing_any_more(
+    net: Devnet, tmp_path: Path, fate: signal.Signals
+) -> None:
     with (
         PartyProcess(net, tmp_path / "merchant") as holder,
         holder.sibling() as other,
-        customer_on(net, tmp_path / "customer", holder.address) as customer,
+        living(customer_on(net, tmp_path / "customer", holder.address)) as customer,
     ):
         for party in (holder, other):
             party.start()
@@ -234,21 +241,30 @@ def test_another_process_takes_over_when_the_lease_holder_is_killed(net: Devnet,
         package = customer.create_payment_package(40_000)
         assert other.call("verify_payment_package", package=package).amount == 40_000
         wait_until(lambda: channel_at(holder.database_url).status is Status.OPEN, "the channel is open")
-        holder.kill()
+        holder.send(fate)
         assert other.call("verify_payment_package", package=package).code == "duplicate"
         customer.close()
         wait_until(lambda: len(customer.settled_periods()) == 1, "the other process confirms")
         wait_until(lambda: other.call("settled_periods") != [], "the other process knows it")
-        (period,) = other.call("settled_periods")
-        assert period.accepted_from_peer == 40_000
-    customer.wallet.close()
-    confirms = [
-        joint
+        if fate is signal.SIGSTOP:
+            # It wakes up in the belief that it still holds the lease.
+            holder.send(signal.SIGCONT)
+            assert len(holder.call("settled_periods")) == 1
+            second = customer.create_payment_package(30_000)
+            assert holder.call("verify_payment_package", package=second).amount == 30_000
+            wait_until(lambda: channel_at(holder.database_url).status is Status.OPEN, "it is open again")
+            assert other.call("close", aa_address=customer.aa_address) is None
+            wait_until(lambda: len(customer.settled_periods()) == 2, "the second period has ended")
+        periods = len(customer.settled_periods())
+    commands = Counter(
+        name
         for joint in net.units()
         for message in joint["unit"].get("messages", [])
-        if message["app"] == "data" and "confirm" in message["payload"]
-    ]
-    assert len(confirms) == 1
+        if message["app"] == "data" and joint["unit"]["authors"][0]["address"] != customer.aa_address
+        for name in ("close", "confirm")
+        if name in message["payload"]
+    )
+    assert commands == {"close": periods, "confirm": periods}
 
 
 # --- forks -----------------------------------------------------------------------------------------------------------
@@ -269,6 +285,7 @@ def fork_and_verify(
         child = os.fork()
         if not child:
             code = 1
+            signal.alarm(FORK_SECONDS)
             try:
                 with merchant:
                     verdicts = [verdict_of(merchant.verify_payment_package(package)) for package in packages]
@@ -301,7 +318,7 @@ def test_a_server_survives_a_fork(net: Devnet, tmp_path: Path, is_started: bool)
         )
         process.start()
         theirs.close()
-        assert results.poll(60), "the processes have an answer"
+        assert results.poll(FORK_SECONDS + 10), "the processes have an answer"
         codes, verdicts = results.recv()
         process.join(20)
         assert process.exitcode == 0
@@ -418,6 +435,42 @@ def test_an_async_party_can_be_opened_again_in_another_loop(own_server: Server) 
 
     assert asyncio.run(look()) == asyncio.run(look()) == []
     assert threads_of_ours() == []
+
+
+def fork_an_async_party(settings: dict[str, Any], mnemonic: str, results: Connection) -> None:
+    """Uses an async merchant, forks, and uses it in the child, which has none of the threads."""
+    os.environ[MNEMONIC_VARIABLE] = mnemonic
+    merchant = AsyncServer(conf=Conf.from_settings(settings))
+
+    async def look() -> list[PeriodRecord]:
+        return await merchant.settled_periods()
+
+    assert asyncio.run(look()) == []
+    child = os.fork()
+    if not child:
+        code = 1
+        signal.alarm(FORK_SECONDS)
+        try:
+            code = len(asyncio.run(look()))
+        finally:
+            os._exit(code)
+    results.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    asyncio.run(merchant.close_node())
+
+
+def test_an_async_party_survives_a_fork(net: Devnet, tmp_path: Path) -> None:
+    merchant = Keys(net, tmp_path / "merchant")
+    context = multiprocessing.get_context("forkserver")
+    results, theirs = context.Pipe(duplex=False)
+    process = context.Process(
+        target=fork_an_async_party, args=(merchant.settings, merchant.mnemonic, theirs), daemon=True
+    )
+    process.start()
+    theirs.close()
+    assert results.poll(FORK_SECONDS + 10), "the child has ended"
+    assert results.recv() == 0
+    process.join(20)
+    process.close()
 
 
 def test_closing_an_async_party_ends_calls_that_wait(net: Devnet, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from paypercall.channel import Channel, Status
 from paypercall.client import Client
-from paypercall.contract import Closing, Opened
+from paypercall.contract import Opened
 from paypercall.devnet import Devnet
 from paypercall.events import Event
 from paypercall.server import Server
