@@ -38,6 +38,9 @@ from paypercall.server import Server
 from paypercall.store import PeriodRecord, Store
 from tests.parties import conf_for, customer_on, merchant_on, settings_for, wait_until, wallet_on
 from tests.party_process import PartyProcess
+from tests.store.conftest import postgresql_server, url
+
+__all__ = ["postgresql_server", "url"]  # fixtures of the tests of the store
 
 PRICE = 100
 
@@ -155,17 +158,23 @@ def test_threads_never_spend_more_than_was_deposited(merchant: Server, customer:
     assert mine.owed_by_me <= mine.deposited_by_me + mine.pending_deposits + mine.owed_by_peer
 
 
-def test_threads_with_the_same_idempotency_key_get_the_same_package(customer: Client) -> None:
-    packages = in_threads(8, lambda number: customer.create_payment_package(PRICE, f"key {number // 8}"), 32)
-    assert sorted({amount_spent(package) for package in packages}) == [PRICE * n for n in (1, 2, 3, 4)]
-    assert customer.balance().owed_by_me == 4 * PRICE
+def test_threads_with_the_same_idempotency_key_get_the_same_package(
+    net: Devnet, tmp_path: Path, merchant: Server, url: str
+) -> None:
+    """On SQLite they come one after the other anyway; PostgreSQL lets them in at once."""
+    with living(customer_on(net, tmp_path / "customer", merchant.address, database_url=url)) as customer:
+        packages = in_threads(
+            8, lambda number: customer.create_payment_package(PRICE, f"key {number // 8}"), 32
+        )
+        assert sorted({amount_spent(package) for package in packages}) == [PRICE * n for n in (1, 2, 3, 4)]
+        assert customer.balance().owed_by_me == 4 * PRICE
 
 
-def test_threads_open_one_channel(net: Devnet, tmp_path: Path, merchant: Server) -> None:
-    with customer_on(net, tmp_path / "customer", merchant.address) as customer:
+def test_threads_open_one_channel(net: Devnet, tmp_path: Path, merchant: Server, url: str) -> None:
+    with living(customer_on(net, tmp_path / "customer", merchant.address, database_url=url)) as customer:
         packages = in_threads(8, lambda _: customer.create_payment_package(PRICE), 8)
-    customer.wallet.close()
     assert len({package["signed_message"]["aa_address"] for package in packages}) == 1
+    check_signed(packages, channel_at(url))
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
@@ -289,6 +298,9 @@ def fork_and_verify(
             try:
                 with merchant:
                     verdicts = [verdict_of(merchant.verify_payment_package(package)) for package in packages]
+                    # Its own, which waits to take over; the parent's is not here.
+                    assert "paypercall-node" in threads_of_ours()
+                assert threads_of_ours() == []
                 os.write(write, json.dumps(verdicts).encode() + b"\n")
                 code = 0
             finally:
