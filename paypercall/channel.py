@@ -26,9 +26,9 @@ from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
 
 SETTLING_FEES = 2_500
-"""Bytes that closing costs at most, TPS fees apart: one's own unit with a package in it, and two responses of the agent.
+"""Bytes that closing costs at most: one's own unit with a package in it, and two responses of the agent.
 
-The bounce fee that the unit carries is not among them: the agent pays it out again."""
+Neither TPS fees nor the bounce fee that the unit carries are among them: the agent pays the latter out again."""
 
 
 NEVER = 2**62

@@ -61,7 +61,9 @@ def wallet_on(net: Devnet, key: Key | None = None, funds: int = 1_000_000) -> Wa
 def merchant_on(net: Devnet, folder: Path, *, funds: int = 1_000_000, **settings: Any) -> Server:
     """A merchant that serves at once what unconfirmed deposits cover."""
     return Server(
-        max_sweeping_period=7 * 24 * 3600, wallet=wallet_on(net, funds=funds), conf=conf_for(net, folder, **settings)
+        max_sweeping_period=7 * 24 * 3600,
+        wallet=wallet_on(net, funds=funds),
+        conf=conf_for(net, folder, **settings),
     )
 
 

@@ -33,7 +33,9 @@ def customer(net: Devnet, tmp_path: Path, merchant: Server) -> Iterator[Client]:
         yield customer
 
 
-def test_the_first_call_is_paid_out_of_an_unconfirmed_deposit(net: Devnet, merchant: Server, customer: Client) -> None:
+def test_the_first_call_is_paid_out_of_an_unconfirmed_deposit(
+    net: Devnet, merchant: Server, customer: Client
+) -> None:
     net.hold()
     package = customer.create_payment_package(40_000)
     payment = merchant.verify_payment_package(json.dumps(package))
