@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from paypercall.devnet.agent import AgentParameters, AgentState, NotModelled, Trigger
 from paypercall.devnet.agent_unit import AgentCoin, Anchor, Execution, execute
 from paypercall.devnet.books import BASE, Books, created_holdings
-from paypercall.devnet.graph import Graph, Sequence, Vertex, chain_order
+from paypercall.devnet.graph import Graph, Sequence, Vertex
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import Unit
 
@@ -121,12 +121,12 @@ class Agents:
         """Runs the agents that units at a main chain index pay, which has just become stable.
 
         Args:
-            vertices: All units at the index.
+            vertices: All units at the index, in the order of their levels and hashes.
             index: Theirs.
             created: Ledger time in seconds.
         """
         answers = []
-        for vertex in sorted(vertices, key=chain_order):
+        for vertex in vertices:
             for address in self._triggered_by(vertex, index):
                 answer = self._run(vertex, self.known[address], index, created)
                 self.answers.append(answer)

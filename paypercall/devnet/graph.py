@@ -81,6 +81,13 @@ class Graph:
 
     Args:
         witness: The address of the one order provider.
+
+    Attributes:
+        vertices: All units, by hash.
+        tips: Those without children.
+        main_chain: Its units, by index.
+        units_by_index: All units that have an index, in the order in which they become stable.
+        stable_index: The newest index whose units are stable.
     """
 
     witness: str
@@ -284,15 +291,10 @@ class Graph:
             vertex.main_chain_index = index
             included.append(vertex)
             stack.extend(vertex.parents)
-        included.sort(key=chain_order)
+        included.sort(key=_stability_order)
         for vertex in included:
             vertex.latest_included_index = _latest_included_index(vertex.parents)
         return included
-
-
-def chain_order(vertex: Vertex) -> tuple[int, str]:
-    """The order in which units with one main chain index are handled (ocore)."""
-    return vertex.level, vertex.hash
 
 
 def similar_indexes(index: int) -> tuple[int, ...]:
@@ -303,6 +305,11 @@ def similar_indexes(index: int) -> tuple[int, ...]:
         similar.append(index - divisor)
         divisor *= 10
     return tuple(similar)
+
+
+def _stability_order(vertex: Vertex) -> tuple[int, str]:
+    """Parents first, and the same on every node (ocore)."""
+    return vertex.level, vertex.hash
 
 
 def _latest_included_index(parents: Iterable[Vertex]) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from paypercall.devnet.agents import Agents, Answer
 from paypercall.devnet.books import Books
 from paypercall.devnet.fees import actual_tps_fee, unit_fees
-from paypercall.devnet.graph import Graph, Sequence, Vertex, chain_order
+from paypercall.devnet.graph import Graph, Sequence, Vertex
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import Unit, stripped_unit
 
@@ -212,7 +212,7 @@ class Ledger:
     def _stabilise_index(self, index: int) -> None:
         vertices = self.graph.units_by_index[index]
         self._decide_conflicts(vertices)
-        for vertex in sorted(vertices, key=chain_order):
+        for vertex in vertices:
             self.graph.give_ball(vertex)
             if vertex.sequence is Sequence.FINAL_BAD:
                 vertex.unit = {"unit": vertex.hash, **stripped_unit(vertex.unit)}
@@ -241,7 +241,7 @@ class Ledger:
             self._void(heir)
 
     def _settle_tps_fees(self, index: int) -> None:
-        for vertex in sorted(self.graph.units_by_index[index], key=chain_order):
+        for vertex in self.graph.units_by_index[index]:
             if vertex.is_response or vertex.sequence is not Sequence.GOOD:
                 continue
             count_responses = len(self.agents.answers_by_trigger.get(vertex.hash, ()))

@@ -69,8 +69,6 @@ class Notices:
         if index <= 1:
             return
         highest, lowest = main_chain[index].last_ball_index, main_chain[index - 1].last_ball_index
-        if highest == lowest:
-            return
         addresses, units = set(), set()
         for settled in self._ledger.graph.units_by_index[lowest + 1 : highest + 1]:
             for vertex in settled:

@@ -208,3 +208,17 @@ def test_the_best_parent_is_the_most_witnessed_then_the_lowest_then_the_witness_
     for position in range(len(best_first)):
         candidates = best_first[position:]
         assert Graph(WITNESS).best_parent(reversed(candidates)) is candidates[0]
+
+
+def test_a_unit_competes_with_living_units_of_its_author_that_it_does_not_include() -> None:
+    graph = Graph(WITNESS)
+    root = graph.add({"unit": "root", "authors": [{"address": WITNESS}]})
+    graph.extend_main_chain(root)
+    graph.give_ball(root)
+    names = ("included", "beside", "voided", "another")
+    for name in names:
+        author = "somebody" if name == "another" else "author"
+        graph.add({"unit": name, "authors": [{"address": author}], "parent_units": ["root"]})
+    graph.vertices["voided"].sequence = Sequence.FINAL_BAD
+    rivals = graph.competitors("author", (graph.vertices["included"],))
+    assert [rival.hash for rival in rivals] == ["beside"]

@@ -10,9 +10,10 @@ import pytest
 
 from paypercall.contract import ChannelParameters
 from paypercall.devnet.agent import NotModelled
+from paypercall.devnet.attachment import attach
 from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
 from paypercall.devnet.form import Refused
-from paypercall.devnet.graph import Sequence, similar_indexes
+from paypercall.devnet.graph import Sequence, Vertex, similar_indexes
 from paypercall.devnet.history import prepare_history
 from paypercall.devnet.ledger import UnitsWentBad, fee_shares
 from paypercall.devnet.wallets import TOTAL_BYTES
@@ -269,6 +270,23 @@ def test_triggers_at_one_index_run_in_the_order_of_level_and_hash(local: LocalNo
     assert [answer.trigger for answer in answers] == expected
     assert all(answer.error == "neither case is true in messages" for answer in answers)
     assert local.all_bytes() == TOTAL_BYTES
+    _check_parents_of_answers(local)
+
+
+def _check_parents_of_answers(local: LocalNode) -> None:
+    """One below the other, from the main chain unit of each index on (ocore)."""
+    before = None
+    for answer in local.ledger.agents.answers[1:]:
+        assert answer.response is not None
+        anchor = local.ledger.graph.main_chain[answer.index].hash
+        if before is None:
+            expected = [anchor]
+        elif before.index == answer.index:
+            expected = [before.response.hash]
+        else:
+            expected = sorted([before.response.hash, anchor])
+        assert answer.response.unit["parent_units"] == expected
+        before = answer
 
 
 def test_a_bounced_trigger_is_sent_back_without_the_fee(local: LocalNode) -> None:
@@ -603,3 +621,47 @@ def test_each_of_two_authors_gets_its_share_of_the_credit(local: LocalNode) -> N
     surplus = paid - actual_tps_fee(0)
     credited = [local.ledger.fee_credit(key.address, index) for key in keys]
     assert credited == [surplus * 60 // 100, surplus * 40 // 100]
+
+
+def test_an_agent_counts_once_it_is_known_at_the_last_ball(local: LocalNode) -> None:
+    customer, stranger = local.account(1, 500_000), local.account(3, 100_000)
+    before = local.ledger.graph.main_chain[-1:]
+    channel = local.open_channel(customer, make_key(2), 100_000)
+    local.node.settle()
+
+    def count(parents: list[Vertex] | None) -> int:
+        ledger, now = local.ledger, local.node.clock.now()
+        return attach(ledger, now, [stranger.address], [channel.aa_address], None, parents).count_triggers
+
+    assert count(None) == 1
+    assert count(before) == 0
+    unit = local.compose(stranger, payment(channel.aa_address, 20_000), before)
+    assert unit["tps_fee"] == required_tps_fee(1)
+    local.node.post({"unit": unit})
+    local.node.settle()
+    assert len(local.ledger.agents.answers) == 2
+
+
+def test_the_second_agent_that_a_unit_pays_bounces(local: LocalNode) -> None:
+    """Possible only while the network does not know the agents yet: later such a unit is refused."""
+    customer = local.account(1, 900_000)
+    merchants = [make_key(2), make_key(5)]
+    channels = [local.open_channel(customer, merchant, 50_000) for merchant in merchants]
+    outputs = {"base": tuple(Output(channel.aa_address, 30_000) for channel in channels)}
+    both = local.node.post({"unit": local.compose(customer, Draft(outputs=outputs))})
+    local.node.settle()
+    answers = [answer for answer in local.ledger.agents.answers if answer.trigger is both]
+    assert [answer.agent for answer in answers] == sorted(channel.aa_address for channel in channels)
+    assert answers[0].error is None
+    assert answers[1].error is not None
+    assert local.all_bytes() == TOTAL_BYTES
+
+
+def test_the_time_of_a_new_unit_is_not_before_that_of_its_parents(local: LocalNode) -> None:
+    key = local.account(1, 50_000, 60_000)
+    ahead = local.node.clock.now() + 4
+    unit = local.compose(key, payment(make_key(2).address, 1000))
+    local.node.post({"unit": finished({**unit, "timestamp": ahead}, key)})
+    assert local.pay(key, make_key(2).address, 1000).unit["timestamp"] == ahead
+    local.node.settle()
+    assert local.ledger.graph.main_chain[-1].timestamp >= ahead
