@@ -41,7 +41,7 @@ _UNIT_FIELDS = {
     "max_aa_responses",
 }
 _malformed_character = compile_pattern("[\0\ud800-\udfff]")
-_INPUT_TYPES = {"issue", "headers_commission", "witnessing"}
+_INPUT_TYPES = {"transfer", "issue", "headers_commission", "witnessing"}
 
 # What a hash raises for a unit of the wrong shape: it may be anything that JSON can say.
 _MALFORMED = (PaypercallError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)

@@ -163,11 +163,8 @@ class Hub:
             self._say_system_vars(session)
         history = prepare_history(self._node.ledger, params)
         session.addresses.update(params.get("addresses") or ())
-        ledger = self._node.ledger
-        for unit in params.get("requested_joints") or ():
-            index = ledger.main_chain_index(unit)
-            if unit in ledger.graph.vertices and (index is None or index >= ledger.lowest_retrievable_index):
-                session.units.add(unit)
+        known = self._node.ledger.graph.vertices.keys()
+        session.units.update(known & (params.get("requested_joints") or ()))
         return history
 
     def _refuse_subscription(self, session: Session, params: Any) -> Any:

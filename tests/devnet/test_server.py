@@ -853,10 +853,12 @@ def test_a_mute_hub_says_nothing_on_an_open_connection(client: RawClient, net: D
     client.history(addresses=[PAYER.address])
     client.hear_all()
     net.mute()
-    client.send_text(json.dumps(["request", {"command": "get_witnesses", "tag": "lost"}]))
+    wish = {"address": PAYEE.address, "amount": 1000}
+    client.send_text(json.dumps(["request", {"command": "devnet/faucet", "params": wish, "tag": "lost"}]))
     net.fund(PAYER.address, 1000)
     assert client.is_quiet(0.2)
     net.unmute()
+    assert net.balance(PAYEE.address) == 0
     assert client.request("get_witnesses") == list(net.network.order_providers)
     assert client.heard == []
 
