@@ -1,4 +1,4 @@
-"""The ledger: main chain, stability, conflicts, agents and accounts, without a hub."""
+"""The ledger: main chain, stability, fees and accounts, without a hub."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from random import Random
 
 import pytest
 
-from paypercall.contract import ChannelParameters
-from paypercall.devnet.agent import NotModelled
-from paypercall.devnet.attachment import attach
 from paypercall.devnet.fees import actual_tps_fee, required_tps_fee
 from paypercall.devnet.form import Refused
-from paypercall.devnet.graph import Sequence, Vertex, similar_indexes
+from paypercall.devnet.graph import Sequence, similar_indexes
 from paypercall.devnet.history import prepare_history
-from paypercall.devnet.ledger import UnitsWentBad, fee_shares
+from paypercall.devnet.ledger import fee_shares
 from paypercall.devnet.wallets import TOTAL_BYTES
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import InsufficientFunds
@@ -23,11 +20,6 @@ from paypercall.obyte.proof import verify_history
 from paypercall.obyte.unit import Unit, ball_hash
 from tests.devnet.local_node import LocalNode, finished, make_key, payment
 from tests.obyte.whole_units import read_whole, signers
-
-
-@pytest.fixture
-def local() -> LocalNode:
-    return LocalNode()
 
 
 def test_the_genesis_unit_gives_away_everything_but_its_own_fees(local: LocalNode) -> None:
@@ -113,93 +105,6 @@ def test_nothing_happens_while_nothing_waits(local: LocalNode) -> None:
     assert not local.node.step()
 
 
-# --- conflicts -----------------------------------------------------------------------------------
-
-
-def _contradicting(local: LocalNode) -> tuple[str, str]:
-    """Two units that spend the same output to accounts 2 and 3, both with the network."""
-    key = local.account(1, 50_000)
-    first, second = (local.compose(key, payment(make_key(to).address, 1000 * to)) for to in (2, 3))
-    local.node.post({"unit": first})
-    local.node.take({"unit": second})
-    return first["unit"], second["unit"]
-
-
-def test_a_double_spend_is_refused_when_posted(local: LocalNode) -> None:
-    key = local.account(1, 50_000)
-    first, second = (local.compose(key, payment(make_key(to).address, 1000)) for to in (2, 3))
-    local.node.post({"unit": first})
-    with pytest.raises(Refused, match="non-serial"):
-        local.node.post({"unit": second})
-
-
-def test_a_double_spend_passed_on_by_somebody_spoils_both_units(local: LocalNode) -> None:
-    events: list[object] = []
-    local.node.listen(events.append)
-    first, second = _contradicting(local)
-    vertices = local.ledger.graph.vertices
-    assert vertices[first].sequence is vertices[second].sequence is Sequence.TEMP_BAD
-    assert [e.vertices for e in events if isinstance(e, UnitsWentBad)] == [(vertices[first],)]
-    assert local.ledger.books.balance(make_key(2).address) == 0
-    assert local.ledger.books.balance(make_key(3).address) == 0
-
-
-def test_of_two_contradicting_units_one_stays_and_the_other_is_stripped(local: LocalNode) -> None:
-    first, second = _contradicting(local)
-    local.node.settle()
-    winner, loser = (local.ledger.graph.vertices[unit] for unit in (first, second))
-    assert winner.sequence is Sequence.GOOD
-    assert loser.sequence is Sequence.FINAL_BAD
-    assert "messages" not in loser.unit
-    assert set(loser.unit) >= {"content_hash", "parent_units", "timestamp"}
-    read_whole({"unit": loser.unit, "ball": loser.ball}, local.ledger.network)
-    assert loser.ball == ball_hash(loser.hash, loser.parent_balls, (), True)
-    assert local.ledger.books.balance(make_key(2).address) == 2000
-    assert local.ledger.books.balance(make_key(3).address) == 0
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_the_favoured_one_of_two_contradicting_units_wins(local: LocalNode) -> None:
-    first, second = _contradicting(local)
-    local.node.favour(second)
-    local.node.settle()
-    assert local.ledger.graph.vertices[first].sequence is Sequence.FINAL_BAD
-    assert local.ledger.graph.vertices[second].sequence is Sequence.GOOD
-    assert local.ledger.books.balance(make_key(3).address) == 3000
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_what_spends_a_final_bad_unit_falls_with_it(local: LocalNode) -> None:
-    receiver = local.account(2, 50_000)
-    sender = local.account(1, 50_000)
-    gift, rival = (
-        local.compose(sender, payment(to, 40_000)) for to in (receiver.address, make_key(3).address)
-    )
-    local.node.post({"unit": gift})
-    spend = local.pay(receiver, make_key(4).address, 80_000)
-    local.node.take({"unit": rival})
-    local.node.favour(rival["unit"])
-    local.node.settle()
-    assert local.ledger.graph.vertices[gift["unit"]].sequence is Sequence.FINAL_BAD
-    assert spend.sequence is Sequence.FINAL_BAD
-    assert local.ledger.books.balance(make_key(4).address) == 0
-    assert local.ledger.books.balance(receiver.address) == 50_000
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_units_of_one_author_that_ignore_each_other_are_contradictions_too(local: LocalNode) -> None:
-    key = local.account(1, 30_000, 60_000)
-    newest = local.ledger.graph.main_chain[-1:]
-    local.node.post({"unit": local.compose(key, payment(make_key(2).address, 50_000), newest)})
-    other = local.compose(key, payment(make_key(2).address, 1000), newest)
-    assert local.ledger.graph.vertices.keys() >= {other["parent_units"][0]}
-    with pytest.raises(Refused, match="non-serial"):
-        local.node.post({"unit": other})
-
-
-# --- fees ----------------------------------------------------------------------------------------
-
-
 def test_the_fee_depends_on_how_many_units_it_pays_for() -> None:
     assert [required_tps_fee(count) for count in (1, 2, 11)] == [5, 22, 803]
     assert actual_tps_fee(0) == 1
@@ -214,145 +119,6 @@ def test_what_a_unit_paid_too_much_is_to_the_credit_of_its_author(local: LocalNo
     assert vertex.actual_tps_fee == 1
     assert local.ledger.fee_credit(key.address, local.ledger.graph.stable_index) == required_tps_fee(1) - 1
     assert local.pay(key, make_key(2).address, 1000).unit["tps_fee"] == 1
-
-
-# --- agents --------------------------------------------------------------------------------------
-
-
-def test_an_agent_answers_once_its_trigger_is_stable(local: LocalNode) -> None:
-    customer = local.account(1, 500_000)
-    merchant = make_key(2)
-    channel = local.open_channel(customer, merchant, 100_000)
-    local.node.step()
-    assert not local.ledger.agents.answers
-    local.node.step()
-    (answer,) = local.ledger.agents.answers
-    assert answer.error is None
-    assert answer.response is not None
-    data = next(m["payload"] for m in answer.response.unit["messages"] if m["app"] == "data")
-    assert data["open"] == 1
-    assert data[customer.address] == 100_000
-    read_whole({"unit": answer.response.unit}, local.ledger.network)
-    local.node.settle()
-    assert answer.response.is_stable
-    assert local.ledger.agents.known[channel.aa_address].balances == {
-        "base": local.ledger.books.balance(channel.aa_address)
-    }
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_a_payment_before_the_definition_triggers_nothing_but_is_the_agents(local: LocalNode) -> None:
-    customer = local.account(1, 500_000)
-    future = ChannelParameters(make_key(2).address, customer.address, "base", "salt", 600)
-    local.pay(customer, future.aa_address, 30_000)
-    local.node.settle()
-    channel = local.open_channel(customer, make_key(2), 100_000)
-    assert channel == future
-    local.node.settle()
-    assert len(local.ledger.agents.answers) == 1
-    balance = local.ledger.agents.known[channel.aa_address].balances["base"]
-    assert balance == local.ledger.books.balance(channel.aa_address)
-    assert balance > 120_000
-
-
-def test_triggers_at_one_index_run_in_the_order_of_level_and_hash(local: LocalNode) -> None:
-    customer = local.account(1, 500_000)
-    channel = local.open_channel(customer, make_key(2), 100_000)
-    local.node.settle()
-    strangers = [local.account(number, 100_000) for number in range(10, 16)]
-    newest = local.ledger.graph.main_chain[-1:]
-    units = [local.compose(key, payment(channel.aa_address, 20_000), newest) for key in strangers]
-    vertices = [local.node.post({"unit": unit}) for unit in units]
-    local.node.settle()
-    answers = local.ledger.agents.answers[1:]
-    assert len(answers) == len(strangers)
-    expected = sorted(vertices, key=lambda v: (v.main_chain_index or 0, v.level, v.hash))
-    assert [answer.trigger for answer in answers] == expected
-    assert all(answer.error == "neither case is true in messages" for answer in answers)
-    assert local.all_bytes() == TOTAL_BYTES
-    _check_parents_of_answers(local)
-
-
-def _check_parents_of_answers(local: LocalNode) -> None:
-    """One below the other, from the main chain unit of each index on (ocore)."""
-    before = None
-    for answer in local.ledger.agents.answers[1:]:
-        assert answer.response is not None
-        anchor = local.ledger.graph.main_chain[answer.index].hash
-        if before is None:
-            expected = [anchor]
-        elif before.index == answer.index:
-            expected = [before.response.hash]
-        else:
-            expected = sorted([before.response.hash, anchor])
-        assert answer.response.unit["parent_units"] == expected
-        before = answer
-
-
-def test_a_bounced_trigger_is_sent_back_without_the_fee(local: LocalNode) -> None:
-    customer, stranger = local.account(1, 500_000), local.account(3, 100_000)
-    channel = local.open_channel(customer, make_key(2), 100_000)
-    local.node.settle()
-    before = local.ledger.books.balance(stranger.address)
-    trigger = local.pay(stranger, channel.aa_address, 30_000)
-    local.node.settle()
-    fees = before - 30_000 - local.ledger.books.balance(stranger.address) + 20_000
-    assert fees == sum(trigger.unit[name] for name in ("headers_commission", "payload_commission", "tps_fee"))
-
-
-def test_an_agent_in_an_asset_pays_out_what_it_was_paid(local: LocalNode) -> None:
-    asset = local.faucet.issue_asset(1_000_000)
-    customer = local.account(1, 500_000)
-    local.account(1, 70_000, asset=asset)
-    channel = local.open_channel(customer, make_key(2), 50_000, asset)
-    local.node.settle()
-    assert local.ledger.books.balance(channel.aa_address, asset) == 50_000
-    local.send_data(customer, channel.aa_address, {"close": 1, "period": 1})
-    local.node.settle()
-    local.node.advance(601)
-    local.send_data(customer, channel.aa_address, {"confirm": 1, "period": 1})
-    local.node.settle()
-    assert local.ledger.books.balance(channel.aa_address, asset) == 0
-    assert local.ledger.books.balance(customer.address, asset) == 70_000
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_the_time_that_an_agent_sees_can_be_moved(local: LocalNode) -> None:
-    customer = local.account(1, 500_000)
-    channel = local.open_channel(customer, make_key(2), 100_000)
-    local.node.settle()
-    local.send_data(customer, channel.aa_address, {"close": 1, "period": 1})
-    local.node.settle()
-    local.send_data(customer, channel.aa_address, {"confirm": 1, "period": 1})
-    local.node.settle()
-    assert local.ledger.agents.answers[-1].error == "too early"
-    local.node.advance(600)
-    local.send_data(customer, channel.aa_address, {"confirm": 1, "period": 1})
-    local.node.settle()
-    assert local.ledger.agents.answers[-1].error is None
-    assert local.ledger.books.balance(customer.address) > 450_000
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-# --- the faucet ----------------------------------------------------------------------------------
-
-
-def test_the_faucet_pays_several_times_without_waiting(local: LocalNode) -> None:
-    for number in range(1, 30):
-        local.faucet.fund(make_key(number).address, number)
-    local.node.settle()
-    assert [local.ledger.books.balance(make_key(n).address) for n in range(1, 30)] == list(range(1, 30))
-
-
-def test_the_faucet_cannot_give_more_than_there_is(local: LocalNode) -> None:
-    with pytest.raises(InsufficientFunds):
-        local.faucet.fund(make_key(1).address, TOTAL_BYTES)
-
-
-@pytest.mark.parametrize("amount", [0, -1, 1.5, True, "5", None])
-def test_the_faucet_gives_positive_integers_only(local: LocalNode, amount: object) -> None:
-    with pytest.raises(Exception, match="positive integer"):
-        local.faucet.fund(make_key(1).address, amount)
 
 
 def test_an_asset_can_be_paid_like_bytes(local: LocalNode) -> None:
@@ -370,9 +136,6 @@ def test_equal_outputs_to_one_address_are_both_kept(local: LocalNode) -> None:
     twice = (Output(make_key(2).address, 700), Output(make_key(2).address, 700))
     local.node.post({"unit": finished(local.compose(key, Draft(outputs={"base": twice})), key)})
     assert local.ledger.books.balance(make_key(2).address) == 1400
-
-
-# --- any order -----------------------------------------------------------------------------------
 
 
 def test_a_unit_beside_a_new_witness_unit_can_be_built_upon_at_once(local: LocalNode) -> None:
@@ -435,36 +198,6 @@ def test_whatever_the_order_everything_becomes_stable_and_adds_up(local: LocalNo
     assert agent.balances["base"] == local.ledger.books.balance(channel.aa_address)
 
 
-# --- corners -------------------------------------------------------------------------------------
-
-
-def test_an_agent_that_is_published_again_stays_what_it_was(local: LocalNode) -> None:
-    customer = local.account(1, 500_000)
-    channel = local.open_channel(customer, make_key(2), 100_000)
-    local.node.settle()
-    before = local.ledger.agents.known[channel.aa_address]
-    assert local.open_channel(customer, make_key(2), 50_000) == channel
-    local.node.settle()
-    after = local.ledger.agents.known[channel.aa_address]
-    assert after is before
-    assert after.state.balance_b == 150_000
-    assert after.balances["base"] == local.ledger.books.balance(channel.aa_address)
-
-
-def test_a_trigger_that_the_rules_do_not_model_bounces_with_their_words(
-    local: LocalNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object, **options: object) -> None:
-        raise NotModelled("too exotic")
-
-    monkeypatch.setattr("paypercall.devnet.agents.execute", refuse)
-    local.open_channel(local.account(1, 500_000), make_key(2), 100_000)
-    local.node.settle()
-    (answer,) = local.ledger.agents.answers
-    assert answer.error == "too exotic"
-    assert answer.response is None
-
-
 def test_a_unit_below_many_tips_includes_its_author_first(local: LocalNode) -> None:
     keys = [local.account(number, 20_000, 20_000) for number in range(1, 31)]
     newest = local.ledger.graph.main_chain[-1:]
@@ -476,110 +209,6 @@ def test_a_unit_below_many_tips_includes_its_author_first(local: LocalNode) -> N
         assert 1 <= len(unit["parent_units"]) <= 16
     local.node.settle()
     assert local.ledger.books.balance(make_key(99).address) == 60_000
-
-
-def test_a_chain_of_spends_falls_with_its_root(local: LocalNode) -> None:
-    """One of the heirs spends two outputs of the voided unit: it is voided once."""
-    sender = local.account(1, 50_000)
-    rival = local.compose(sender, payment(make_key(9).address, 1000))
-    two = Draft(outputs={"base": (Output(make_key(2).address, 10_000), Output(make_key(2).address, 11_000))})
-    local.node.post({"unit": local.compose(sender, two)})
-    heir = local.pay(make_key(2), make_key(3).address, 15_000)
-    grandchild = local.pay(make_key(3), make_key(4).address, 5000)
-    local.node.take({"unit": rival})
-    local.node.favour(rival["unit"])
-    local.node.settle()
-    assert heir.sequence is grandchild.sequence is Sequence.FINAL_BAD
-    assert local.ledger.books.balance(make_key(4).address) == 0
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_whoever_spends_what_is_contradicted_is_contradicted_too(local: LocalNode) -> None:
-    sender = local.account(1, 50_000)
-    gift, rival = (local.compose(sender, payment(make_key(to).address, 20_000)) for to in (2, 3))
-    local.node.post({"unit": gift})
-    spend = local.compose(make_key(2), payment(make_key(4).address, 10_000))
-    local.node.take({"unit": rival})
-    with pytest.raises(Refused, match="non-serial"):
-        local.node.post({"unit": spend})
-    vertex = local.node.take({"unit": spend})
-    assert vertex is not None
-    assert vertex.sequence is Sequence.TEMP_BAD
-    local.node.favour(gift["unit"])
-    local.node.settle()
-    assert vertex.sequence is local.ledger.graph.vertices[gift["unit"]].sequence is Sequence.GOOD
-    assert local.ledger.books.balance(make_key(4).address) == 10_000
-
-
-def test_whoever_was_paid_by_a_voided_unit_can_go_on_at_once(local: LocalNode) -> None:
-    receiver, sender = local.account(2, 50_000), local.account(1, 50_000)
-    payees = (receiver.address, make_key(3).address)
-    gift, rival = (local.compose(sender, payment(payee, 40_000)) for payee in payees)
-    voided = local.node.post({"unit": gift})
-    spend = local.compose(receiver, payment(make_key(4).address, 80_000))
-    local.node.take({"unit": rival})
-    local.node.favour(rival["unit"])
-    while voided.main_chain_index is None:
-        local.node.step()
-    heir = local.node.take({"unit": spend})
-    assert heir is not None
-    while voided.sequence is not Sequence.FINAL_BAD:
-        local.node.step()
-    assert heir.sequence is Sequence.FINAL_BAD
-    assert not heir.is_stable
-    again = local.pay(receiver, make_key(4).address, 30_000)
-    local.node.settle()
-    assert again.sequence is Sequence.GOOD
-    assert heir.is_stable
-    assert local.ledger.books.balance(make_key(4).address) == 30_000
-
-
-def test_of_rivals_at_one_index_the_smaller_hash_wins(local: LocalNode) -> None:
-    sender, *others = (local.account(number, 50_000) for number in range(1, 5))
-    newest = local.ledger.graph.main_chain[-1:]
-    units = [local.compose(sender, payment(make_key(9).address, amount), newest) for amount in (1000, 2000)]
-    beside = local.compose(others[0], payment(make_key(9).address, 1), newest)
-    local.node.post({"unit": beside})
-    first = local.node.post({"unit": units[0]})
-    second = local.node.take({"unit": units[1]})
-    assert second is not None
-    for key, rival in zip(others[1:], (first, second), strict=True):
-        local.node.post({"unit": local.compose(key, payment(make_key(9).address, 1), [rival])})
-    local.node.settle()
-    assert first.main_chain_index == second.main_chain_index
-    winner, loser = sorted((first, second), key=lambda vertex: vertex.hash)
-    assert winner.sequence is Sequence.GOOD
-    assert loser.sequence is Sequence.FINAL_BAD
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_an_agent_spends_its_own_change_before_that_is_stable(local: LocalNode) -> None:
-    customer, merchant = local.account(1, 900_000), local.account(2, 100_000)
-    channel = local.open_channel(customer, merchant, 400_000)
-    local.send_data(customer, channel.aa_address, {"close": 1, "period": 1, "transferredFromMe": 150_000})
-    local.send_data(merchant, channel.aa_address, {"confirm": 1, "period": 1})
-    local.node.step()
-    local.node.step()
-    answers = local.ledger.agents.answers
-    assert [answer.error for answer in answers] == [None] * 3
-    responses = [answer.response for answer in answers if answer.response is not None]
-    assert len(responses) == 3
-    assert not any(response.is_stable for response in responses)
-    inputs = next(m["payload"]["inputs"] for m in responses[2].unit["messages"] if m["app"] == "payment")
-    assert responses[1].hash in {source["unit"] for source in inputs}
-    local.node.settle()
-    assert local.ledger.books.balance(merchant.address) > 240_000
-    assert local.all_bytes() == TOTAL_BYTES
-
-
-def test_a_voided_unit_is_not_charged(local: LocalNode) -> None:
-    first, second = _contradicting(local)
-    local.node.settle()
-    loser = local.ledger.graph.vertices[second]
-    winner = local.ledger.graph.vertices[first]
-    credit = local.ledger.fee_credit(make_key(1).address, local.ledger.graph.stable_index)
-    assert loser.actual_tps_fee is None
-    assert credit == winner.unit["tps_fee"] - (winner.actual_tps_fee or 0)
 
 
 @pytest.mark.parametrize(
@@ -621,40 +250,6 @@ def test_each_of_two_authors_gets_its_share_of_the_credit(local: LocalNode) -> N
     surplus = paid - actual_tps_fee(0)
     credited = [local.ledger.fee_credit(key.address, index) for key in keys]
     assert credited == [surplus * 60 // 100, surplus * 40 // 100]
-
-
-def test_an_agent_counts_once_it_is_known_at_the_last_ball(local: LocalNode) -> None:
-    customer, stranger = local.account(1, 500_000), local.account(3, 100_000)
-    before = local.ledger.graph.main_chain[-1:]
-    channel = local.open_channel(customer, make_key(2), 100_000)
-    local.node.settle()
-
-    def count(parents: list[Vertex] | None) -> int:
-        ledger, now = local.ledger, local.node.clock.now()
-        return attach(ledger, now, [stranger.address], [channel.aa_address], None, parents).count_triggers
-
-    assert count(None) == 1
-    assert count(before) == 0
-    unit = local.compose(stranger, payment(channel.aa_address, 20_000), before)
-    assert unit["tps_fee"] == required_tps_fee(1)
-    local.node.post({"unit": unit})
-    local.node.settle()
-    assert len(local.ledger.agents.answers) == 2
-
-
-def test_the_second_agent_that_a_unit_pays_bounces(local: LocalNode) -> None:
-    """Possible only while the network does not know the agents yet: later such a unit is refused."""
-    customer = local.account(1, 900_000)
-    merchants = [make_key(2), make_key(5)]
-    channels = [local.open_channel(customer, merchant, 50_000) for merchant in merchants]
-    outputs = {"base": tuple(Output(channel.aa_address, 30_000) for channel in channels)}
-    both = local.node.post({"unit": local.compose(customer, Draft(outputs=outputs))})
-    local.node.settle()
-    answers = [answer for answer in local.ledger.agents.answers if answer.trigger is both]
-    assert [answer.agent for answer in answers] == sorted(channel.aa_address for channel in channels)
-    assert answers[0].error is None
-    assert answers[1].error is not None
-    assert local.all_bytes() == TOTAL_BYTES
 
 
 def test_the_time_of_a_new_unit_is_not_before_that_of_its_parents(local: LocalNode) -> None:
