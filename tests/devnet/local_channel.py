@@ -10,8 +10,6 @@ from paypercall.obyte.composer import Draft, Output
 from tests.devnet.local_node import make_key
 
 PAYER, PAYEE, STRANGER = make_key(1), make_key(2), make_key(3)
-
-
 UNKNOWN_UNIT = "oj8yEksX9Ubq7lLc+p6F2uyHUuynugeVq4+ikT67X6E="
 
 
@@ -33,7 +31,7 @@ def opening(deposit: int = 100_000) -> Draft:
 
 
 def requests_of(net: Devnet) -> dict[str, Any]:
-    """A request of every recorded command, with what it must have in its answer beyond the recorded minimum."""
+    """A request of every recorded command, on a network where each has something to answer."""
     witnesses = list(net.network.order_providers)
     agent = channel().aa_address
     genesis = net.network.genesis_unit
