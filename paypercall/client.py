@@ -6,6 +6,7 @@ import secrets
 import time
 from typing import Any
 
+from paypercall.arguments import check_amount, check_idempotency_key, check_refill_threshold
 from paypercall.assets import require_usable_asset
 from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
@@ -39,6 +40,9 @@ class Client(Party):
         refill_threshold: Below this spendable amount the channel is refilled.
         wallet: The wallet; by default the one of the conf's keys and hub.
         conf: The settings; by default those of the host's project.
+
+    Raises:
+        Refusal: When an argument makes no sense: `wrong_amount` or `wrong_parameters`.
     """
 
     def __init__(
@@ -53,13 +57,16 @@ class Client(Party):
     ) -> None:
         self._asset = asset or BASE
         check_deposit(self._asset, deposit_amount)
-        if type(refill_threshold) is not int or not 0 <= refill_threshold <= deposit_amount:
-            raise ValueError("refill_threshold must be an integer from 0 to deposit_amount")
+        check_refill_threshold(refill_threshold, deposit_amount)
         super().__init__(conf, wallet)
         self._refill = Refill(deposit_amount, refill_threshold)
         self._peer_address = peer_address
-        self._new_parameters(peer_address).check()
         self._aa_address: str | None = None
+        try:
+            self._new_parameters(peer_address).check()
+        except Refusal:
+            self.close_node()
+            raise
 
     @property
     def aa_address(self) -> str:
@@ -86,7 +93,10 @@ class Client(Party):
             Refusal: When the amount can never be paid with this deposit amount, or the channel cannot be used.
             IdempotencyConflict: When the key was used for another amount.
             ChannelTimeout: When the channel is not usable in time; it says what is missing.
+            WrongIdempotencyKey: When the key is no text that can be kept.
         """
+        check_amount(amount)
+        check_idempotency_key(idempotency_key)
         deadline = time.monotonic() + timeout
         while True:
             self._calls.require_open()

@@ -16,6 +16,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
+from paypercall.arguments import check_aa_address, check_withdrawal
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
 from paypercall.calls import Calls, counted
 from paypercall.channel import Channel, accept, sign
@@ -23,9 +24,8 @@ from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import Event, EventKind, Subscriber
-from paypercall.obyte.address import is_valid_address
 from paypercall.obyte.wallet import Wallet
-from paypercall.package import MAX_AMOUNT, PaymentPackage, compose_package, parse_package
+from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close
@@ -304,6 +304,7 @@ class Party:
     def _create(self, amount: int, aa_address: str, idempotency_key: str | None) -> dict[str, Any]:
         """Signs a package over `amount` in one transaction, so that the total is durable before the package leaves."""
         with self._store.transaction() as books:
+        check_aa_address(aa_address)
             # Locked first, so that of two calls with the same key the second finds what the first has made.
             record = books.channels.lock(aa_address)
             if idempotency_key is not None:
@@ -347,6 +348,7 @@ class Party:
     def _close(self, aa_address: str, timeout: float) -> None:
         """Decides to close, and waits until the hub has the closing unit."""
         with self._store.transaction() as books:
+        check_aa_address(aa_address)
             if books.channels.lock(aa_address) is None:
                 raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
             decide_to_close(books, aa_address, self._node.now())
@@ -399,13 +401,10 @@ class Party:
             timeout: Seconds to wait until the unit is posted.
 
         Raises:
-            Refusal: For a wrong amount or address.
+            Refusal: For a wrong amount, address or asset.
             ChannelTimeout: When the unit is not posted yet; it is tried again until the wallet can pay it.
         """
-        if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
-            raise Refusal(RefusalCode.WRONG_AMOUNT, f"the amount must be an integer from 1 to {MAX_AMOUNT}")
-        if not is_valid_address(address):
-            raise Refusal(RefusalCode.WRONG_PARAMETERS, "the address is not a valid Obyte address")
+        check_withdrawal(amount, address, asset)
         with self._store.transaction() as books:
             row = books.outbox.add(
                 OutboxKind.WITHDRAWAL,

@@ -6,6 +6,7 @@ import time
 from threading import BoundedSemaphore
 from typing import Any
 
+from paypercall.arguments import check_amount, check_idempotency_key
 from paypercall.assets import require_usable_asset
 from paypercall.calls import counted
 from paypercall.channel import Status
@@ -80,7 +81,10 @@ class Server(Party):
         Raises:
             Refusal: When the channel cannot be used or does not hold the amount.
             IdempotencyConflict: When the key was used for another amount.
+            WrongIdempotencyKey: When the key is no text that can be kept.
         """
+        check_amount(amount)
+        check_idempotency_key(idempotency_key)
         return self._create(amount, aa_address, idempotency_key)
 
     createPaymentPackage = create_payment_package

@@ -21,7 +21,7 @@ LAYERS = (
     ("trigger_data", "contract", "package", "backing", "channel"),
     ("store",),
     ("settlement",),
-    ("assets", "calls", "results", "wiring"),
+    ("arguments", "assets", "calls", "results", "wiring"),
     ("party",),
     ("client", "server"),
     ("asynchronous",),
