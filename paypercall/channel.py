@@ -26,9 +26,11 @@ from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
 
 SETTLING_FEES = 2_500
-"""Bytes that closing costs at most: one's own unit with a package in it, and two responses of the agent.
+"""Bytes that closing costs at most, TPS fees apart: one's own unit with a package in it, and the agent's responses."""
 
-Neither TPS fees nor the bounce fee that the unit carries are among them: the agent pays the latter out again."""
+SWEEPING_COST = 12_500
+"""Bytes, TPS fees apart, that closing costs a payee whose customer is gone: it sends two commands, and the agent pays
+the bounce fee of one of them out to the customer (agent 1.1)."""
 
 
 NEVER = 2**62

@@ -297,14 +297,15 @@ class Party:
         return health
 
     def _is_blind(self, health: NodeHealth) -> bool:
-        return health.synced_at is None or self._node.now() - health.synced_at > BLIND_SECONDS
+        # A time in the future is that of a clock that has been put right since.
+        return health.synced_at is None or abs(self._node.now() - health.synced_at) > BLIND_SECONDS
 
     # --- creating ----------------------------------------------------------------------------------------------------
 
     def _create(self, amount: int, aa_address: str, idempotency_key: str | None) -> dict[str, Any]:
         """Signs a package over `amount` in one transaction, so that the total is durable before the package leaves."""
-        with self._store.transaction() as books:
         check_aa_address(aa_address)
+        with self._store.transaction() as books:
             # Locked first, so that of two calls with the same key the second finds what the first has made.
             record = books.channels.lock(aa_address)
             if idempotency_key is not None:
@@ -347,8 +348,8 @@ class Party:
 
     def _close(self, aa_address: str, timeout: float) -> None:
         """Decides to close, and waits until the hub has the closing unit."""
-        with self._store.transaction() as books:
         check_aa_address(aa_address)
+        with self._store.transaction() as books:
             if books.channels.lock(aa_address) is None:
                 raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
             decide_to_close(books, aa_address, self._node.now())

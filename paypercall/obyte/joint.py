@@ -56,7 +56,7 @@ _STRIPPED_FIELDS = _HEADER_FIELDS | {"content_hash"}
 _OPTIONAL_NATURALS = ("tps_fee", "max_aa_responses", "actual_tps_fee", "main_chain_index")
 _OPTIONAL_POSITIVES = ("oversize_fee", "burn_fee")
 _AUTHOR_FIELDS = {"address", "authentifiers", "definition"}
-_INPUT_TYPES = ("issue", "headers_commission", "witnessing")
+_INPUT_TYPES = ("transfer", "issue", "headers_commission", "witnessing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +274,10 @@ def _check_payment(value: object) -> None:
         require(is_positive(output.get("amount")), "an output has no amount")
     for element in read_filled_list(payload.get("inputs"), "a payment has no inputs"):
         spent = read_object(element, "an input is no object")
-        if "type" in spent:
-            require(spent["type"] in _INPUT_TYPES, "an input is of an unknown type")
+        # A transfer is mostly left unsaid, but may be said (ocore validation).
+        input_type = spent.get("type", "transfer")
+        require(input_type in _INPUT_TYPES, "an input is of an unknown type")
+        if input_type != "transfer":
             continue
         require(is_hash(spent.get("unit")), "an input has no unit")
         indices = (spent.get("message_index"), spent.get("output_index"))

@@ -148,7 +148,8 @@ def _builds_on(unit: Unit) -> list[str]:
     hashes = list(unit.get("parent_units", ()))
     for message in unit.get("messages", ()):
         if message["app"] == "payment" and "payload" in message:
-            hashes += [spent["unit"] for spent in message["payload"]["inputs"] if "type" not in spent]
+            inputs = message["payload"]["inputs"]
+            hashes += [spent["unit"] for spent in inputs if spent.get("type", "transfer") == "transfer"]
     return hashes
 
 

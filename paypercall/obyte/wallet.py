@@ -121,6 +121,11 @@ class Wallet:
         with self._lock:
             return self._book.balances()
 
+    def spendable_bytes(self) -> int:
+        """The bytes that can be spent now: not what others have sent and is unconfirmed."""
+        with self._lock:
+            return sum(coin.amount for coin in self._book.spendable() if coin.asset == BASE)
+
     def compose(
         self,
         draft: Draft,

@@ -19,7 +19,7 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.commands import DEFENCES, draft_of
-from paypercall.settlement.lease import Lease
+from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class Outbox:
         unit = self._wallet.compose(
             draft_of(row, channel.parameters if channel else None),
             instead_of=signed,
-            max_tps_fee=self._fee_limit(channel) if is_defence and channel else self._spending.max_tps_fee,
+            max_tps_fee=self._fee_limit(row, channel),
             keep=0 if is_defence else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
         )
         try:
@@ -175,12 +175,18 @@ class Outbox:
     def _save(self, row: OutboxRow, unit: Unit) -> None:
         with self._store.transaction() as books:
             self._lease.require(books)
+            current = books.outbox.get(row.id)
+            # While this process slept, another one may have held the lease and sent the row.
+            if current is None or current.state.is_finished or current.units != row.units:
+                raise LeaseLost("another process has gone on with what this one was sending")
             books.outbox.signed(row.id, unit, self._clock())
             if row.kind in (OutboxKind.OPEN, OutboxKind.REFILL):
                 books.deposits.set_unit(row.id, unit["unit"])
 
-    def _fee_limit(self, channel: Channel) -> int:
+    def _fee_limit(self, row: OutboxRow, channel: Channel | None) -> int:
         """A defence may cost what is at stake; for an asset, whose worth is unknown, what is held back for it."""
+        if row.kind not in DEFENCES or channel is None:
+            return self._spending.max_tps_fee
         stake = self._spending.reserve
         if channel.parameters.asset == BASE:
             stake = channel.deposited_by_me + channel.unsettled

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 
-from paypercall.contract import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.outbox import Spending, bytes_in_reserve
 from paypercall.store import Store
@@ -25,8 +24,7 @@ class Reserve:
 
     def update(self) -> None:
         """Writes into the books whether the wallet is below the reserve."""
-        balance = self._wallet.balance().get(BASE)
-        held = balance.stable + balance.pending if balance else 0
+        held = self._wallet.spendable_bytes()
         with self._store.reading() as books:
             reserve = bytes_in_reserve(books, self._spending, new_channels=1)
             was_short = books.node.health().is_below_reserve

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from paypercall.backing import UNANSWERED_SECONDS
 from paypercall.channel import (
-    SETTLING_FEES,
+    SWEEPING_COST,
     Channel,
     Command,
     Status,
@@ -275,4 +275,4 @@ def add_deposit(books: Books, kind: OutboxKind, channel: Channel, amount: int, n
 
 def is_worth_sweeping(channel: Channel) -> bool:
     """Whether a close brings more than it costs, as far as the two can be compared."""
-    return channel.unsettled > (SETTLING_FEES if channel.parameters.asset == BASE else 0)
+    return channel.unsettled > (SWEEPING_COST if channel.parameters.asset == BASE else 0)

@@ -171,7 +171,7 @@ class Channels:
         return int(self._connection.value(_COUNT_NOT_CLOSED, {}))
 
     def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
-        """Open channels, not about to close, whose period opened before a time (seconds); oldest first."""
+        """Open channels, not about to close, whose period opened before a time (seconds); the most unsettled first."""
         return self._all(_DUE_FOR_SWEEP, {"before": opened_before, "limit": limit})
 
     def above_unsettled(self, asset: str, amount: int, limit: int) -> list[ChannelRecord]:
@@ -324,7 +324,7 @@ _COUNT_NOT_CLOSED = Statement(
 )
 _DUE_FOR_SWEEP = Statement(
     _RECORD.where(_IS_USABLE, channels.c.opened_at < bindparam("before"))
-    .order_by(channels.c.opened_at)
+    .order_by(channels.c.unsettled.desc(), channels.c.opened_at)
     .limit(bindparam("limit"))
 )
 _ABOVE_UNSETTLED = Statement(

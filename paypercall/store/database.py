@@ -51,7 +51,8 @@ _DIALECTS = {
     "postgresql": _Dialect(
         driver="postgresql+psycopg",
         paramstyle="pyformat",
-        begin_writing=(),
+        # A total must be durable before the package that states it leaves, whatever the server's default.
+        begin_writing=("SET LOCAL synchronous_commit = on",),
         begin_reading=("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
         end_reading=(),
         has_one_writer=False,

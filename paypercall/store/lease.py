@@ -41,7 +41,12 @@ def _take(insert: DialectInsert) -> Insert:
     return insert.on_conflict_do_update(
         index_elements=["name"],
         set_={"holder": insert.excluded.holder, "expires_at": insert.excluded.expires_at},
-        where=or_(leases.c.expires_at <= bindparam("now"), leases.c.holder == insert.excluded.holder),
+        where=or_(
+            leases.c.expires_at <= bindparam("now"),
+            leases.c.holder == insert.excluded.holder,
+            # Taken by a clock that was ahead and has been put right since.
+            leases.c.expires_at - insert.excluded.expires_at > insert.excluded.expires_at - bindparam("now"),
+        ),
     )
 
 

@@ -68,7 +68,7 @@ class Unconfirmed:
         self._connection.change(_MARK_STABLE, {"key": unit, "now": now})
 
     def all_unanswered_units(self) -> list[str]:
-        """The hashes of all units, each once."""
+        """The hashes of all units that are not known to conflict with another one, each once."""
         return self._connection.values(_ALL, {})
 
 
@@ -135,4 +135,9 @@ _MARK_STABLE = Statement(
     .where(unconfirmed_units.c.unit == bindparam("key"), unconfirmed_units.c.stable_since.is_(None))
     .values(stable_since=bindparam("now"))
 )
-_ALL = Statement(select(unconfirmed_units.c.unit).distinct().order_by(unconfirmed_units.c.unit))
+_ALL = Statement(
+    select(unconfirmed_units.c.unit)
+    .where(unconfirmed_units.c.is_double_spent.is_(False))
+    .distinct()
+    .order_by(unconfirmed_units.c.unit)
+)

@@ -194,7 +194,7 @@ BROKEN_RULES: list[tuple[str, Change]] = [
     ("output has no amount", put_in(output, "amount", "5")),
     ("no inputs", put_in(first_payment, "inputs", "x")),
     ("input is no object", put_in(first_payment, "inputs", [1])),
-    ("unknown type", put_in(spent, "type", "transfer")),
+    ("unknown type", put_in(spent, "type", "gift")),
     ("input has no unit", put_in(spent, "unit", 1)),
     ("input has no index", put_in(spent, "output_index", -1)),
     ("temporary data is no object", temporary("x")),

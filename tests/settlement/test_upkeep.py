@@ -84,9 +84,9 @@ def test_a_customer_without_money_is_told_what_is_missing(
 def test_a_channel_that_is_open_for_too_long_is_swept(net: Devnet, tmp_path: Path) -> None:
     merchant = Server(max_sweeping_period=2, wallet=wallet_on(net), conf=conf_for(net, tmp_path / "merchant"))
     with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
-        pay(customer, merchant, 10_000)
+        pay(customer, merchant, 20_000)
         wait_until(lambda: len(merchant.settled_periods()) >= 1, "the channel is swept")
-        assert merchant.settled_periods()[0].accepted_from_peer == 10_000
+        assert merchant.settled_periods()[0].accepted_from_peer == 20_000
     merchant.wallet.close()
     customer.wallet.close()
 
@@ -94,7 +94,7 @@ def test_a_channel_that_is_open_for_too_long_is_swept(net: Devnet, tmp_path: Pat
 def test_a_channel_with_too_little_to_collect_is_not_swept_by_age(net: Devnet, tmp_path: Path) -> None:
     merchant = Server(max_sweeping_period=1, wallet=wallet_on(net), conf=conf_for(net, tmp_path / "merchant"))
     with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
-        pay(customer, merchant, 100)
+        pay(customer, merchant, 12_500)
         wait_until_open(customer, merchant)
         before = merchant._node.now()
         wait_until(lambda: merchant._node.now() > before + 3, "the sweeping period has passed")
