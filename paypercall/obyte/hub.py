@@ -228,13 +228,14 @@ class Hub:
     def _connect_and_read(self) -> str:
         """Returns why the connection failed or ended."""
         try:
-            with connect(
+            connection = connect(
                 self.url,
                 max_size=MAX_FRAME_BYTES,
                 open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS / 2,
                 logger=_wire_logger,
-            ) as connection:
+            )
+            with connection:
                 try:
                     self._greet(connection)
                     self._read(connection)
