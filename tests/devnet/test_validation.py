@@ -18,7 +18,7 @@ from paypercall.devnet.validation import UnknownParents
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.unit import hash_to_sign, sign_unit, unit_hash
-from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment
+from tests.devnet.local_node import LocalNode, finished, hashed, make_key, payment, sized
 from tests.devnet.other_refusals import OTHER_REFUSALS
 from tests.devnet.rejected import MAKERS, Stage, make_post
 
@@ -305,6 +305,39 @@ def test_an_asset_can_be_issued_once_by_its_definer_only(own_stage: Stage) -> No
         local.node.post({"unit": own_stage.draft(issue(100_000), key=key)})
 
 
+def test_more_than_there_can_be_is_not_to_be_spent_at_once(own_stage: Stage) -> None:
+    """An asset without a cap can be issued again and again."""
+    local, payee, largest = own_stage.local, make_key(40), 9 * 10**15
+    properties = {
+        "is_private": False,
+        "is_transferrable": True,
+        "auto_destroy": False,
+        "fixed_denominations": False,
+        "issued_by_definer_only": True,
+        "cosigned_by_definer": False,
+        "spender_attested": False,
+    }
+    definition = own_stage.draft({"app": "asset", "payload": properties})
+    asset = local.node.post({"unit": definition}).hash
+    local.node.settle()
+    for number in (1, 2):
+        payload = {
+            "asset": asset,
+            "inputs": [{"type": "issue", "amount": largest, "serial_number": number}],
+            "outputs": [{"address": payee.address, "amount": largest}],
+        }
+        local.node.post({"unit": own_stage.draft({"app": "payment", "payload": payload})})
+    local.faucet.fund(payee.address, 50_000)
+    local.node.settle()
+    sources = [h.key._asdict() for h in local.ledger.books.spendable(payee.address) if h.asset == asset]
+    unit = deepcopy(local.compose(payee, payment(make_key(9).address, largest, asset)))
+    unit["messages"][1]["payload"]["inputs"] = sources
+    larger = sized(unit)["payload_commission"] - unit["payload_commission"]
+    unit["messages"][0]["payload"]["outputs"][0]["amount"] -= larger
+    with pytest.raises(Refused, match="total input too large"):
+        local.node.post({"unit": finished(unit, payee)})
+
+
 def test_nobody_can_issue_bytes(stage: Stage) -> None:
     source = {"type": "issue", "amount": 5, "serial_number": 1}
     unit = stage.with_payment(lambda payload: payload.update(inputs=[source]))
@@ -320,6 +353,7 @@ def test_nobody_can_issue_bytes(stage: Stage) -> None:
         ({"x" * 65: 1}, "too long"),
         ({"x": "y" * 65}, "too long"),
         ({"x\n": 1}, "contains"),
+        ({"x": "y\n"}, "contains"),
         ([1], "must be non-empty object"),
     ],
 )
