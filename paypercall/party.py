@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from paypercall.arguments import check_aa_address, check_withdrawal
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
 from paypercall.calls import Calls, counted
-from paypercall.channel import Channel, accept, sign
+from paypercall.channel import Channel, Status, accept, sign
 from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
@@ -347,17 +347,29 @@ class Party:
     # --- closing -----------------------------------------------------------------------------------------------------
 
     def _close(self, aa_address: str, timeout: float) -> None:
-        """Decides to close, and waits until the hub has the closing unit."""
-        check_aa_address(aa_address)
+        """Decides to close, once a deposit that opens the period is confirmed, and waits until the hub has the unit."""
+        deadline = time.monotonic() + timeout
+        self._node.start()
+        self._wait(
+            lambda: not self._is_opening(aa_address), timeout, "the channel is not open yet: close it later"
+        )
         with self._store.transaction() as books:
             if books.channels.lock(aa_address) is None:
                 raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
             decide_to_close(books, aa_address, self._node.now())
-        self._node.start()
         self._node.wake()
+        remaining = deadline - time.monotonic()
         self._wait(
-            lambda: self._is_sent(aa_address), timeout, "the closing unit is decided, but not posted yet"
+            lambda: self._is_sent(aa_address), remaining, "the closing unit is decided, but not posted yet"
         )
+
+    def _is_opening(self, aa_address: str) -> bool:
+        """Whether a posted deposit of mine is about to open the period."""
+        with self._store.reading() as books:
+            record = books.channels.get(aa_address)
+            if record is None or record.channel.status is not Status.CLOSED:
+                return False
+            return books.deposits.pending(aa_address, posted_only=True) > 0
 
     def _is_sent(self, aa_address: str) -> bool:
         with self._store.reading() as books:

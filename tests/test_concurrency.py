@@ -511,9 +511,20 @@ def is_channel_at(folder: Path) -> bool:
 # --- closing ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def _threads_before() -> None:
+    """Remembers which threads the parties of other tests have left running in this process."""
+    THREADS_BEFORE.clear()
+    THREADS_BEFORE.update(threading.enumerate())
+
+
+THREADS_BEFORE: set[threading.Thread] = set()
+
+
 def threads_of_ours() -> list[str]:
-    """The names of our threads that run; a test's devnet has none of these."""
-    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("paypercall"))
+    """The names of our threads that this test has started and that run; a test's devnet has none of these."""
+    started = set(threading.enumerate()) - THREADS_BEFORE
+    return sorted(thread.name for thread in started if thread.name.startswith("paypercall"))
 
 
 def open_files(folder: Path) -> list[str]:

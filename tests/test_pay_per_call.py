@@ -25,12 +25,14 @@ def net() -> Iterator[Devnet]:
 def merchant(net: Devnet, tmp_path: Path) -> Iterator[Server]:
     with merchant_on(net, tmp_path / "merchant") as merchant:
         yield merchant
+    merchant.wallet.close()
 
 
 @pytest.fixture
 def customer(net: Devnet, tmp_path: Path, merchant: Server) -> Iterator[Client]:
     with customer_on(net, tmp_path / "customer", merchant.address) as customer:
         yield customer
+    customer.wallet.close()
 
 
 def test_the_first_call_is_paid_out_of_an_unconfirmed_deposit(

@@ -258,3 +258,10 @@ def pay_after_opening(net: Devnet, customer: Client, merchant: Server) -> None:
     assert first.error is None, first
     pay(customer, merchant, 1_000, times=2)
     assert net.balance(customer.aa_address, first.asset or "") == 5_000
+
+
+def test_a_close_waits_for_the_deposit_that_opens_the_period(merchant: Server, customer: Client) -> None:
+    pay(customer, merchant, 10_000)
+    customer.close()
+    wait_until(lambda: len(customer.settled_periods()) == 1, "the period has ended")
+    assert customer.settled_periods()[0].signed_by_me == 10_000
