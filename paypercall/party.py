@@ -348,6 +348,7 @@ class Party:
 
     def _close(self, aa_address: str, timeout: float) -> None:
         """Decides to close, once a deposit that opens the period is confirmed, and waits until the hub has the unit."""
+        check_aa_address(aa_address)
         deadline = time.monotonic() + timeout
         self._node.start()
         self._wait(
