@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,30 +19,27 @@ def claim(store: Store) -> None:
 
 def test_a_database_is_migrated_only_when_asked_for(postgresql_server: Path) -> None:
     postgresql.execute(postgresql_server, "CREATE DATABASE empty")
-    store = Store(postgresql.address(postgresql_server, "empty"))
-    with pytest.raises(StoreError, match="migrate it first") as caught:
+    with closing(Store(postgresql.address(postgresql_server, "empty"))) as store:
+        with pytest.raises(StoreError, match="run `paypercall migrate`") as caught:
+            claim(store)
+        assert caught.value.code == "schema_old"
+        store.migrate()
         claim(store)
-    assert caught.value.code == "schema_old"
-    store.migrate()
-    claim(store)
-    store.close()
 
 
 def test_a_server_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
-    store = Store(postgresql.address(tmp_path, "books"))
-    with pytest.raises(StoreError, match="the database failed: connection") as caught:
+    refusal = pytest.raises(StoreError, match="the database failed: connection")
+    with closing(Store(postgresql.address(tmp_path, "books"))) as store, refusal as caught:
         claim(store)
-    store.close()
     assert caught.value.code == "database"
 
 
 def test_connections_that_the_server_ended_are_replaced(postgresql_server: Path) -> None:
     postgresql.execute(postgresql_server, "CREATE DATABASE interrupted TEMPLATE migrated")
-    store = Store(postgresql.address(postgresql_server, "interrupted"))
-    claim(store)
-    postgresql.execute(
-        postgresql_server,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'interrupted'",
-    )
-    claim(store)
-    store.close()
+    with closing(Store(postgresql.address(postgresql_server, "interrupted"))) as store:
+        claim(store)
+        postgresql.execute(
+            postgresql_server,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'interrupted'",
+        )
+        claim(store)

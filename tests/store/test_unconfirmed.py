@@ -29,7 +29,7 @@ def test_units_come_back_as_they_were_seen_in_that_order(store: Store) -> None:
     with store.reading() as books:
         assert books.unconfirmed.of(AA_ADDRESS) == (early, late)
         assert books.unconfirmed.of(channel("unknown").aa_address) == ()
-        assert books.unconfirmed.all_unanswered_units() == [unit_hash(1), unit_hash(2), unit_hash(3)]
+        assert books.unconfirmed.all_unanswered_units() == [unit_hash(2), unit_hash(3)]  # 1 is double-spent
 
 
 def test_the_time_of_the_first_sight_is_kept(store: Store) -> None:
