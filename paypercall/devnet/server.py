@@ -96,6 +96,8 @@ class Server:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     async def _converse(self, connection: ServerConnection) -> None:
+        if self._shall_close.is_set():
+            return  # websockets overlooks a connection that opens in the moment in which its server closes
         outgoing: asyncio.Queue[str] = asyncio.Queue()
         closing: set[asyncio.Task[None]] = set()
 
