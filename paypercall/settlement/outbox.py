@@ -118,21 +118,21 @@ class Outbox:
         if row.state is OutboxState.POSTED and self._clock() - row.updated_at < REPOST_SECONDS:
             return False
         channel = self._channel(row)
-        unit = row.unit
-        if unit is None:
+        if row.unit is None:
             if not self._is_due(row, channel):
                 return False
-            unit = self._compose(row, channel)
-        # It may be forgotten, if it was refused before.
-        self._wallet.adopt(unit)
+            row = self._compose(row, channel)
+        else:
+            # It may be forgotten, if it was refused before.
+            self._wallet.adopt(row.unit)
         try:
-            self._post(row, unit)
+            self._post(row)
         except HubRefused as refusal:
             if _is_overtaken(row, channel):
                 self._give_up(row)
                 return False
             logger.warning("the hub refused a unit (%s): it is being replaced", refusal)
-            self._post(row, self._compose(row, channel))
+            self._post(self._compose(row, channel))
         return True
 
     def _channel(self, row: OutboxRow) -> Channel | None:
@@ -154,8 +154,12 @@ class Outbox:
         with self._store.transaction() as books:
             books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
 
-    def _compose(self, row: OutboxRow, channel: Channel | None) -> Unit:
-        """Composes and stores a unit that takes the place of all that were ever signed for the row."""
+    def _compose(self, row: OutboxRow, channel: Channel | None) -> OutboxRow:
+        """Composes and stores a unit that takes the place of all that were ever signed for the row.
+
+        Returns:
+            The row with its unit.
+        """
         with self._store.reading() as books:
             signed = books.outbox.signed_units(row.id)
         is_defence = row.kind in DEFENCES
@@ -166,13 +170,12 @@ class Outbox:
             keep=0 if is_defence else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
         )
         try:
-            self._save(row, unit)
+            return self._save(row, unit)
         except BaseException:
             self._wallet.forget(unit["unit"])
             raise
-        return unit
 
-    def _save(self, row: OutboxRow, unit: Unit) -> None:
+    def _save(self, row: OutboxRow, unit: Unit) -> OutboxRow:
         with self._store.transaction() as books:
             self._lease.require(books)
             current = books.outbox.get(row.id)
@@ -182,6 +185,9 @@ class Outbox:
             books.outbox.signed(row.id, unit, self._clock())
             if row.kind in (OutboxKind.OPEN, OutboxKind.REFILL):
                 books.deposits.set_unit(row.id, unit["unit"])
+            saved = books.outbox.get(row.id)
+            assert saved is not None
+        return saved
 
     def _fee_limit(self, row: OutboxRow, channel: Channel | None) -> int:
         """A defence may cost what is at stake; for an asset, whose worth is unknown, what is held back for it."""
@@ -196,12 +202,13 @@ class Outbox:
         with self._store.reading() as books:
             return bytes_in_reserve(books, self._spending, new_channels)
 
-    def _post(self, row: OutboxRow, unit: Unit) -> None:
+    def _post(self, row: OutboxRow) -> None:
+        assert row.unit is not None
         try:
-            self._light.post(unit)
+            self._light.post(row.unit)
         except HubRefused:
             # Nothing may build on it, and what it spends may be needed for a defence.
-            self._wallet.forget(unit["unit"])
+            self._wallet.forget(row.unit["unit"])
             raise
         with self._store.transaction() as books:
             current = books.outbox.get(row.id)

@@ -87,6 +87,17 @@ def test_a_withdrawal_whose_units_are_refused_again_and_again_is_paid_once(
     assert frozenset.intersection(*spent)
 
 
+def test_a_new_unit_that_is_refused_is_replaced_at_once(
+    net: Devnet, tmp_path: Path, merchant: Server, payee: str
+) -> None:
+    net.hold()
+    net.refuse_next("last ball is too old")
+    merchant.withdraw(5_000, payee)
+    with books_in(tmp_path / "merchant") as books:
+        (row,) = books.outbox.unfinished()
+    assert (row.state, row.attempts) == (OutboxState.POSTED, 0)
+
+
 def inputs_of(unit: Unit) -> frozenset[tuple[str, int, int]]:
     return frozenset(
         (source["unit"], source["message_index"], source["output_index"])
