@@ -40,6 +40,7 @@ class Server:
         self._shall_close = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._websocket_server: WebsocketServer | None = None
+        self._connections: set[ServerConnection] = set()
         self._problem: OSError | None = None
         self._thread = Thread(target=self._run, name="devnet-hub", daemon=True)
         self._thread.start()
@@ -88,6 +89,12 @@ class Server:
                 self._loop.remove_reader(listening.fileno())
             for _ in range(ROUNDS_TO_ACCEPT):
                 await asyncio.sleep(0)
+            server.close()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(server.wait_closed(), 2 * CLOSING_SECONDS)
+            # a client that has said goodbye and stays on the line would hold us up for ever
+            for connection in self._connections:
+                connection.transport.abort()
 
     def _in_its_thread(self, function: Callable[..., object], *arguments: object) -> None:
         """Has the serving thread call a function soon; when it has stopped, nobody waits for that any more."""
@@ -107,6 +114,7 @@ class Server:
         def hang_up() -> None:
             self._in_its_thread(lambda: closing.add(asyncio.ensure_future(connection.close())))
 
+        self._connections.add(connection)
         session = self._hub.welcome(send_text, hang_up)
         writer = asyncio.ensure_future(_write(connection, outgoing))
         try:
@@ -115,6 +123,7 @@ class Server:
         except ConnectionClosed:
             pass  # the client went away without a word, which is its right
         finally:
+            self._connections.discard(connection)
             self._hub.forget(session)
             writer.cancel()
 

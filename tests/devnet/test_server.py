@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+from threading import Thread
+
+from websockets.client import ClientProtocol
+from websockets.uri import parse_uri
 
 from paypercall.devnet import Devnet
 from paypercall.obyte.keys import key_from_mnemonic
@@ -48,3 +53,19 @@ def test_a_mute_hub_says_nothing_on_an_open_connection(client: RawClient, net: D
 def test_the_wallet_of_the_network_can_pay_at_once(client: RawClient, net: Devnet) -> None:
     client.post(key_from_mnemonic(net.mnemonic), pay(PAYEE.address, 10_000))
     assert net.balance(PAYEE.address) == 10_000
+
+
+def test_a_client_that_says_goodbye_and_stays_on_the_line_does_not_keep_a_network_from_closing() -> None:
+    net = Devnet()
+    uri = parse_uri(net.url)
+    protocol = ClientProtocol(uri)
+    with socket.create_connection((uri.host, uri.port), timeout=10) as line:
+        protocol.send_request(protocol.connect())
+        line.sendall(b"".join(protocol.data_to_send()))
+        protocol.receive_data(line.recv(65536))
+        protocol.send_close(1000)
+        line.sendall(b"".join(protocol.data_to_send()))
+        closing = Thread(target=net.close, daemon=True)
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
