@@ -32,8 +32,8 @@ def open_wallet(conf: Conf) -> Wallet:
     """Makes the wallet of the conf's keys and hub; connects when it is first used."""
     network = conf.network_constants()
     key = key_from_mnemonic(load_mnemonic(conf.keys_path, load_environment()))
-    hub = Hub(conf.hub_url, network, program=conf.device_name)
-    return Wallet(key, LightClient(hub, network), max_tps_fee=conf.max_tps_fee)
+    hub, *others = (Hub(url, network, program=conf.device_name) for url in conf.hubs)
+    return Wallet(key, LightClient(hub, network, others=others), max_tps_fee=conf.max_tps_fee)
 
 
 def open_store(conf: Conf, wallet: Wallet) -> Store:

@@ -61,6 +61,11 @@ class Hub:
         network: The network that the hub must be on.
         program: What the hub is told we are.
 
+    Attributes:
+        url: The hub's websocket address.
+        connections: How many connections there have been; with each new one the hub knows nothing of us.
+        unconnected_since: When the last connection was lost, in seconds of the monotonic clock.
+
     Raises:
         HubError: The url is no websocket address.
     """
@@ -82,6 +87,8 @@ class Hub:
         self._reader: Thread | None = None
         self._announcer = Announcer("paypercall-hub-events")
         self._failure = "it was not tried yet"
+        self.unconnected_since = monotonic()
+        self.connections = 0
 
     @property
     def is_connected(self) -> bool:
@@ -266,6 +273,7 @@ class Hub:
             if self._closed:
                 raise HubError("it was closed")
             self._connection = connection
+            self.connections += 1
             self._changed.notify_all()
             for callback in self._connect_callbacks:
                 self._announcer.announce(callback)
@@ -336,6 +344,8 @@ class Hub:
 
     def _lose_connection(self, failure: str) -> None:
         """Forgets the connection and fails what waits for it; the caller holds the condition."""
+        if self._connection is not None:
+            self.unconnected_since = monotonic()
         self._connection = None
         self._failure = failure
         for answer in self._pending.values():

@@ -7,13 +7,15 @@ which prove themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Parents
-from paypercall.obyte.errors import HubError, HubRefused, ObyteError
+from paypercall.obyte.errors import HubError, HubRefused, ObyteError, ProofError
 from paypercall.obyte.hub import Hub
+from paypercall.obyte.hubs import Hubs
 from paypercall.obyte.network import Network
 from paypercall.obyte.proof import History, HistoryUnit, earlier_first, verify_history
 from paypercall.obyte.shape import is_hash, is_hash_list, is_natural, is_positive
@@ -32,26 +34,54 @@ _NEWS = ("light/have_updates", "joint", "light/aa_response", "light/sequence_bec
 
 
 class LightClient:
-    """Asks one hub on behalf of a light node; safe to use from many threads.
+    """Asks a hub on behalf of a light node; safe to use from many threads.
+
+    Of several hubs it asks one at a time, and goes on to the next when that one is silent, refuses to serve or
+    gives an answer that does not prove what it must. The call that met the fault fails all the same.
 
     Args:
-        hub: The connection.
+        hub: The connection to the preferred hub.
         network: The network whose order providers must vouch for histories.
+        others: Connections to further hubs of the same network.
     """
 
-    def __init__(self, hub: Hub, network: Network) -> None:
+    def __init__(self, hub: Hub, network: Network, *, others: Sequence[Hub] = ()) -> None:
         self.network = network
-        self._hub = hub
+        self._hubs = Hubs((hub, *others))
         self._definitions: dict[str, Any] = {}
 
     @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection to the hub now, so that a request need not wait for one."""
-        return self._hub.is_connected
+    def has_several_hubs(self) -> bool:
+        """Whether another hub can be asked for what this one leaves out."""
+        return bool(self._hubs.others)
+
+    @property
+    def session(self) -> tuple[str, int]:
+        """Which connection to which hub is in use; a new one means that the hub does not know what we watch."""
+        hub = self._hubs.current
+        return hub.url, hub.connections
+
+    def find_connection(self) -> bool:
+        """Tells whether there is a connection now, so that a request need not wait for one.
+
+        A hub that has been out of reach for a while is left for the next one.
+        """
+        return self._hubs.find_connection()
 
     def close(self) -> None:
-        """Closes the connection to the hub."""
-        self._hub.close()
+        """Closes the connections to the hubs."""
+        self._hubs.close()
+
+    @contextmanager
+    def _leaving_if_useless(self, hub: Hub, *, may_refuse: bool = False) -> Iterator[None]:
+        """Leaves a hub that does not answer, refuses to serve, or gives an answer that proves nothing."""
+        try:
+            yield
+        except (HubError, ProofError) as error:
+            is_right_to_refuse = may_refuse or _TOO_LARGE in str(error)
+            if not (isinstance(error, HubRefused) and is_right_to_refuse):
+                self._hubs.leave(hub, error)
+            raise
 
     def on_news(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back when the hub hints at something new, and after each new connection.
@@ -62,9 +92,9 @@ class LightClient:
         Returns:
             A function that ends this.
         """
-        ends = [self._hub.subscribe(subject, lambda body: callback()) for subject in _NEWS]
-        ends.append(self._hub.on_connect(callback))
-        self._hub.start()
+        ends = [end for subject in _NEWS for end in self._hubs.subscribe(subject, lambda body: callback())]
+        ends += self._hubs.on_connect(callback)
+        self._hubs.current.start()
 
         def end_all() -> None:
             for end in ends:
@@ -79,6 +109,7 @@ class LightClient:
         requested_units: Iterable[str] = (),
         known_stable_units: Iterable[str] = (),
         min_main_chain_index: int | None = None,
+        of_another_hub: bool = False,
     ) -> History:
         """Asks for the units from and to addresses, and verifies the answer.
 
@@ -94,6 +125,7 @@ class LightClient:
             requested_units: Units to give in any case, stable or not, unless they conflict with others.
             known_stable_units: Units to leave out; only so many are named as a hub accepts.
             min_main_chain_index: Leave out what is stable below it.
+            of_another_hub: Ask the next hub of several, to find what the one in use leaves out.
 
         Raises:
             HubRefused: The hub refused; one address alone can be too large for it.
@@ -105,49 +137,54 @@ class LightClient:
         if min_main_chain_index:
             options["min_mci"] = min_main_chain_index
         all_addresses, all_units = list(dict.fromkeys(addresses)), list(dict.fromkeys(requested_units))
-        parts = [
-            part
-            for start in range(0, max(len(all_addresses), len(all_units)), HISTORY_LIMIT)
-            for part in self._history(
-                all_addresses[start : start + HISTORY_LIMIT],
-                all_units[start : start + HISTORY_LIMIT],
-                options,
-            )
-        ]
+        hub = self._hubs.others[0] if of_another_hub and self._hubs.others else self._hubs.current
+        with self._leaving_if_useless(hub):
+            parts = [
+                part
+                for start in range(0, max(len(all_addresses), len(all_units)), HISTORY_LIMIT)
+                for part in self._history(
+                    hub,
+                    all_addresses[start : start + HISTORY_LIMIT],
+                    all_units[start : start + HISTORY_LIMIT],
+                    options,
+                )
+            ]
         return parts[0] if len(parts) == 1 else _merged(parts)
 
-    def _history(self, addresses: list[str], units: list[str], options: dict[str, Any]) -> list[History]:
+    def _history(
+        self, hub: Hub, addresses: list[str], units: list[str], options: dict[str, Any]
+    ) -> list[History]:
         params: dict[str, Any] = {"witnesses": list(self.network.order_providers), **options}
         if addresses:
             params["addresses"] = addresses
         if units:
             params["requested_joints"] = units
         try:
-            response = self._hub.request("light/get_history", params, HISTORY_SECONDS)
+            response = hub.request("light/get_history", params, HISTORY_SECONDS)
         except HubRefused as refusal:
             if _TOO_LARGE not in str(refusal) or len(addresses) + len(units) < 2:
                 raise
             half_way, half_units = (len(addresses) + 1) // 2, len(units) // 2
             return [
-                *self._history(addresses[:half_way], units[:half_units], options),
-                *self._history(addresses[half_way:], units[half_units:], options),
+                *self._history(hub, addresses[:half_way], units[:half_units], options),
+                *self._history(hub, addresses[half_way:], units[half_units:], options),
             ]
-        return [self._verified(response)]
+        return [self._verified(hub, response)]
 
-    def _verified(self, response: Any) -> History:
+    def _verified(self, hub: Hub, response: Any) -> History:
         history = verify_history(response, self.network, known_definitions=self._definitions)
         for entry in history.units:
             for author in entry.unit["authors"]:
                 self._keep_definition(author["address"], author.get("definition"))
         missing = _signers_without_definition(history.units) - self._definitions.keys()
-        found = [self._find_definition(address) for address in sorted(missing)[:MAX_ASKED_DEFINITIONS]]
+        found = [self._find_definition(hub, address) for address in sorted(missing)[:MAX_ASKED_DEFINITIONS]]
         if any(found):
             return verify_history(response, self.network, known_definitions=self._definitions)
         return history
 
-    def _find_definition(self, address: str) -> bool:
+    def _find_definition(self, hub: Hub, address: str) -> bool:
         try:
-            answer = self._hub.request("light/get_definition_for_address", {"address": address})
+            answer = hub.request("light/get_definition_for_address", {"address": address})
         except HubRefused:
             return False
         if not isinstance(answer, dict):
@@ -184,25 +221,39 @@ class LightClient:
             "output_addresses": sorted(set(output_addresses)),
             "max_aa_responses": MAX_AA_RESPONSES if max_aa_responses is None else max_aa_responses,
         }
-        answer = self._hub.request("light/get_parents_and_last_ball_and_witness_list_unit", params)
-        return _read_parents(answer)
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            answer = hub.request("light/get_parents_and_last_ball_and_witness_list_unit", params)
+            return _read_parents(answer)
 
-    def post(self, unit: Unit) -> None:
-        """Posts a signed unit; that the hub has it already is success.
+    def post(self, unit: Unit, *, to_all_hubs: bool = False) -> None:
+        """Posts a signed unit; that a hub has it already is success.
+
+        A hub that refuses it, or falls silent, must not keep it from the network: the other hubs are asked, too.
+
+        Args:
+            unit: The same as before, if it was posted before.
+            to_all_hubs: Whether to go on to the others after one has taken it.
 
         Raises:
-            HubRefused: The hub refused the unit; the text is its own.
-            HubError: No answer, or one that says nothing: whether the unit was taken is unknown. Post the
-                same unit again.
+            HubRefused: All hubs refused the unit; the text is the preferred one's own.
+            HubError: No hub took it, and one gave no answer, or one that says nothing: whether the unit was taken
+                is unknown. Post the same unit again.
         """
-        try:
-            answer = self._hub.request("post_joint", {"unit": unit}, POST_SECONDS)
-        except HubRefused as refusal:
-            if str(refusal) == _KNOWN:
+        failures: list[HubError] = []
+        is_taken = False
+        for hub in (self._hubs.current, *self._hubs.others):
+            try:
+                with self._leaving_if_useless(hub, may_refuse=True):
+                    _post(hub, unit)
+            except HubError as error:
+                failures.append(error)
+                continue
+            is_taken = True
+            if not to_all_hubs:
                 return
-            raise
-        if answer != "accepted":
-            raise HubError("the hub's answer to a posted unit is neither acceptance nor refusal")
+        if not is_taken:
+            raise next((error for error in failures if not isinstance(error, HubRefused)), failures[0])
 
     def asset_definition(self, asset: str) -> dict[str, Any] | None:
         """Returns how an asset was defined, or None if the hub has no such asset.
@@ -214,17 +265,34 @@ class LightClient:
         """
         if not is_hash(asset):
             return None
-        answer = self._hub.request("get_joint", asset)
-        if not isinstance(answer, dict) or not isinstance(answer.get("joint"), dict):
-            return None
-        unit = answer["joint"].get("unit")
-        if not isinstance(unit, dict) or not _has_hash(unit, asset):
-            raise HubError(f"the hub gave another unit than {asset}")
-        messages = unit.get("messages")
-        for message in messages if isinstance(messages, list) else ():
-            if message["app"] == "asset":
-                return _checked_payload(message, asset)
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            return _asset_definition(hub, asset)
+
+
+def _post(hub: Hub, unit: Unit) -> None:
+    try:
+        answer = hub.request("post_joint", {"unit": unit}, POST_SECONDS)
+    except HubRefused as refusal:
+        if str(refusal) == _KNOWN:
+            return
+        raise
+    if answer != "accepted":
+        raise HubError("the hub's answer to a posted unit is neither acceptance nor refusal")
+
+
+def _asset_definition(hub: Hub, asset: str) -> dict[str, Any] | None:
+    answer = hub.request("get_joint", asset)
+    if not isinstance(answer, dict) or not isinstance(answer.get("joint"), dict):
         return None
+    unit = answer["joint"].get("unit")
+    if not isinstance(unit, dict) or not _has_hash(unit, asset):
+        raise HubError(f"the hub gave another unit than {asset}")
+    messages = unit.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if message["app"] == "asset":
+            return _checked_payload(message, asset)
+    return None
 
 
 def _read_parents(answer: Any) -> Parents:

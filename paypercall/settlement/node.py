@@ -203,7 +203,7 @@ class Node:
         A request would wait for a connection, too, and could not be stopped.
         """
         while not stopping.is_set() and lease.is_held():
-            if self.light.is_connected:
+            if self.light.find_connection():
                 return True
             stopping.wait(TICK_SECONDS)
         return False

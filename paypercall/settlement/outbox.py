@@ -205,7 +205,8 @@ class Outbox:
     def _post(self, row: OutboxRow) -> None:
         assert row.unit is not None
         try:
-            self._light.post(row.unit)
+            # A hub may have taken the unit and kept it to itself.
+            self._light.post(row.unit, to_all_hubs=row.state is OutboxState.POSTED)
         except HubRefused:
             # Nothing may build on it, and what it spends may be needed for a defence.
             self._wallet.forget(row.unit["unit"])

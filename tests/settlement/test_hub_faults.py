@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.contract import close_draft
 from paypercall.devnet import Devnet
@@ -35,28 +34,21 @@ from tests.hub_proxy import (
     once,
 )
 from tests.parties import conf_for, wait_until
+from tests.settlement.faults import (
+    HISTORY,
+    PARENTS,
+    POST,
+    commands,
+    corrupt_outputs,
+    deposits,
+    pay,
+    settle_a_period,
+    units_of,
+    wait_until_open,
+)
 from tests.settlement.test_closing import parameters_of
 
-HISTORY = "light/get_history"
-PARENTS = "light/get_parents_and_last_ball_and_witness_list_unit"
-POST = "post_joint"
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens every pause and every patience, none of which changes what happens."""
-    for name, seconds in {
-        "obyte.hub.HEARTBEAT_SECONDS": 0.3,
-        "obyte.hub.SILENCE_SECONDS": 1.0,
-        "obyte.hub.FIRST_RETRY_SECONDS": 0.05,
-        "obyte.hub.LAST_RETRY_SECONDS": 0.2,
-        "obyte.light.HISTORY_SECONDS": 1.5,
-        "obyte.light.POST_SECONDS": 1.5,
-        "settlement.node.LONGEST_PAUSE": 0.3,
-        "settlement.outbox.LONGEST_PAUSE": 1,
-    }.items():
-        monkeypatch.setattr(f"paypercall.{name}", seconds)
-    monkeypatch.setattr(Hub.request, "__defaults__", (None, 1.5))
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture
@@ -88,76 +80,12 @@ def wallet_through(proxy: HubProxy, net: Devnet, key: Key | None = None) -> Wall
     return Wallet(key, LightClient(Hub(proxy.url, net.network), net.network), max_tps_fee=20_000)
 
 
-def pay(customer: Client, merchant: Server, amount: int = 10_000) -> None:
-    payment = merchant.verify_payment_package(customer.create_payment_package(amount))
-    assert payment.error is None, payment
-
-
-def wait_until_open(customer: Client, merchant: Server) -> None:
-    wait_until(lambda: customer.balance().status is Status.OPEN, "the customer sees the channel open")
-    wait_until(lambda: [c.status for c in merchant.channels()] == [Status.OPEN], "the merchant sees it open")
-
-
-def deposits(net: Devnet, customer: Client) -> list[int]:
-    """What each unit of the customer has given the agent beyond a bounce fee."""
-    return [
-        output["amount"]
-        for unit in units_of(net, customer)
-        for message in unit["messages"]
-        if message["app"] == "payment"
-        for output in message["payload"]["outputs"]
-        if output["address"] == customer.aa_address and output["amount"] > 10_000
-    ]
-
-
-def units_of(net: Devnet, party: Client | Server) -> list[dict[str, Any]]:
-    """All good units of a party's wallet."""
-    return [
-        joint["unit"]
-        for joint in net.units()
-        if joint["unit"]["authors"][0]["address"] == party.address and "messages" in joint["unit"]
-    ]
-
-
-def commands(net: Devnet, party: Client | Server) -> list[str]:
-    """What a party has told agents, in order."""
-    return [
-        next(name for name in ("close", "confirm", "fraud_proof") if message["payload"].get(name))
-        for unit in units_of(net, party)
-        for message in unit["messages"]
-        if message["app"] == "data"
-    ]
-
-
-def settle_a_period(net: Devnet, merchant: Server, customer: Client) -> None:
-    """Pays, closes and looks at the ledger: one deposit, one close, one confirmation."""
-    pay(customer, merchant)
-    wait_until_open(customer, merchant)
-    customer.close()
-    wait_until(lambda: len(customer.settled_periods()) == 1, "the period has ended for the customer")
-    wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended for the merchant")
-    assert deposits(net, customer) == [100_000]
-    assert commands(net, customer) == ["close"]
-    assert commands(net, merchant) == ["confirm"]
-    assert not merchant.settled_periods()[0].is_fraud_proven
-
-
 # --- garbage ---------------------------------------------------------------------------------------------------------
 
 
 def every(arrivals: Callable[[Frame], Sequence[Arrival] | None]) -> Fault:
     """Something happens to every frame of the hub."""
     return lambda frame: arrivals(frame) if frame.is_from_hub else None
-
-
-def corrupt_outputs(history: Any) -> Any:
-    """Pays a byte more than the hash of the unit says."""
-    history = deepcopy(history)
-    for joint in history.get("joints", []):
-        for message in joint["unit"].get("messages", []):
-            for output in message.get("payload", {}).get("outputs", []):
-                output["amount"] += 1
-    return history
 
 
 def corrupt_hashes(history: Any) -> Any:

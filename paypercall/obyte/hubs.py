@@ -1,0 +1,82 @@
+"""Several hubs of one network, of which one is asked at a time: which one that is, and when to go on to the next.
+
+It knows only whether a hub is there and what others say of it; it must not judge answers (`light` does) or
+send anything by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from paypercall.obyte.hub import Hub
+
+PATIENCE_SECONDS = 5.0  # without a connection, before the next hub is tried
+
+_logger = logging.getLogger(__name__)
+
+
+class Hubs:
+    """A list of hubs, the preferred one first; safe to use from many threads.
+
+    Args:
+        hubs: At least one.
+    """
+
+    def __init__(self, hubs: Sequence[Hub]) -> None:
+        self._hubs = tuple(hubs)
+        self._current = self._hubs[0]
+        self._current_since = monotonic()
+
+    @property
+    def current(self) -> Hub:
+        """The hub to ask now."""
+        return self._current
+
+    @property
+    def others(self) -> tuple[Hub, ...]:
+        """The other hubs, in the order in which they would be tried."""
+        place = self._hubs.index(self._current)
+        return self._hubs[place + 1 :] + self._hubs[:place]
+
+    def find_connection(self) -> bool:
+        """Tells whether the current hub is connected; goes on to the next one if it has not been for a while."""
+        hub = self._current
+        hub.start()
+        if hub.is_connected:
+            return True
+        if monotonic() - max(hub.unconnected_since, self._current_since) > PATIENCE_SECONDS:
+            self.leave(hub, "there is no connection")
+        return False
+
+    def leave(self, hub: Hub, reason: object) -> None:
+        """Goes on to the next hub, unless that has happened already; with a single hub it stays."""
+        if hub is not self._current or len(self._hubs) == 1:
+            return
+        following = self.others[0]
+        _logger.warning("going on from %s to %s: %s", hub.url, following.url, reason)
+        # All who leave the same hub come to the same next one.
+        self._current, self._current_since = following, monotonic()
+
+    def subscribe(self, subject: str, callback: Callable[[Any], None]) -> list[Callable[[], None]]:
+        """Calls back with whatever any hub says under that subject.
+
+        Returns:
+            The functions that end the subscriptions.
+        """
+        return [hub.subscribe(subject, callback) for hub in self._hubs]
+
+    def on_connect(self, callback: Callable[[], None]) -> list[Callable[[], None]]:
+        """Calls back after each new connection to any hub.
+
+        Returns:
+            The functions that end the subscriptions.
+        """
+        return [hub.on_connect(callback) for hub in self._hubs]
+
+    def close(self) -> None:
+        """Closes the connections for good."""
+        for hub in self._hubs:
+            hub.close()

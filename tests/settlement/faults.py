@@ -1,0 +1,80 @@
+"""What the tests of faulty hubs share: one settled period, and what parties did to the ledger for it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from paypercall.channel import Status
+from paypercall.client import Client
+from paypercall.devnet import Devnet
+from paypercall.server import Server
+from tests.parties import wait_until
+
+HISTORY = "light/get_history"
+PARENTS = "light/get_parents_and_last_ball_and_witness_list_unit"
+POST = "post_joint"
+
+
+def pay(customer: Client, merchant: Server, amount: int = 10_000) -> None:
+    payment = merchant.verify_payment_package(customer.create_payment_package(amount))
+    assert payment.error is None, payment
+
+
+def wait_until_open(customer: Client, merchant: Server) -> None:
+    wait_until(lambda: customer.balance().status is Status.OPEN, "the customer sees the channel open")
+    wait_until(lambda: [c.status for c in merchant.channels()] == [Status.OPEN], "the merchant sees it open")
+
+
+def deposits(net: Devnet, customer: Client) -> list[int]:
+    """What each unit of the customer has given the agent beyond a bounce fee."""
+    return [
+        output["amount"]
+        for unit in units_of(net, customer)
+        for message in unit["messages"]
+        if message["app"] == "payment"
+        for output in message["payload"]["outputs"]
+        if output["address"] == customer.aa_address and output["amount"] > 10_000
+    ]
+
+
+def units_of(net: Devnet, party: Client | Server) -> list[dict[str, Any]]:
+    """All good units of a party's wallet."""
+    return [
+        joint["unit"]
+        for joint in net.units()
+        if joint["unit"]["authors"][0]["address"] == party.address and "messages" in joint["unit"]
+    ]
+
+
+def commands(net: Devnet, party: Client | Server) -> list[str]:
+    """What a party has told agents, in order."""
+    return [
+        next(name for name in ("close", "confirm", "fraud_proof") if message["payload"].get(name))
+        for unit in units_of(net, party)
+        for message in unit["messages"]
+        if message["app"] == "data"
+    ]
+
+
+def settle_a_period(net: Devnet, merchant: Server, customer: Client) -> None:
+    """Pays, closes and looks at the ledger: one deposit, one close, one confirmation."""
+    pay(customer, merchant)
+    wait_until_open(customer, merchant)
+    customer.close()
+    wait_until(lambda: len(customer.settled_periods()) == 1, "the period has ended for the customer")
+    wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended for the merchant")
+    assert deposits(net, customer) == [100_000]
+    assert commands(net, customer) == ["close"]
+    assert commands(net, merchant) == ["confirm"]
+    assert not merchant.settled_periods()[0].is_fraud_proven
+
+
+def corrupt_outputs(history: Any) -> Any:
+    """Pays a byte more than the hash of the unit says."""
+    history = deepcopy(history)
+    for joint in history.get("joints", []):
+        for message in joint["unit"].get("messages", []):
+            for output in message.get("payload", {}).get("outputs", []):
+                output["amount"] += 1
+    return history

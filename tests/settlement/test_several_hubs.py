@@ -1,0 +1,139 @@
+"""A node with two hubs: whatever one of them does, the other one lets the period be settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from paypercall.client import Client
+from paypercall.contract import close_draft
+from paypercall.devnet import Devnet
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.wallet import Wallet
+from paypercall.server import Server
+from tests.hub_proxy import Back, Fault, HangUp, HubProxy, in_response, instead_of_requests
+from tests.parties import conf_for, wait_until
+from tests.settlement.faults import (
+    HISTORY,
+    PARENTS,
+    POST,
+    corrupt_outputs,
+    pay,
+    settle_a_period,
+    wait_until_open,
+)
+from tests.settlement.test_closing import parameters_of
+
+
+@pytest.fixture
+def first(net: Devnet) -> Iterator[HubProxy]:
+    with HubProxy(net.url) as first:
+        yield first
+
+
+@pytest.fixture
+def second(net: Devnet) -> Iterator[HubProxy]:
+    with HubProxy(net.url) as second:
+        yield second
+
+
+def wallet_on_both(net: Devnet, first: HubProxy, second: HubProxy) -> Wallet:
+    key = key_from_mnemonic(new_mnemonic())
+    net.fund(key.address, 1_000_000)
+    net.settle()
+    hub, other = Hub(first.url, net.network), Hub(second.url, net.network)
+    return Wallet(key, LightClient(hub, net.network, others=[other]), max_tps_fee=20_000)
+
+
+@pytest.fixture
+def merchant(net: Devnet, first: HubProxy, second: HubProxy, tmp_path: Path) -> Iterator[Server]:
+    wallet = wallet_on_both(net, first, second)
+    with Server(wallet=wallet, conf=conf_for(net, tmp_path / "merchant")) as merchant:
+        yield merchant
+    wallet.close()
+
+
+@pytest.fixture
+def customer(
+    net: Devnet, first: HubProxy, second: HubProxy, merchant: Server, tmp_path: Path
+) -> Iterator[Client]:
+    wallet = wallet_on_both(net, first, second)
+    with Client(merchant.address, wallet=wallet, conf=conf_for(net, tmp_path / "customer")) as customer:
+        yield customer
+    wallet.close()
+
+
+USELESS: dict[str, Fault] = {
+    "is silent": lambda frame: [],
+    "hangs up": lambda frame: [HangUp()],
+    "proves nothing": in_response(HISTORY, corrupt_outputs),
+    "refuses to serve": in_response(HISTORY, lambda history: {"error": "we are catching up"}),
+    "gives no parents": in_response(PARENTS, lambda parents: {"timestamp": 0}),
+    "takes no units": instead_of_requests(POST, lambda frame: [Back(frame.answer({"error": "no"}))]),
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("how", USELESS)
+def test_when_one_hub_is_of_no_use_the_other_one_is_asked(
+    net: Devnet, first: HubProxy, second: HubProxy, merchant: Server, customer: Client, how: str
+) -> None:
+    with first.fault(USELESS[how]):
+        settle_a_period(net, merchant, customer)
+    assert second.requests(POST)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_when_the_second_hub_is_of_no_use_the_first_one_is_asked_again(
+    net: Devnet, first: HubProxy, second: HubProxy, merchant: Server, customer: Client
+) -> None:
+    pay(customer, merchant)
+    wait_until_open(customer, merchant)
+    with first.fault(lambda frame: [HangUp()]):
+        first.hang_up()
+        wait_until(lambda: bool(second.requests(HISTORY)), "the second hub is asked")
+    with second.fault(lambda frame: [HangUp()]):
+        second.hang_up()
+        settle_a_period(net, merchant, customer)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_hub_that_keeps_a_fraud_proof_to_itself_does_not_keep_it_from_the_ledger(
+    net: Devnet,
+    first: HubProxy,
+    second: HubProxy,
+    merchant: Server,
+    customer: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("paypercall.settlement.outbox.REPOST_SECONDS", 1)
+    pay(customer, merchant, 60_000)
+    wait_until_open(customer, merchant)
+    lie = close_draft(
+        parameters_of(net, customer.aa_address), period=1, transferred_from_me=0, sent_by_peer=None
+    )
+    customer.wallet.post(customer.wallet.compose(lie))
+    swallowing = instead_of_requests(POST, lambda frame: [Back(frame.answer("accepted"))])
+    with first.fault(swallowing):
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the fraud is proved")
+    assert merchant.settled_periods()[0].is_fraud_proven
+
+
+def test_payments_go_on_when_the_preferred_hub_is_not_there_at_the_start(
+    net: Devnet, second: HubProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paypercall.obyte.hubs.PATIENCE_SECONDS", 0.5)
+    with HubProxy(net.url) as gone:
+        wallets = [wallet_on_both(net, gone, second) for _ in range(2)]
+    with (
+        Server(wallet=wallets[0], conf=conf_for(net, tmp_path / "merchant")) as merchant,
+        Client(merchant.address, wallet=wallets[1], conf=conf_for(net, tmp_path / "customer")) as customer,
+    ):
+        settle_a_period(net, merchant, customer)
+    for wallet in wallets:
+        wallet.close()
