@@ -40,7 +40,7 @@ HEARTBEAT_SECONDS = 10.0  # of silence before we ask whether the hub is there, a
 SILENCE_SECONDS = 60.0  # before the connection counts as lost, as ocore does
 FIRST_RETRY_SECONDS = 0.25
 LAST_RETRY_SECONDS = 30.0
-STEADY_SECONDS = 10.0  # a connection that lasted so long earns a quick retry
+STEADY_SECONDS = 10.0  # a connection that lasted so long counts, and earns a quick retry
 MAX_FRAME_BYTES = 64 * 1024 * 1024  # a history of 2,000 units takes several megabytes
 
 # Hubs turn away every client that claims less than 0.4.0 here, whatever its library is called.
@@ -64,7 +64,7 @@ class Hub:
     Attributes:
         url: The hub's websocket address.
         connections: How many connections there have been; with each new one the hub knows nothing of us.
-        unconnected_since: When the last connection was lost, in seconds of the monotonic clock.
+        unconnected_since: When the last steady connection was lost, in seconds of the monotonic clock.
 
     Raises:
         HubError: The url is no websocket address.
@@ -89,6 +89,7 @@ class Hub:
         self._failure = "it was not tried yet"
         self.unconnected_since = monotonic()
         self.connections = 0
+        self._connected_at = monotonic()
 
     @property
     def is_connected(self) -> bool:
@@ -274,6 +275,7 @@ class Hub:
                 raise HubError("it was closed")
             self._connection = connection
             self.connections += 1
+            self._connected_at = monotonic()
             self._changed.notify_all()
             for callback in self._connect_callbacks:
                 self._announcer.announce(callback)
@@ -344,7 +346,7 @@ class Hub:
 
     def _lose_connection(self, failure: str) -> None:
         """Forgets the connection and fails what waits for it; the caller holds the condition."""
-        if self._connection is not None:
+        if self._connection is not None and monotonic() - self._connected_at > STEADY_SECONDS:
             self.unconnected_since = monotonic()
         self._connection = None
         self._failure = failure
