@@ -56,15 +56,11 @@ class Party:
     Args:
         conf: The settings; by default those of the host's project.
         wallet: The wallet; by default the one of the conf's keys and hub.
-        max_sweeping_period: Seconds after which an open channel is swept, or None.
     """
 
-    def __init__(
-        self, conf: Conf | None, wallet: Wallet | None, max_sweeping_period: int | None = None
-    ) -> None:
+    def __init__(self, conf: Conf | None, wallet: Wallet | None) -> None:
         self._conf = conf or load_conf()
         self._owns_wallet = wallet is None
-        self._max_sweeping_period = max_sweeping_period
         self._version = self._conf.network_constants().version
         self._health: tuple[float, NodeHealth] | None = None
         self._calls = Calls()
@@ -77,7 +73,7 @@ class Party:
 
     def _make_node(self) -> Node:
         try:
-            return make_node(self._conf, self._store, self.wallet, self._events, self._max_sweeping_period)
+            return make_node(self._conf, self._store, self.wallet, self._events)
         except BaseException:
             self._store.close()
             raise

@@ -21,6 +21,9 @@ from paypercall.settlement.discovery import MAX_ANNOUNCED
 LEDGER_SECONDS = 15.0
 """How long a package may wait for what the ledger is about to show: its deposit, the end of the last period."""
 
+LONGEST_SWEEPING_PERIOD = 100 * 365 * 24 * 3600
+"""Seconds: a hundred years."""
+
 MAX_WAITING = 8
 """Packages that wait at a time; announcing costs nothing, so more of them would block the host's threads."""
 
@@ -44,6 +47,7 @@ class Server(Party):
 
     Args:
         max_sweeping_period: Seconds after which an open channel is swept: closed, so that its payments are settled.
+            Kept in the books, for whichever process settles: of several servers, the one made last counts.
         wallet: The wallet; by default the one of the conf's keys and hub.
         conf: The settings; by default those of the host's project.
         ledger_timeout: Seconds that a package may wait for what the ledger is about to show, such as its deposit.
@@ -57,11 +61,22 @@ class Server(Party):
         conf: Conf | None = None,
         ledger_timeout: float = LEDGER_SECONDS,
     ) -> None:
-        if type(max_sweeping_period) is not int or max_sweeping_period <= 0:
-            raise ValueError("max_sweeping_period must be a positive integer of seconds")
-        super().__init__(conf, wallet, max_sweeping_period)
+        if type(max_sweeping_period) is not int or not 0 < max_sweeping_period <= LONGEST_SWEEPING_PERIOD:
+            raise ValueError(
+                f"max_sweeping_period must be a positive integer of seconds, at most {LONGEST_SWEEPING_PERIOD}"
+            )
+        super().__init__(conf, wallet)
+        self._keep_sweeping_period(max_sweeping_period)
         self._ledger_timeout = ledger_timeout
         self._waiting = BoundedSemaphore(MAX_WAITING)
+
+    def _keep_sweeping_period(self, seconds: int) -> None:
+        try:
+            with self._store.transaction() as books:
+                books.node.set_max_sweeping_period(seconds)
+        except BaseException:
+            self.close_node()
+            raise
 
     def _begin_in_child(self) -> None:
         super()._begin_in_child()

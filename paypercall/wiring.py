@@ -73,9 +73,7 @@ def events_of(conf: Conf, wallet: Wallet) -> Events:
     return _events.setdefault((conf.database_url, wallet.address), Events())
 
 
-def make_node(
-    conf: Conf, store: Store, wallet: Wallet, events: Events, max_sweeping_period: int | None
-) -> Node:
+def make_node(conf: Conf, store: Store, wallet: Wallet, events: Events) -> Node:
     """Makes the node that settles for a wallet; it is started when it is first needed."""
     memory = Memory(store, conf.data_dir, wall_clock)
     memory.check()
@@ -86,9 +84,7 @@ def make_node(
         events,
         memory=memory,
         sweeping=SweepingRules(
-            max_sweeping_period,
-            _limited(conf.max_unsettled_by_channel),
-            _limited(conf.max_unsettled_by_asset),
+            _limited(conf.max_unsettled_by_channel), _limited(conf.max_unsettled_by_asset)
         ),
         spending=Spending(conf.max_tps_fee, conf.reserve),
     )

@@ -979,7 +979,7 @@ def test_a_client_in_an_asset_that_nobody_issued_is_refused(scene: Scene, tmp_pa
     wallet.close()
 
 
-@pytest.mark.parametrize("period", [0, -1, 1.5, True, "3600", None])
+@pytest.mark.parametrize("period", [0, -1, 1.5, True, "3600", None, 2**63])
 def test_a_server_with_a_sweeping_period_that_is_none_is_refused(
     scene: Scene, tmp_path: Path, period: Any
 ) -> None:

@@ -36,15 +36,13 @@ SWEEPS_AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class SweepingRules:
-    """When a channel is swept.
+    """When a channel is swept, besides after the sweeping period, which is in the books.
 
     Attributes:
-        max_sweeping_period: Seconds that a channel may stay open, or None.
         max_unsettled_by_channel: By asset: what one peer may owe.
         max_unsettled_by_asset: By asset: what all peers together may owe.
     """
 
-    max_sweeping_period: int | None
     max_unsettled_by_channel: dict[str, int]
     max_unsettled_by_asset: dict[str, int]
 
@@ -165,10 +163,10 @@ class Upkeep:
 
     def _due_for_sweep(self, books: Books) -> list[ChannelRecord]:
         due: list[ChannelRecord] = []
-        if self._rules.max_sweeping_period is not None:
-            due += books.channels.due_for_sweep(
-                opened_before=self._clock() - self._rules.max_sweeping_period, limit=SWEEPS_AT_ONCE
-            )
+        # Asked each time: a server of another process may have set it, and this one may have none.
+        period = books.node.max_sweeping_period()
+        if period is not None:
+            due += books.channels.due_for_sweep(opened_before=self._clock() - period, limit=SWEEPS_AT_ONCE)
         for asset, limit in self._rules.max_unsettled_by_channel.items():
             due += books.channels.above_unsettled(asset, sweep_threshold(limit), SWEEPS_AT_ONCE)
         for asset, limit in self._rules.max_unsettled_by_asset.items():

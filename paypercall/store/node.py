@@ -71,6 +71,7 @@ class Node:
             "is_below_reserve": False,
             "synced_at": None,
             "created_at": now,
+            "max_sweeping_period": None,
         }
         self._connection.change(_CLAIM, row)
         identity = self.identity()
@@ -97,6 +98,15 @@ class Node:
         """Notes that the ledger was seen, in seconds."""
         self._connection.change(_SET_SYNCED_AT, {"value": now})
 
+    def max_sweeping_period(self) -> int | None:
+        """The seconds that a channel may stay open, or None as long as no server has said so."""
+        seconds: int | None = self._connection.value(_MAX_SWEEPING_PERIOD, {})
+        return seconds
+
+    def set_max_sweeping_period(self, seconds: int) -> None:
+        """Sets how long a channel may stay open."""
+        self._connection.change(_SET_MAX_SWEEPING_PERIOD, {"value": seconds})
+
     def set_generation(self, generation: int) -> None:
         """Notes how far the books have got."""
         self._connection.change(_SET_GENERATION, {"value": generation})
@@ -112,4 +122,6 @@ _LOCK = Statement(select(node.c.id).with_for_update())
 _HEALTH = Statement(select(node.c.is_below_reserve, node.c.synced_at))
 _SET_BELOW_RESERVE = Statement(update(node).values(is_below_reserve=bindparam("value")))
 _SET_SYNCED_AT = Statement(update(node).values(synced_at=bindparam("value")))
+_MAX_SWEEPING_PERIOD = Statement(select(node.c.max_sweeping_period))
+_SET_MAX_SWEEPING_PERIOD = Statement(update(node).values(max_sweeping_period=bindparam("value")))
 _SET_GENERATION = Statement(update(node).values(generation=bindparam("value")))

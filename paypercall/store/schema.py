@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0001"
+REVISION = "0002"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -267,4 +267,5 @@ node = Table(
     Column("is_below_reserve", Boolean, nullable=False),
     _time("synced_at", nullable=True),
     _time("created_at"),
+    Column("max_sweeping_period", BigInteger),
 )

@@ -91,6 +91,36 @@ def test_a_channel_that_is_open_for_too_long_is_swept(net: Devnet, tmp_path: Pat
     customer.wallet.close()
 
 
+def test_a_servers_sweeping_period_counts_while_a_client_of_its_wallet_holds_the_lease(
+    net: Devnet, tmp_path: Path
+) -> None:
+    wallet, conf = wallet_on(net), conf_for(net, tmp_path / "merchant")
+    elsewhere = key_from_mnemonic(new_mnemonic()).address
+    with Client(elsewhere, wallet=wallet, conf=conf) as client:
+        wait_until(lambda: client._node_health().synced_at is not None, "the client's node holds the lease")
+        merchant = Server(max_sweeping_period=2, wallet=wallet, conf=conf)
+        with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
+            pay(customer, merchant, 20_000)
+            wait_until(lambda: len(merchant.settled_periods()) >= 1, "the channel is swept")
+    wallet.close()
+    customer.wallet.close()
+
+
+def test_of_several_servers_the_one_made_last_says_when_to_sweep_and_a_client_never(
+    net: Devnet, tmp_path: Path
+) -> None:
+    wallet, conf = wallet_on(net, funds=0), conf_for(net, tmp_path)
+    first = Server(max_sweeping_period=60, wallet=wallet, conf=conf)
+    last = Server(max_sweeping_period=30, wallet=wallet, conf=conf)
+    first.start_node()
+    client = Client(key_from_mnemonic(new_mnemonic()).address, wallet=wallet, conf=conf)
+    with client._store.reading() as books:
+        assert books.node.max_sweeping_period() == 30
+    for party in (first, last, client):
+        party.close_node()
+    wallet.close()
+
+
 def test_a_channel_with_too_little_to_collect_is_not_swept_by_age(net: Devnet, tmp_path: Path) -> None:
     merchant = Server(max_sweeping_period=1, wallet=wallet_on(net), conf=conf_for(net, tmp_path / "merchant"))
     with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:

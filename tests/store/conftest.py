@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -37,12 +38,25 @@ def postgresql_server() -> Iterator[Path]:
 @pytest.fixture(params=DATABASES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database with empty books, or of an SQLite file that is not there yet."""
+    with _database(request, tmp_path, template="migrated") as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def url_without_tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database that no migration has touched, or of an SQLite file that is not there yet."""
+    with _database(request, tmp_path, template="template1") as url:
+        yield url
+
+
+@contextmanager
+def _database(request: pytest.FixtureRequest, tmp_path: Path, template: str) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'books.sqlite'}"
         return
     server = request.getfixturevalue("postgresql_server")
     name = f"books_{next(_numbers)}"
-    postgresql.execute(server, f"CREATE DATABASE {name} TEMPLATE migrated")
+    postgresql.execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield postgresql.address(server, name)
     postgresql.execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -50,7 +50,19 @@ def test_the_node_remembers_its_health(store: Store) -> None:
         assert books.node.health() == NodeHealth(False, 50)
 
 
+def test_the_sweeping_period_set_last_is_kept(store: Store) -> None:
+    with store.transaction() as books:
+        books.node.claim("4.0", PAYEE, now=10)
+        assert books.node.max_sweeping_period() is None
+        for seconds in (3_600, 60):
+            books.node.set_max_sweeping_period(seconds)
+        books.node.claim("4.0", PAYEE, now=20)
+    with store.reading() as books:
+        assert books.node.max_sweeping_period() == 60
+
+
 def test_a_node_that_nobody_claimed_has_no_complaints(store: Store) -> None:
     with store.transaction() as books:
         books.node.lock()
         assert books.node.health() == NodeHealth(False, None)
+        assert books.node.max_sweeping_period() is None

@@ -7,13 +7,25 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    create_engine,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.pool import NullPool
 
 from paypercall.store import Store, StoreError, database, upgrade
@@ -57,20 +69,85 @@ def execute(url: str, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def test_the_migrations_make_the_schema_that_the_code_works_on(url: str) -> None:
-    open_books(url)
+def differences_from_the_code(url: str) -> list[Any]:
     with engine_for(url).connect() as connection:
         context = MigrationContext.configure(
             connection,
             opts={"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE},
         )
-        assert compare_metadata(context, metadata) == []
+        return compare_metadata(context, metadata)
+
+
+def test_the_migrations_make_the_schema_that_the_code_works_on(url: str) -> None:
+    open_books(url)
+    assert differences_from_the_code(url) == []
 
 
 def test_the_newest_migration_is_the_revision_that_the_code_works_on() -> None:
     config = Config()
     config.set_main_option("script_location", "paypercall.store:migrations")
     assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
+def make_old_books(url: str, revision: str, monkeypatch: pytest.MonkeyPatch) -> MetaData:
+    """Makes a database as the version of paypercall with this revision did, and gives its tables."""
+    with monkeypatch.context() as older:
+        older.setattr(upgrade, "REVISION", revision)
+        store = Store(url)
+        store.migrate()
+        store.close()
+    tables = MetaData()
+    tables.reflect(engine_for(url))
+    tables.remove(tables.tables[VERSION_TABLE])
+    return tables
+
+
+def rows_of(url: str, tables: MetaData) -> dict[str, list[tuple[Any, ...]]]:
+    with engine_for(url).connect() as connection:
+        return {
+            table.name: [tuple(row) for row in connection.execute(select(table))]
+            for table in tables.sorted_tables
+        }
+
+
+def add_a_row_to_each(url: str, tables: MetaData) -> None:
+    """Adds a row with a value in every column; rows that refer to another find it."""
+    with engine_for(url).begin() as connection:
+        for table in tables.sorted_tables:
+            connection.execute(table.insert().values({column.name: sample(column) for column in table.c}))
+
+
+def sample(column: Column[Any]) -> bool | int | str:
+    if isinstance(column.type, Boolean):
+        return True
+    return 1 if isinstance(column.type, Integer) else "text"
+
+
+def test_a_database_of_the_first_version_is_migrated_and_keeps_its_rows(
+    url_without_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_without_tables
+    old_tables = make_old_books(url, "0001", monkeypatch)
+    add_a_row_to_each(url, old_tables)
+    before = rows_of(url, old_tables)
+    assert {len(rows) for rows in before.values()} == {1}
+    store = Store(url)
+    store.migrate()
+    with store.transaction() as books:
+        assert books.node.max_sweeping_period() is None
+        books.node.set_max_sweeping_period(60)
+        assert books.node.max_sweeping_period() == 60
+    store.close()
+    assert differences_from_the_code(url) == []
+    assert rows_of(url, old_tables) == before
+
+
+def test_an_sqlite_file_of_an_older_version_is_migrated_by_itself(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_old_books(sqlite_url, "0001", monkeypatch)
+    open_books(sqlite_url)
+    assert differences_from_the_code(sqlite_url) == []
 
 
 def test_a_new_sqlite_file_is_migrated_by_itself(sqlite_url: str) -> None:
