@@ -35,7 +35,8 @@ hub = None  # e.g. "wss://obyte.org/bb"
 device_name = "paypercall"
 
 # The highest TPS fee to pay for one unit, in bytes. It rises when the network is busy; a unit that would
-# cost more is not sent. What defends a channel is worth more, and is limited by what is at stake instead.
+# cost more waits. Only what defends money may cost more, up to what is at stake: the proof of a lie and, once
+# half of a channel's timeout has passed, an answer to an honest close that gives something back.
 max_tps_fee = 20_000
 
 # --- Channels ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.memory import Memory
 from paypercall.settlement.node import Node, wall_clock
-from paypercall.settlement.outbox import Spending
+from paypercall.settlement.spending import Spending
 from paypercall.settlement.upkeep import SweepingRules
 from paypercall.store import Store
 

@@ -24,7 +24,7 @@ KIND_OF_DECISION = {
     Decision.FRAUD_PROOF: OutboxKind.FRAUD_PROOF,
 }
 
-DEFENCES = frozenset(KIND_OF_DECISION.values())
+COMMANDS = frozenset(KIND_OF_DECISION.values())
 """Rows that settle a channel: they go before all others, and may spend the byte reserve."""
 
 

@@ -20,8 +20,9 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import LEASE_SECONDS, Lease
 from paypercall.settlement.memory import Memory
-from paypercall.settlement.outbox import Outbox, Spending
+from paypercall.settlement.outbox import Outbox
 from paypercall.settlement.reserve import Reserve
+from paypercall.settlement.spending import Spending
 from paypercall.settlement.upkeep import SweepingRules, Upkeep
 from paypercall.settlement.watcher import Watcher
 from paypercall.store import Store
@@ -179,7 +180,9 @@ class Node:
         identity = self._identity()
         discovery = Discovery(self.store, self.wallet.address, identity, self.events, self._clock)
         watcher = Watcher(self.store, self.light, self.wallet, discovery, self.events, self._clock)
-        outbox = Outbox(self.store, self.wallet, self.light, lease, self._spending, self._clock)
+        outbox = Outbox(
+            self.store, self.wallet, self.light, lease, self._spending, self._clock, self._ledger_time
+        )
         reserve = Reserve(self.store, self.wallet, self._spending)
         upkeep = Upkeep(
             self.store, self.wallet.address, self._sweeping, self.events, self._clock, self._ledger_time

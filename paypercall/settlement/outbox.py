@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from paypercall.channel import Channel, Status
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
 from paypercall.obyte.errors import HubError, HubRefused
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
-from paypercall.settlement.commands import DEFENCES, draft_of
+from paypercall.settlement.commands import COMMANDS, draft_of
 from paypercall.settlement.lease import Lease, LeaseLost
+from paypercall.settlement.spending import Spending, tps_fee_limit
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
 
 logger = logging.getLogger(__name__)
@@ -29,19 +28,6 @@ REPOST_SECONDS = 60
 
 LONGEST_PAUSE = 60
 """Seconds between two attempts at a row that keeps failing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """What the outbox may spend.
-
-    Attributes:
-        max_tps_fee: Bytes of TPS fee for an ordinary unit.
-        reserve: Bytes for each open channel that only a defence may touch.
-    """
-
-    max_tps_fee: int
-    reserve: int
 
 
 def bytes_in_reserve(books: Books, spending: Spending, new_channels: int) -> int:
@@ -58,7 +44,8 @@ class Outbox:
         light: Posts.
         lease: Must be held by this process when a unit is stored.
         spending: Limits.
-        clock: Seconds.
+        clock: Seconds, this node's own.
+        ledger_time: Asks the hub for the time that the ledger will give a unit composed now.
     """
 
     def __init__(
@@ -69,6 +56,7 @@ class Outbox:
         lease: Lease,
         spending: Spending,
         clock: Callable[[], int],
+        ledger_time: Callable[[], int],
     ) -> None:
         self._store = store
         self._wallet = wallet
@@ -76,6 +64,7 @@ class Outbox:
         self._lease = lease
         self._spending = spending
         self._clock = clock
+        self._ledger_time = ledger_time
         self._next_attempt: dict[int, float] = {}
 
     def adopt_all(self) -> None:
@@ -86,7 +75,7 @@ class Outbox:
             self._wallet.adopt(unit)
 
     def advance(self) -> bool:
-        """Does the next step of every unfinished row whose turn it is: signed units first, then defences.
+        """Does the next step of every unfinished row whose turn it is: signed units first, then commands.
 
         Returns:
             Whether anything was sent.
@@ -100,7 +89,7 @@ class Outbox:
         # Two units of an address that do not know of each other conflict: what is signed must be posted, or the hub be
         # out of reach, before anything new is composed.
         for row in sorted(
-            rows, key=lambda row: (row.state is not OutboxState.SIGNED, row.kind not in DEFENCES, row.id)
+            rows, key=lambda row: (row.state is not OutboxState.SIGNED, row.kind not in COMMANDS, row.id)
         ):
             if self._next_attempt.get(row.id, 0) > self._clock():
                 continue
@@ -147,7 +136,7 @@ class Outbox:
             return False
         # An agent that is closing would refuse a deposit, and keep the bounce fee.
         is_closing = channel is not None and (channel.freeze or channel.status is Status.CLOSING)
-        return row.kind in DEFENCES or not is_closing
+        return row.kind in COMMANDS or not is_closing
 
     def _give_up(self, row: OutboxRow) -> None:
         logger.info("%s is not sent any more: its period has ended", row.kind.value)
@@ -162,12 +151,12 @@ class Outbox:
         """
         with self._store.reading() as books:
             signed = books.outbox.signed_units(row.id)
-        is_defence = row.kind in DEFENCES
+        is_command = row.kind in COMMANDS
         unit = self._wallet.compose(
             draft_of(row, channel.parameters if channel else None),
             instead_of=signed,
             max_tps_fee=self._fee_limit(row, channel),
-            keep=0 if is_defence else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
+            keep=0 if is_command else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
         )
         try:
             return self._save(row, unit)
@@ -190,13 +179,8 @@ class Outbox:
         return saved
 
     def _fee_limit(self, row: OutboxRow, channel: Channel | None) -> int:
-        """A defence may cost what is at stake; for an asset, whose worth is unknown, what is held back for it."""
-        if row.kind not in DEFENCES or channel is None:
-            return self._spending.max_tps_fee
-        stake = self._spending.reserve
-        if channel.parameters.asset == BASE:
-            stake = channel.deposited_by_me + channel.unsettled
-        return max(self._spending.max_tps_fee, stake)
+        ledger_time = self._ledger_time() if row.kind is OutboxKind.CONFIRM else 0
+        return tps_fee_limit(row, channel, self._spending, ledger_time)
 
     def _reserve(self, new_channels: int) -> int:
         with self._store.reading() as books:
@@ -228,4 +212,4 @@ class Outbox:
 
 def _is_overtaken(row: OutboxRow, channel: Channel | None) -> bool:
     """Whether a row settles a period that has ended without it: the agent would only keep the bounce fee."""
-    return row.kind in DEFENCES and channel is not None and channel.period != row.period
+    return row.kind in COMMANDS and channel is not None and channel.period != row.period

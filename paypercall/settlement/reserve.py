@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 
 from paypercall.obyte.wallet import Wallet
-from paypercall.settlement.outbox import Spending, bytes_in_reserve
+from paypercall.settlement.outbox import bytes_in_reserve
+from paypercall.settlement.spending import Spending
 from paypercall.store import Store
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from paypercall.channel import (
 from paypercall.contract import BASE
 from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
-from paypercall.settlement.commands import DEFENCES, KIND_OF_DECISION, details_of_command
+from paypercall.settlement.commands import COMMANDS, KIND_OF_DECISION, details_of_command
 from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, Store
 
 logger = logging.getLogger(__name__)
@@ -243,7 +243,7 @@ def commit_decision(books: Books, before: Channel, after: Channel, command: Comm
     """
     kind = KIND_OF_DECISION[command.decision]
     # An answer to the peer may have to overtake one's own close; a close waits for whatever is on its way.
-    in_the_way = DEFENCES if kind is OutboxKind.CLOSE else {kind}
+    in_the_way = COMMANDS if kind is OutboxKind.CLOSE else {kind}
     pause = min(UNANSWERED_SECONDS, before.parameters.timeout // 4)
     for row in books.outbox.of_period(before.aa_address, command.period):
         is_recent = not row.state.is_finished or now - row.updated_at < pause

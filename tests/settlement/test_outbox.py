@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 from paypercall.channel import Status
 from paypercall.client import Client
-from paypercall.contract import TriggerKind, read_trigger
+from paypercall.contract import TriggerKind, close_draft, read_trigger
 from paypercall.devnet import Devnet
 from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubRefused
@@ -26,7 +26,7 @@ from paypercall.settlement import outbox
 from paypercall.settlement.upkeep import add_deposit, decide_to_close
 from paypercall.store import Books, OutboxKind, OutboxState, Store
 from tests.parties import wait_until
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.settlement.test_closing import parameters_of, pay, wait_until_open
 
 
 @pytest.fixture(autouse=True)
@@ -113,29 +113,78 @@ def test_a_refused_unit_does_not_keep_a_defence_from_its_coins(
     """The wallet has one coin; a withdrawal that is signed, refused and now too dear must not hold it."""
     pay(customer, merchant, 40_000)
     wait_until_open(customer, merchant)
-    really_ask, really_post = LightClient.parents, LightClient.post
-    is_dear = True
-
-    def parents(self: LightClient, *args: Any, **kwargs: Any) -> Parents:
-        answer = really_ask(self, *args, **kwargs)
-        return replace(answer, tps_fee=30_000) if is_dear and refused else answer
+    really_post = LightClient.post
+    refused: list[str] = []
 
     def post(self: LightClient, unit: Unit) -> None:
-        if is_dear and (unit["unit"] in refused or not refused):
+        if not refused or unit["unit"] in refused:
             refused.append(unit["unit"])
             raise HubRefused("tps fee on address is too low")
         really_post(self, unit)
 
-    refused: list[str] = []
-    monkeypatch.setattr(LightClient, "parents", parents)
-    monkeypatch.setattr(LightClient, "post", post)
-    with pytest.raises(ChannelTimeout):
-        customer.withdraw(5_000, payee, timeout=1)
-    customer.close()
-    wait_until(lambda: len(customer.settled_periods()) == 1, "the channel is closed")
-    is_dear = False
+    with monkeypatch.context() as busy:
+        busy.setattr(LightClient, "post", post)
+        ask_tps_fee(merchant, lambda: 30_000 if refused else 0, busy)
+        with pytest.raises(ChannelTimeout):
+            merchant.withdraw(5_000, payee, timeout=1)
+        lie = close_draft(
+            parameters_of(net, customer.aa_address), period=1, transferred_from_me=0, sent_by_peer=None
+        )
+        customer.wallet.post(customer.wallet.compose(lie))
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel is closed")
+        assert merchant.settled_periods()[0].is_fraud_proven
+        assert net.balance(payee) == 0
     wait_until(lambda: net.balance(payee) == 5_000, "the withdrawal is paid in the end")
-    assert triggers_of(net, customer, customer).count(TriggerKind.CLOSE) == 1
+    assert triggers_of(net, merchant, customer) == [TriggerKind.FRAUD_PROOF]
+
+
+def ask_tps_fee(party: Client | Server, fee: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the hub ask for another TPS fee for what one party composes."""
+    light = party.wallet.light
+
+    def parents(*args: Any, **kwargs: Any) -> Parents:
+        return replace(LightClient.parents(light, *args, **kwargs), tps_fee=fee())
+
+    monkeypatch.setattr(light, "parents", parents)
+
+
+def test_a_close_waits_until_its_fee_is_below_the_ordinary_limit(
+    net: Devnet, merchant: Server, customer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay(customer, merchant, 40_000)
+    wait_until_open(customer, merchant)
+    with monkeypatch.context() as busy:
+        ask_tps_fee(customer, lambda: 20_001, busy)
+        with pytest.raises(ChannelTimeout):
+            customer.close(timeout=1)
+        assert triggers_of(net, customer, customer) == [TriggerKind.DEPOSIT]
+    wait_until(lambda: len(customer.settled_periods()) == 1, "the channel is closed")
+
+
+def test_an_answer_that_gives_something_back_may_cost_so_much_once_half_of_the_timeout_has_passed(
+    net: Devnet,
+    tmp_path: Path,
+    merchant: Server,
+    customer: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pay(customer, merchant, 40_000)
+    wait_until_open(customer, merchant)
+    customer.create_payment_package(27_000)  # never reaches the merchant
+    ask_tps_fee(merchant, lambda: 25_000, monkeypatch)
+    customer.close()
+
+    def has_failed() -> bool:
+        with books_in(tmp_path / "merchant") as books:
+            return any(row.last_error for row in books.outbox.unfinished())
+
+    wait_until(has_failed, "the answer is too dear as yet")
+    net.advance(customer._conf.default_timeout_in_seconds // 2)
+    wait_until(lambda: len(merchant.settled_periods()) == 1, "the answer ends the period")
+    with books_in(tmp_path / "merchant") as books:
+        (row,) = books.outbox.of_period(customer.aa_address, 1)
+    assert row.unit is not None
+    assert (row.kind, row.details["owed_by_me"], row.unit["tps_fee"]) == (OutboxKind.CONFIRM, 27_000, 25_000)
 
 
 def test_a_unit_that_the_hub_took_and_lost_is_replaced_when_it_refuses_it_later(

@@ -1,0 +1,72 @@
+"""What the outbox may spend: above all, how much TPS fee a unit is worth. Pure.
+
+A fee is limited by what would be lost without the unit. Few units defend anything; all others can wait until the
+network is less busy, and are held to the ordinary limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paypercall.channel import Channel
+from paypercall.contract import BASE
+from paypercall.store import OutboxKind, OutboxRow
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What the outbox may spend.
+
+    Attributes:
+        max_tps_fee: Bytes of TPS fee for an ordinary unit.
+        reserve: Bytes for each open channel that only its own commands may touch.
+    """
+
+    max_tps_fee: int
+    reserve: int
+
+
+def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, ledger_time: int) -> int:
+    """The most that a row's unit may pay as TPS fee: the ordinary limit, or what would be lost without the unit.
+
+    A fraud proof is worth what the lie would take, at once. An answer to an honest close is worth what it gives back,
+    and only when the peer may soon confirm without it: what the peer owes, its close pays out either way.
+
+    My own close and its confirmation can wait, and lose nothing. The period is frozen, so nothing is added to what is
+    at stake; if the peer closes first with a lie, that is answered with a fraud proof; and when the agent has taken my
+    close, the peer can only add to what it owes, since I have claimed all that I signed.
+
+    Args:
+        row: What is to be sent.
+        channel: The row's, in the row's period; None for a withdrawal.
+        spending: The limits.
+        ledger_time: The time that the ledger will give the unit, in seconds; only a confirmation depends on it.
+
+    Returns:
+        Bytes.
+    """
+    stake = 0 if channel is None else _stake(row, channel, ledger_time)
+    if stake and channel is not None and channel.parameters.asset != BASE:
+        # What an asset is worth is unknown, but so much is held back for the channel.
+        stake = spending.reserve
+    return max(spending.max_tps_fee, stake)
+
+
+def _stake(row: OutboxRow, channel: Channel, ledger_time: int) -> int:
+    if row.kind is OutboxKind.FRAUD_PROOF:
+        return channel.deposited_by_me + channel.unsettled
+    if row.kind is OutboxKind.CONFIRM and is_answer_pressing(channel, ledger_time):
+        # A peer may claim to owe more than there is.
+        returned: int = row.details["owed_by_me"]
+        return min(returned, channel.deposited_by_me + channel.deposited_by_peer)
+    return 0
+
+
+def is_answer_pressing(channel: Channel, ledger_time: int) -> bool:
+    """Whether the peer's close has waited for half of the timeout, after which the peer can confirm it by itself."""
+    close = channel.pending_close
+    return (
+        close is not None
+        and not close.initiated_by_me
+        and 2 * (ledger_time - close.timestamp) >= channel.parameters.timeout
+    )
