@@ -131,19 +131,22 @@ class Client(Party):
 
     @counted
     def close(self, timeout: float = POSTING_SECONDS) -> None:
-        """Settles the period, and refills no more; the next `create_payment_package` opens the channel again.
+        """Settles the period, and deposits no more; the next `create_payment_package` opens the channel again.
+
+        A deposit that is not signed yet is cancelled. One that is cannot be taken back: if it is to open the channel,
+        that is waited for. A channel that is closed, or was never opened, stays so without an error.
 
         Args:
             timeout: Seconds to wait until the closing unit is posted.
 
         Raises:
-            Refusal: When there is nothing to close.
-            ChannelTimeout: When the unit is not posted yet; it will be.
+            Refusal: When this node may have forgotten what it signed, and cannot close the channel.
+            ChannelTimeout: When the unit is not posted yet, which it will be; or when a deposit is still opening the
+                channel, which is then to be closed later.
         """
-        aa_address = self.aa_address
-        with self._store.transaction() as books:
-            books.channels.set_refill(aa_address, None)
-        self._close(aa_address, timeout)
+        aa_address = self._aa_address or self._find()
+        if aa_address is not None:
+            self._close(aa_address, timeout, is_last=True)
 
     @counted
     def balance(self) -> ChannelBalance:
@@ -155,6 +158,12 @@ class Client(Party):
             return self._balance_of(books, record)
 
     # --- the channel -------------------------------------------------------------------------------------------------
+
+    def _find(self) -> str | None:
+        """The channel's address, without creating one."""
+        with self._store.reading() as books:
+            channels = self._channels(books)
+        return channels[0].aa_address if channels else None
 
     @counted
     def _find_or_create(self) -> str:
@@ -193,10 +202,13 @@ class Client(Party):
 
     def _usable_channel(self, books: Books) -> Channel | None:
         """The newest channel to the payee in which this node remembers all it signed."""
-        for record in books.channels.between(self.address, self._peer_address, self._asset):
-            if not record.channel.is_payee and not record.channel.is_restored:
-                return record.channel
-        return None
+        return next((channel for channel in self._channels(books) if not channel.is_restored), None)
+
+    def _channels(self, books: Books) -> list[Channel]:
+        """The channels to the payee: first those in which this node remembers all it signed, the newest first."""
+        records = books.channels.between(self.address, self._peer_address, self._asset)
+        channels = [record.channel for record in records if not record.channel.is_payee]
+        return sorted(channels, key=lambda channel: channel.is_restored)
 
     def _new_parameters(self, peer_address: str) -> ChannelParameters:
         return ChannelParameters(

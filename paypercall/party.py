@@ -28,7 +28,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
-from paypercall.settlement.upkeep import decide_to_close
+from paypercall.settlement.upkeep import decide_to_close, stop_deposits
 from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, OutboxState, PeriodRecord, Store
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
 
@@ -342,31 +342,42 @@ class Party:
 
     # --- closing -----------------------------------------------------------------------------------------------------
 
-    def _close(self, aa_address: str, timeout: float) -> None:
-        """Decides to close, once a deposit that opens the period is confirmed, and waits until the hub has the unit."""
+    def _close(self, aa_address: str, timeout: float, *, is_last: bool = False) -> None:
+        """Decides to close, once a deposit that opens the period is confirmed, and waits until the hub has the unit.
+
+        Args:
+            aa_address: The channel.
+            timeout: Seconds to wait.
+            is_last: Whether no deposit may follow. It is no error then that nothing is left to close.
+        """
         check_aa_address(aa_address)
         deadline = time.monotonic() + timeout
         self._node.start()
         self._wait(
-            lambda: not self._is_opening(aa_address), timeout, "the channel is not open yet: close it later"
+            lambda: self._has_decided_to_close(aa_address, is_last),
+            timeout,
+            "close the channel again when it is open: its deposit is not confirmed yet",
         )
-        with self._store.transaction() as books:
-            if books.channels.lock(aa_address) is None:
-                raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
-            decide_to_close(books, aa_address, self._node.now())
         self._node.wake()
         remaining = deadline - time.monotonic()
         self._wait(
             lambda: self._is_sent(aa_address), remaining, "the closing unit is decided, but not posted yet"
         )
 
-    def _is_opening(self, aa_address: str) -> bool:
-        """Whether a posted deposit of mine is about to open the period."""
-        with self._store.reading() as books:
-            record = books.channels.get(aa_address)
-            if record is None or record.channel.status is not Status.CLOSED:
+    def _has_decided_to_close(self, aa_address: str, is_last: bool) -> bool:
+        """Decides, in one transaction; not while a deposit that cannot be taken back is about to open the period."""
+        with self._store.transaction() as books:
+            record = books.channels.lock(aa_address)
+            if record is None:
+                raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
+            if is_last:
+                stop_deposits(books, aa_address, self._node.now())
+            is_closed = record.channel.status is Status.CLOSED
+            if is_closed and books.deposits.has_signed(aa_address):
                 return False
-            return books.deposits.pending(aa_address, posted_only=True) > 0
+            if not (is_closed and is_last):
+                decide_to_close(books, aa_address, self._node.now())
+            return True
 
     def _is_sent(self, aa_address: str) -> bool:
         with self._store.reading() as books:

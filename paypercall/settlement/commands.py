@@ -27,6 +27,9 @@ KIND_OF_DECISION = {
 COMMANDS = frozenset(KIND_OF_DECISION.values())
 """Rows that settle a channel: they go before all others, and may spend the byte reserve."""
 
+DEPOSITS = frozenset({OutboxKind.OPEN, OutboxKind.REFILL})
+"""Rows that put money into a channel."""
+
 
 def details_of_command(command: Command) -> dict[str, Any]:
     """The details of the row that sends a command to the agent."""
@@ -44,7 +47,7 @@ def draft_of(row: OutboxRow, parameters: ChannelParameters | None) -> Draft:
         output = Output(row.details["address"], row.details["amount"])
         return Draft(outputs={row.details["asset"]: (output,)}, messages=())
     assert parameters is not None
-    if row.kind in (OutboxKind.OPEN, OutboxKind.REFILL):
+    if row.kind in DEPOSITS:
         return deposit_draft(parameters, row.details["amount"], with_definition=row.kind is OutboxKind.OPEN)
     assert row.period is not None
     if row.kind is OutboxKind.CLOSE:

@@ -16,8 +16,8 @@ from paypercall.obyte.errors import HubError, HubRefused
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
-from paypercall.settlement.commands import COMMANDS, draft_of
-from paypercall.settlement.lease import Lease, LeaseLost
+from paypercall.settlement.commands import COMMANDS, DEPOSITS, draft_of
+from paypercall.settlement.lease import Lease
 from paypercall.settlement.spending import Spending, tps_fee_limit
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
 
@@ -28,6 +28,12 @@ REPOST_SECONDS = 60
 
 LONGEST_PAUSE = 60
 """Seconds between two attempts at a row that keeps failing."""
+
+
+class RowChanged(PaypercallError):
+    """A row was cancelled, or sent by another process, while its unit was composed here."""
+
+    code = "row_changed"
 
 
 def bytes_in_reserve(books: Books, spending: Spending, new_channels: int) -> int:
@@ -99,6 +105,8 @@ class Outbox:
                 self._note_failure(row, refusal)
             except HubError:
                 raise
+            except RowChanged as change:
+                logger.info("%s is not sent: %s", row.kind.value, change)
             except PaypercallError as error:
                 self._note_failure(row, error)
         return has_sent
@@ -167,12 +175,15 @@ class Outbox:
     def _save(self, row: OutboxRow, unit: Unit) -> OutboxRow:
         with self._store.transaction() as books:
             self._lease.require(books)
+            if row.aa_address is not None:
+                # Under this lock deposits are cancelled.
+                books.channels.lock(row.aa_address)
             current = books.outbox.get(row.id)
             # While this process slept, another one may have held the lease and sent the row.
             if current is None or current.state.is_finished or current.units != row.units:
-                raise LeaseLost("another process has gone on with what this one was sending")
+                raise RowChanged("it was cancelled, or another process has gone on with it")
             books.outbox.signed(row.id, unit, self._clock())
-            if row.kind in (OutboxKind.OPEN, OutboxKind.REFILL):
+            if row.kind in DEPOSITS:
                 books.deposits.set_unit(row.id, unit["unit"])
             saved = books.outbox.get(row.id)
             assert saved is not None

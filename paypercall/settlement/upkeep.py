@@ -25,8 +25,8 @@ from paypercall.channel import (
 from paypercall.contract import BASE
 from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
-from paypercall.settlement.commands import COMMANDS, KIND_OF_DECISION, details_of_command
-from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, Store
+from paypercall.settlement.commands import COMMANDS, DEPOSITS, KIND_OF_DECISION, details_of_command
+from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, OutboxState, Store
 
 logger = logging.getLogger(__name__)
 
@@ -269,6 +269,18 @@ def add_deposit(books: Books, kind: OutboxKind, channel: Channel, amount: int, n
         kind, aa_address=channel.aa_address, period=channel.period, details={"amount": amount}, now=now
     )
     books.deposits.add(None, outbox_id=row, aa_address=channel.aa_address, amount=amount, now=now)
+
+
+def stop_deposits(books: Books, aa_address: str, now: int) -> None:
+    """Refills a channel no more, and takes back what was never signed; within a transaction that has it locked.
+
+    A deposit that is signed may be on its way, and stays what it is.
+    """
+    books.channels.set_refill(aa_address, None)
+    for row in books.outbox.unfinished():
+        if row.aa_address == aa_address and row.kind in DEPOSITS and row.state is OutboxState.DECIDED:
+            books.outbox.finished(row.id, OutboxState.FAILED, now)
+            books.deposits.cancel(row.id)
 
 
 def is_worth_sweeping(channel: Channel) -> bool:

@@ -65,6 +65,14 @@ class Deposits:
         self._connection.change(_SETTLE, {"key": number, "outcome": state.value})
         return int(amount)
 
+    def cancel(self, outbox_id: int) -> None:
+        """Counts the pending deposit of an outbox row as failed; for one of which no unit was ever signed."""
+        self._connection.change(_CANCEL, {"key": outbox_id})
+
+    def has_signed(self, aa_address: str) -> bool:
+        """Whether a pending deposit of mine to a channel is signed, and so cannot be taken back."""
+        return self._connection.first(_SIGNED, {"key": aa_address}) is not None
+
     def pending(self, aa_address: str, *, posted_only: bool = False) -> int:
         """The sum of my pending deposits to a channel.
 
@@ -101,6 +109,16 @@ _IN_UNIT = Statement(
 )
 _SETTLE = Statement(
     update(deposits).where(deposits.c.id == bindparam("key")).values(state=bindparam("outcome"))
+)
+_CANCEL = Statement(
+    update(deposits)
+    .where(deposits.c.outbox_id == bindparam("key"), _IS_PENDING)
+    .values(state=DepositState.FAILED.value)
+)
+_SIGNED = Statement(
+    select(deposits.c.id)
+    .where(deposits.c.aa_address == bindparam("key"), _IS_PENDING, deposits.c.unit.is_not(None))
+    .limit(1)
 )
 _UNANSWERED = Statement(
     select(deposits.c.unit)

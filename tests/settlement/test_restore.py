@@ -124,6 +124,32 @@ def test_a_customer_that_lost_its_books_opens_a_new_channel_and_finds_the_old_on
     renewed.wallet.close()
 
 
+def test_a_customer_that_lost_its_books_cannot_close_the_channel_and_is_told_so(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    lost = customer.aa_address
+    stop(customer)
+    renewed = Client(
+        merchant.address,
+        wallet=wallet_on(net, customer.wallet.key, funds=0),
+        conf=conf_for(net, tmp_path / "new_books"),
+    )
+
+    def channels() -> list[str]:
+        with renewed._store.reading() as books:
+            return books.channels.addresses(renewed.address)
+
+    with renewed:
+        wait_until(lambda: channels() == [lost], "the ledger shows the channel")
+        with pytest.raises(Refusal) as refusal:
+            renewed.close()
+        assert refusal.value.code == "channel_restored"
+        assert channels() == [lost]
+    renewed.wallet.close()
+
+
 def test_books_of_another_wallet_are_refused(net: Devnet, merchant: Server, tmp_path: Path) -> None:
     stop(merchant)
     with pytest.raises(PaypercallError) as error:

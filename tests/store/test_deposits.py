@@ -70,6 +70,27 @@ def test_a_deposit_counts_as_posted_once_the_hub_has_taken_it(store: Store) -> N
         assert books.deposits.pending(AA_ADDRESS, posted_only=True) == 100
 
 
+def test_a_deposit_that_is_cancelled_is_not_pending_any_more(store: Store) -> None:
+    cancelled, confirmed, _ = (add(store, 5) for _ in range(3))
+    with store.transaction() as books:
+        books.deposits.set_unit(confirmed, unit_hash(1))
+        books.deposits.settle(unit_hash(1), DepositState.CONFIRMED)
+        for row in (cancelled, confirmed):
+            books.deposits.cancel(row)
+        assert books.deposits.pending(AA_ADDRESS) == 5
+
+
+def test_a_pending_deposit_is_found_once_it_is_signed(store: Store) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        assert not books.deposits.has_signed(AA_ADDRESS)
+        books.deposits.set_unit(row, unit_hash(1))
+        assert books.deposits.has_signed(AA_ADDRESS)
+        assert not books.deposits.has_signed(channel("other").aa_address)
+        books.deposits.settle(unit_hash(1), DepositState.CONFIRMED)
+        assert not books.deposits.has_signed(AA_ADDRESS)
+
+
 def test_deposits_that_are_stable_for_long_and_unanswered_are_found(store: Store) -> None:
     early, late, posted, confirmed = (add(store, 5) for _ in range(4))
     with store.transaction() as books:
