@@ -7,7 +7,7 @@ are on the ledger; the local network has a model of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -208,7 +208,7 @@ def _command_draft(parameters: ChannelParameters, payload: dict[str, Any]) -> Dr
 
 
 class TriggerKind(Enum):
-    """What a unit sent to the agent asks for, as far as its form tells; whether it takes effect is the agent's word."""
+    """What a unit sent to the agent asks for, by its form. Only a deposit is sure to be answered: it cannot bounce."""
 
     DEPOSIT = "deposit"
     CLOSE = "close"
@@ -268,21 +268,38 @@ def read_trigger(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
     amount = received.get(parameters.asset, 0)
     is_from_party = sender in (parameters.address_a, parameters.address_b)
     if is_from_party and amount > (BOUNCE_FEE if parameters.asset == BASE else 0):
+        if _may_bounce(parameters.aa_address, unit):
+            return Trigger(unit["unit"], sender, TriggerKind.OTHER, 0, data is not None, has_definition)
         return Trigger(unit["unit"], sender, TriggerKind.DEPOSIT, amount, data is not None, has_definition)
     kind, period, owed = _read_command(data)
     return Trigger(unit["unit"], sender, kind, 0, data is not None, has_definition, period, owed)
 
 
+def _may_bounce(aa_address: str, unit: Unit) -> bool:
+    """Whether the network may let a trigger bounce that the agent would take (ocore `aa_composer`).
+
+    Of the agents that a unit pays only the first by address is run, and any payee but an author may be an agent, even
+    one that is defined later. For a deposit one response is enough: what the agent sends triggers nothing.
+    """
+    payees = {output["address"] for _, output in _outputs(unit["messages"])}
+    authors = {author["address"] for author in unit["authors"]}
+    return payees - authors != {aa_address} or unit.get("max_aa_responses") == 0
+
+
 def _received(address: str, messages: list[dict[str, Any]]) -> dict[str, int]:
     received: dict[str, int] = {}
-    for message in messages:
-        if message.get("app") != "payment" or "payload" not in message:
-            continue
-        asset = message["payload"].get("asset", BASE)
-        for output in message["payload"].get("outputs", []):
-            if output.get("address") == address:
-                received[asset] = received.get(asset, 0) + output["amount"]
+    for asset, output in _outputs(messages):
+        if output.get("address") == address:
+            received[asset] = received.get(asset, 0) + output["amount"]
     return received
+
+
+def _outputs(messages: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The public outputs of a unit, each with its asset."""
+    for message in messages:
+        if message.get("app") == "payment" and "payload" in message:
+            for output in message["payload"].get("outputs", []):
+                yield message["payload"].get("asset", BASE), output
 
 
 def _read_command(data: object) -> tuple[TriggerKind, int | None, int | None]:

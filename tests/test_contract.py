@@ -383,6 +383,18 @@ def test_events_are_numbered_without_a_gap(trace: Step) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.parametrize("file_name", ["traffic-client.jsonl", "traffic-client-asset.jsonl"])
+def test_the_unit_with_which_the_javascript_client_opens_a_channel_is_a_deposit(file_name: str) -> None:
+    lines = (Path(__file__).parent / "recordings" / file_name).read_text().splitlines()
+    sent = [json.loads(line)["msg"][1] for line in lines if '"post_joint"' in line]
+    opening = sent[0]["params"]["unit"]
+    parameters = read_definition(opening["messages"][0]["payload"]["definition"])
+    assert parameters is not None
+    trigger = read_trigger(parameters, opening)
+    assert trigger is not None
+    assert (trigger.kind, trigger.amount, trigger.has_definition) == (TriggerKind.DEPOSIT, 100_000, True)
+
+
 # --- triggers and answers that were not recorded -----------------------------------------------------------
 
 
@@ -430,9 +442,31 @@ def test_a_fraud_proof_of_a_stranger_is_one_however_many_bytes_it_brings() -> No
 def test_the_outputs_to_the_agent_are_added_up_and_others_are_not() -> None:
     unit = unit_with(amount=8_000)
     outputs = unit["messages"][0]["payload"]["outputs"]
-    outputs += [{"address": AGENT, "amount": 9_000}, {"address": STRANGER.address, "amount": 50_000}]
+    outputs += [{"address": AGENT, "amount": 9_000}, {"address": CUSTOMER.address, "amount": 50_000}]
     trigger = read(unit)
     assert (trigger.kind, trigger.amount) == (TriggerKind.DEPOSIT, 17_000)
+
+
+def test_a_unit_that_pays_anybody_but_the_agent_and_its_authors_is_no_deposit_because_that_may_be_an_agent() -> (
+    None
+):
+    """Of two agents that a unit pays, one bounces; a unit that two have signed may give change to both."""
+    unit = unit_with(amount=50_000)
+    outputs = unit["messages"][0]["payload"]["outputs"]
+    outputs.append({"address": STRANGER.address, "amount": 1})
+    assert (read(unit).kind, read(unit).amount) == (TriggerKind.OTHER, 0)
+    unit["authors"].append({"address": STRANGER.address})
+    assert (read(unit).kind, read(unit).amount) == (TriggerKind.DEPOSIT, 50_000)
+    in_asset = {"asset": ASSET, "outputs": [{"address": PAYEE.address, "amount": 1}]}
+    unit["messages"].append({"app": "payment", "payload": in_asset})
+    assert read(unit).kind is TriggerKind.OTHER
+
+
+@pytest.mark.parametrize(
+    "limit, kind", [(0, TriggerKind.OTHER), (1, TriggerKind.DEPOSIT), (10, TriggerKind.DEPOSIT)]
+)
+def test_a_unit_that_pays_for_no_response_is_no_deposit(limit: int, kind: TriggerKind) -> None:
+    assert read({**unit_with(amount=50_000), "max_aa_responses": limit}).kind is kind
 
 
 def test_bytes_are_no_deposit_into_a_channel_of_an_asset_nor_the_asset_into_one_of_bytes() -> None:

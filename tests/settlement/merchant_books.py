@@ -1,0 +1,88 @@
+"""A merchant's books and the watcher that fills them, which looks at the ledger when the test says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from paypercall.backing import LOSS_WINDOW_SECONDS, Backing, weigh_unconfirmed
+from paypercall.channel import Channel
+from paypercall.contract import BASE, ChannelParameters
+from paypercall.devnet import Devnet
+from paypercall.events import Events
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.keys import Key
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.discovery import Discovery
+from paypercall.settlement.watcher import Watcher
+from paypercall.store import Store
+from tests.two_sides import GENEROUS, PAYEE
+
+
+@dataclass
+class MerchantBooks:
+    """The books of the payee of all tests, with a clock that the test moves."""
+
+    store: Store
+    time: int
+
+    def open(self, customer: Key | Wallet, salt: str = "a salt") -> ChannelParameters:
+        """Takes a customer's channel up, as if it had been announced."""
+        parameters = ChannelParameters(PAYEE.address, customer.address, BASE, salt, 3600)
+        with self.store.transaction() as books:
+            books.channels.add(Channel(parameters, PAYEE.address), created_at=self.time)
+        return parameters
+
+    def sign(self, parameters: ChannelParameters, amount_spent: int) -> None:
+        """Brings the customer's signed total to an amount, as an accepted package does."""
+        with self.store.transaction() as books:
+            record = books.channels.lock(parameters.aa_address)
+            assert record is not None
+            books.channels.save(record.channel, replace(record.channel, signed_by_peer=amount_spent))
+
+    def channel(self, parameters: ChannelParameters) -> Channel:
+        with self.store.reading() as books:
+            record = books.channels.get(parameters.aa_address)
+        assert record is not None
+        return record.channel
+
+    def backing(self, parameters: ChannelParameters) -> Backing:
+        """What unconfirmed deposits would back a payment now."""
+        with self.store.reading() as books:
+            return weigh_unconfirmed(
+                books.unconfirmed.of(parameters.aa_address),
+                peer_address=parameters.address_b,
+                is_agent_known=self.channel(parameters).last_event_id > 0,
+                limits=GENEROUS,
+                now=self.time,
+            )
+
+    def exposure(self) -> int:
+        """What counts toward the limit over all channels now."""
+        with self.store.reading() as books:
+            return books.totals.exposure(BASE, self.time - LOSS_WINDOW_SECONDS)
+
+    @contextmanager
+    def watcher(self, net: Devnet, hub: Hub | None = None) -> Iterator[Watcher]:
+        """A watcher as a process makes it that has just started."""
+        light = LightClient(hub or Hub(net.url, net.network), net.network)
+        wallet = Wallet(PAYEE, light, max_tps_fee=20_000)
+        events = Events()
+
+        def clock() -> int:
+            return self.time
+
+        discovery = Discovery(self.store, PAYEE.address, self.time, events, clock)
+        with closing(light):
+            yield Watcher(self.store, light, wallet, discovery, events, clock)
+
+
+@contextmanager
+def merchant_books(folder: Path) -> Iterator[MerchantBooks]:
+    """Empty books."""
+    with closing(Store(f"sqlite:///{folder}/books.sqlite")) as store:
+        yield MerchantBooks(store, int(time.time()))
