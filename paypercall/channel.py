@@ -352,13 +352,17 @@ def restore(channel: Channel) -> Channel:
     return replace(channel, signs_from_period=max(channel.signs_from_period, channel.period + 1))
 
 
-def write_off(channel: Channel) -> tuple[Channel, int]:
-    """Books the exposure that counts as lost, once a deposit of the peer has turned out to be worthless.
+def write_off(channel: Channel, backing: Backing) -> tuple[Channel, int]:
+    """Books exposure as lost, once a deposit of the peer has turned out to be worthless.
+
+    Args:
+        channel: The channel.
+        backing: The peer's unconfirmed deposits that are left, and still back the exposure.
 
     Returns:
         The channel, and the loss, which goes on counting toward the asset's limit for a while.
     """
-    loss = channel.counted_exposure
+    loss = max(0, channel.counted_exposure - backing.amount)
     return replace(channel, written_off=channel.written_off + loss), loss
 
 

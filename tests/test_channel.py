@@ -120,18 +120,27 @@ def test_exposure_is_what_neither_confirmed_deposits_nor_my_debt_cover() -> None
 
 def test_what_is_written_off_counts_no_more() -> None:
     channel = payees_channel(signed_by_peer=150_000)
-    after, loss = write_off(channel)
+    after, loss = write_off(channel, NO_BACKING)
     assert loss == 50_000
     assert (after.exposure, after.counted_exposure) == (50_000, 0)
-    assert write_off(after)[1] == 0
+    assert write_off(after, NO_BACKING)[1] == 0
     more = replace(after, signed_by_peer=160_000)
     assert more.counted_exposure == 10_000
-    again, loss = write_off(more)
+    again, loss = write_off(more, NO_BACKING)
     assert (loss, again.counted_exposure) == (10_000, 0)
 
 
+def test_what_other_deposits_still_back_is_not_written_off() -> None:
+    channel = payees_channel(signed_by_peer=150_000)
+    assert write_off(channel, Backing(amount=50_000)) == (channel, 0)
+    after, loss = write_off(channel, Backing(amount=20_000))
+    assert (loss, after.counted_exposure) == (30_000, 20_000)
+    assert write_off(after, Backing(amount=20_000))[1] == 0
+    assert write_off(after, NO_BACKING)[1] == 20_000
+
+
 def test_what_is_written_off_covers_no_later_exposure_once_a_deposit_has_made_it_good() -> None:
-    after, _ = write_off(payees_channel(signed_by_peer=150_000))
+    after, _ = write_off(payees_channel(signed_by_peer=150_000), NO_BACKING)
     made_good = apply_event(after, Opened(2, 1, 0, 150_000, "u"))
     assert made_good.exposure == 0
     exposed_again = replace(made_good, signed_by_peer=180_000)
@@ -139,7 +148,8 @@ def test_what_is_written_off_covers_no_later_exposure_once_a_deposit_has_made_it
 
 
 def test_an_exposure_that_is_written_off_must_still_be_covered_before_more_is_accepted() -> None:
-    after, _ = write_off(payees_channel(signed_by_peer=150_000, accepted_from_peer=150_000))
+    exposed = payees_channel(signed_by_peer=150_000, accepted_from_peer=150_000)
+    after, _ = write_off(exposed, NO_BACKING)
     package = parsed_package(160_000, 10_000)
     assert refused(after, package, Backing(amount=59_999), GENEROUS) is RefusalCode.ABOVE_DEPOSIT
     assert accepted(after, package, Backing(amount=60_000), GENEROUS).counted_exposure == 10_000

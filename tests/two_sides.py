@@ -192,7 +192,7 @@ class Side:
         if unit["unit"] in self.unconfirmed:
             known = self.unconfirmed[unit["unit"]]
             self.unconfirmed[unit["unit"]] = replace(known, is_double_spent=True)
-            self.channel, _ = write_off(self.channel)
+            self.channel, _ = write_off(self.channel, self.backing)
 
     def read(self, event: AgentEvent) -> None:
         before = self.channel
@@ -209,8 +209,9 @@ class Side:
 
     def forget_bounced(self, unit: Unit) -> None:
         """What the store does some time after a stable unit that the agent did not answer."""
-        self.unconfirmed.pop(unit["unit"], None)
         self.pending_deposits.pop(unit["unit"], None)
+        if self.unconfirmed.pop(unit["unit"], None) is not None:
+            self.channel, _ = write_off(self.channel, self.backing)
 
     def close(self) -> Draft:
         self.channel, command = decide_close(self.channel)

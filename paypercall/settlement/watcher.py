@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from paypercall.backing import UNANSWERED_SECONDS, UnconfirmedUnit
+from paypercall.backing import UNANSWERED_SECONDS, Limits, UnconfirmedUnit, weigh_unconfirmed
 from paypercall.channel import Channel, Decision, Status, apply_event, decide_answer, write_off
 from paypercall.contract import (
     AgentEvent,
@@ -213,6 +213,7 @@ class _Transition:
         self._aa_address = aa_address
         self._now = now
         self._published: list[Event] = []
+        self._has_lost_backing = False
 
     def run(self, triggers: Sequence[tuple[Trigger, HistoryUnit]], answers: Sequence[_Answer]) -> list[Event]:
         record = self._books.channels.lock(self._aa_address)
@@ -223,7 +224,7 @@ class _Transition:
             channel = self._apply(channel, answer)
         for trigger, entry in triggers:
             channel = self._see(channel, trigger, entry)
-        self._books.channels.save(record.channel, channel)
+        self._books.channels.save(record.channel, self._write_off_losses(channel))
         return self._published
 
     def _apply(self, channel: Channel, answer: _Answer) -> Channel:
@@ -273,7 +274,8 @@ class _Transition:
     def _see(self, channel: Channel, trigger: Trigger, entry: HistoryUnit) -> Channel:
         """Takes note of a unit to the agent that no answer has settled."""
         if entry.is_final_bad:
-            return self._see_double_spend(channel, trigger.unit)
+            self._see_double_spend(trigger.unit)
+            return channel
         is_known = self._books.unconfirmed.knows(self._aa_address, trigger.unit)
         if entry.is_stable:
             # The agent's answer is stable a moment later; a unit first seen stable has been answered, or never will be.
@@ -301,27 +303,36 @@ class _Transition:
         """Lets a unit back nothing any more, where it is known."""
         record = self._books.channels.lock(self._aa_address)
         if record is not None:
-            self._books.channels.save(record.channel, self._see_double_spend(record.channel, unit))
+            self._see_double_spend(unit)
+            self._books.channels.save(record.channel, self._write_off_losses(record.channel))
 
-    def _see_double_spend(self, channel: Channel, unit: str) -> Channel:
-        """Books the exposure as lost if the unit was the peer's and is newly found to conflict."""
-        is_peers = any(
-            row.unit == unit and row.sender == channel.peer_address
-            for row in self._books.unconfirmed.of(self._aa_address)
-        )
-        if not self._books.unconfirmed.mark_double_spent(self._aa_address, unit) or not is_peers:
-            return channel
-        after, loss = write_off(channel)
-        if loss:
-            self._books.totals.add_loss(channel.parameters.asset, loss, self._now)
-        return after
+    def _see_double_spend(self, unit: str) -> None:
+        self._has_lost_backing |= self._books.unconfirmed.mark_double_spent(self._aa_address, unit)
 
     def _drop_unanswered(self, unit: str) -> None:
         """Forgets a unit that has been stable for long and triggered nothing, as a bounced one does."""
         for row in self._books.unconfirmed.of(self._aa_address):
             is_unanswered = row.stable_since is not None and self._now - row.stable_since > UNANSWERED_SECONDS
             if row.unit == unit and is_unanswered:
-                self._books.unconfirmed.answered(self._aa_address, unit)
+                self._has_lost_backing |= self._books.unconfirmed.answered(self._aa_address, unit)
+
+    def _write_off_losses(self, channel: Channel) -> Channel:
+        """Books as lost what is backed by nothing any more, if a unit has come to nothing."""
+        if not self._has_lost_backing:
+            return channel
+        rows = self._books.unconfirmed.of(self._aa_address)
+        left = weigh_unconfirmed(
+            # A close that is on its way may bounce; when it does not, its period ends with what is lost then.
+            [row for row in rows if row.kind is not TriggerKind.CLOSE or row.is_double_spent],
+            peer_address=channel.peer_address,
+            is_agent_known=channel.last_event_id > 0,
+            limits=Limits(),
+            now=self._now,
+        )
+        after, loss = write_off(channel, left)
+        if loss:
+            self._books.totals.add_loss(channel.parameters.asset, loss, self._now)
+        return after
 
     def _answer_at_first_sight(self, channel: Channel, trigger: Trigger) -> Channel:
         is_peers_close = trigger.kind is TriggerKind.CLOSE and trigger.sender == channel.peer_address

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from paypercall.backing import NO_BACKING, Backing
+from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, UNANSWERED_SECONDS, Backing
 from paypercall.channel import Status
-from paypercall.contract import BASE, deposit_draft
+from paypercall.contract import BASE, close_draft, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.obyte.composer import Draft
 from paypercall.obyte.unit import Unit
@@ -75,3 +75,61 @@ def test_a_deposit_of_our_own_client_backs_payments_at_once(
         post(customer, deposit_draft(channel, 50_000, with_definition=True))
         watcher.refresh()
         assert books.backing(channel) == Backing(amount=50_000)
+
+
+def test_what_a_deposit_backed_that_came_to_nothing_is_a_loss_and_counts_for_a_while(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    """For ever it would block the limit over all channels, and not at all it could be drained again and again."""
+    channel = books.open(customer)
+    with books.watcher(held) as watcher:
+        post(customer, deposit_draft(channel, 50_000, with_definition=False))
+        watcher.refresh()
+        books.sign(channel, 40_000)
+        held.settle()
+        watcher.refresh()
+        assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 40_000)
+        books.time += UNANSWERED_SECONDS + 1
+        watcher.refresh()
+    assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 0)
+    books.time += LOSS_WINDOW_SECONDS + 1
+    assert books.exposure() == 0
+
+
+def test_what_another_deposit_still_backs_is_no_loss(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    channel = books.open(customer)
+    with books.watcher(held) as watcher:
+        post(customer, deposit_draft(channel, 50_000, with_definition=False))
+        watcher.refresh()
+        held.settle()
+        watcher.refresh()
+        books.time += UNANSWERED_SECONDS + 1
+        post(customer, deposit_draft(channel, 30_000, with_definition=True))
+        books.sign(channel, 40_000)
+        watcher.refresh()
+        assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 30_000)
+        held.settle()
+        watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 30_000
+    books.time += LOSS_WINDOW_SECONDS + 1
+    assert books.exposure() == 0
+
+
+def test_a_close_on_its_way_makes_no_loss_of_what_deposits_still_back(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    channel = books.open(customer)
+    with books.watcher(held) as watcher:
+        post(customer, deposit_draft(channel, 50_000, with_definition=False))
+        watcher.refresh()
+        held.settle()
+        watcher.refresh()
+        post(customer, deposit_draft(channel, 60_000, with_definition=True))
+        post(customer, close_draft(channel, period=1, transferred_from_me=40_000, sent_by_peer=None))
+        books.sign(channel, 40_000)
+        books.time += UNANSWERED_SECONDS + 1
+        watcher.refresh()
+        assert books.backing(channel) == Backing(is_closing=True)
+        assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 40_000)
