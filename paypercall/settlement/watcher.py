@@ -252,12 +252,15 @@ class _Transition:
         return after
 
     def _settle_deposit(self, channel: Channel, event: AgentEvent, trigger_unit: str) -> None:
-        if isinstance(event, DepositRefused):
-            amount = self._books.deposits.settle(trigger_unit, DepositState.REFUSED)
-            if amount is not None:
-                self._publish(EventKind.DEPOSIT_REFUSED, channel, trigger_unit, amount)
-        elif isinstance(event, Opened):
-            self._books.deposits.settle(trigger_unit, DepositState.CONFIRMED)
+        if isinstance(event, Closing):
+            return
+        is_refused = isinstance(event, DepositRefused)
+        state = DepositState.REFUSED if is_refused else DepositState.CONFIRMED
+        amount = self._books.deposits.settle(trigger_unit, state)
+        if amount is None:
+            self._books.deposits.note(trigger_unit, self._aa_address, state, self._now)
+        elif is_refused:
+            self._publish(EventKind.DEPOSIT_REFUSED, channel, trigger_unit, amount)
 
     def _end_period(self, channel: Channel, event: Closed, answer: _Answer) -> None:
         if channel.counted_exposure:
@@ -283,7 +286,9 @@ class _Transition:
                 self._books.unconfirmed.mark_stable(trigger.unit, self._now)
                 self._drop_unanswered(trigger.unit)
             return channel
-        if is_known or not entry.is_signature_checked:
+        # A hub that lags behind may show a unit without the answer that an earlier look has taken.
+        is_settled = self._books.deposits.is_settled(trigger.unit, self._aa_address)
+        if is_known or is_settled or not entry.is_signature_checked:
             return channel
         self._books.unconfirmed.see(
             self._aa_address,
@@ -315,6 +320,8 @@ class _Transition:
             is_unanswered = row.stable_since is not None and self._now - row.stable_since > UNANSWERED_SECONDS
             if row.unit == unit and is_unanswered:
                 self._has_lost_backing |= self._books.unconfirmed.answered(self._aa_address, unit)
+                if row.kind is TriggerKind.DEPOSIT:
+                    self._books.deposits.note(unit, self._aa_address, DepositState.FAILED, self._now)
 
     def _write_off_losses(self, channel: Channel) -> Channel:
         """Books as lost what is backed by nothing any more, if a unit has come to nothing."""

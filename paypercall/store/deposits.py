@@ -1,4 +1,4 @@
-"""My deposits on their way to an agent, until it has answered them."""
+"""My deposits on their way to an agent, until it has answered them, and which of the peer's are settled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DepositState(Enum):
 
 
 class Deposits:
-    """My deposits, within one transaction."""
+    """The deposits, within one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -73,6 +73,17 @@ class Deposits:
         """Whether a pending deposit of mine to a channel is signed, and so cannot be taken back."""
         return self._connection.first(_SIGNED, {"key": aa_address}) is not None
 
+    def note(self, unit: str, aa_address: str, state: DepositState, now: int) -> None:
+        """Notes what became of the peer's deposit in a unit, unless the unit is known; its amount is the channel's."""
+        if self._connection.first(_TO_CHANNEL, {"key": aa_address, "hash": unit}) is None:
+            row = {"unit": unit, "outbox_id": None, "aa_address": aa_address, "amount": 0}
+            self._connection.add(_ADD, {**row, "state": state.value, "made_at": now})
+
+    def is_settled(self, unit: str, aa_address: str) -> bool:
+        """Whether it is known what became of the deposit to a channel that a unit carries."""
+        row = self._connection.first(_TO_CHANNEL, {"key": aa_address, "hash": unit})
+        return row is not None and row[0] != DepositState.PENDING.value
+
     def pending(self, aa_address: str, *, posted_only: bool = False) -> int:
         """The sum of my pending deposits to a channel.
 
@@ -105,6 +116,11 @@ _IN_UNIT = Statement(
             ),
         ),
         _IS_PENDING,
+    )
+)
+_TO_CHANNEL = Statement(
+    select(deposits.c.state).where(
+        deposits.c.unit == bindparam("hash"), deposits.c.aa_address == bindparam("key")
     )
 )
 _SETTLE = Statement(

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paypercall.backing import LOSS_WINDOW_SECONDS, Backing, weigh_unconfirmed
+from paypercall.backing import LOSS_WINDOW_SECONDS, Backing, UnconfirmedUnit, weigh_unconfirmed
 from paypercall.channel import Channel
 from paypercall.contract import BASE, ChannelParameters
 from paypercall.devnet import Devnet
@@ -50,16 +50,20 @@ class MerchantBooks:
         assert record is not None
         return record.channel
 
+    def unconfirmed(self, parameters: ChannelParameters) -> tuple[UnconfirmedUnit, ...]:
+        """The units to the agent that count as unanswered."""
+        with self.store.reading() as books:
+            return books.unconfirmed.of(parameters.aa_address)
+
     def backing(self, parameters: ChannelParameters) -> Backing:
         """What unconfirmed deposits would back a payment now."""
-        with self.store.reading() as books:
-            return weigh_unconfirmed(
-                books.unconfirmed.of(parameters.aa_address),
-                peer_address=parameters.address_b,
-                is_agent_known=self.channel(parameters).last_event_id > 0,
-                limits=GENEROUS,
-                now=self.time,
-            )
+        return weigh_unconfirmed(
+            self.unconfirmed(parameters),
+            peer_address=parameters.address_b,
+            is_agent_known=self.channel(parameters).last_event_id > 0,
+            limits=GENEROUS,
+            now=self.time,
+        )
 
     def exposure(self) -> int:
         """What counts toward the limit over all channels now."""

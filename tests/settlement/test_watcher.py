@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,14 @@ def held(net: Devnet) -> Devnet:
 def books(tmp_path: Path) -> Iterator[MerchantBooks]:
     with merchant_books(tmp_path) as books:
         yield books
+
+
+@contextmanager
+def lagging(folder: Path) -> Iterator[Devnet]:
+    """A hub that has not got beyond what another one has in its folder now."""
+    shutil.copytree(folder, copy := folder.with_name("lagging"))
+    with Devnet(speed=0.001, data=copy) as net:
+        yield net
 
 
 @pytest.fixture
@@ -133,3 +143,44 @@ def test_a_close_on_its_way_makes_no_loss_of_what_deposits_still_back(
         watcher.refresh()
         assert books.backing(channel) == Backing(is_closing=True)
         assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 40_000)
+
+
+def test_a_deposit_that_is_settled_backs_nothing_when_a_hub_that_lags_behind_shows_it_unconfirmed(
+    tmp_path: Path, books: MerchantBooks
+) -> None:
+    """Else it would be there twice: among the confirmed deposits, and as one on its way."""
+    with Devnet(speed=20, data=tmp_path / "net") as net, closing(wallet_on(net)) as customer:
+        net.hold()
+        known, unknown = books.open(customer, "known"), books.open(customer, "unknown")
+        post(customer, deposit_draft(known, 50_000, with_definition=True))
+        post(customer, deposit_draft(unknown, 40_000, with_definition=False))
+        with lagging(tmp_path / "net") as lagging_net:
+            with books.watcher(lagging_net) as watcher:
+                watcher.refresh()
+            assert [unit.amount for unit in books.unconfirmed(known)] == [50_000]
+            assert [unit.amount for unit in books.unconfirmed(unknown)] == [40_000]
+            net.settle()
+            with books.watcher(net) as watcher:
+                watcher.refresh()
+                books.time += UNANSWERED_SECONDS + 1
+                watcher.refresh()
+            assert books.channel(known).deposited_by_peer == 50_000
+            with books.watcher(lagging_net) as watcher:
+                watcher.refresh()
+    assert [books.unconfirmed(channel) for channel in (known, unknown)] == [(), ()]
+
+
+def test_a_deposit_that_was_taken_before_it_was_seen_backs_nothing_either(
+    tmp_path: Path, books: MerchantBooks
+) -> None:
+    with Devnet(speed=20, data=tmp_path / "net") as net, closing(wallet_on(net)) as customer:
+        net.hold()
+        channel = books.open(customer)
+        post(customer, deposit_draft(channel, 50_000, with_definition=True))
+        with lagging(tmp_path / "net") as lagging_net:
+            net.settle()
+            for hub in (net, lagging_net):
+                with books.watcher(hub) as watcher:
+                    watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 50_000
+    assert books.unconfirmed(channel) == ()

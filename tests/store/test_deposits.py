@@ -1,4 +1,4 @@
-"""My deposits are pending until the agent has answered them, whichever of their units it was."""
+"""Deposits are pending until the agent has answered them, and settled from then on."""
 
 from __future__ import annotations
 
@@ -103,3 +103,26 @@ def test_deposits_that_are_stable_for_long_and_unanswered_are_found(store: Store
         books.deposits.settle(unit_hash(3), DepositState.CONFIRMED)
         assert books.deposits.unanswered(stable_before=30) == [unit_hash(0)]
         assert books.deposits.unanswered(stable_before=31) == [unit_hash(0), unit_hash(1)]
+
+
+def test_what_became_of_the_peers_deposit_is_noted_once_for_each_channel(store: Store) -> None:
+    other_address = channel("other").aa_address
+    with store.transaction() as books:
+        books.channels.add(channel("other"), created_at=1)
+        for state in (DepositState.REFUSED, DepositState.CONFIRMED):
+            books.deposits.note(unit_hash(1), AA_ADDRESS, state, now=10)
+        assert books.deposits.is_settled(unit_hash(1), AA_ADDRESS)
+        assert not books.deposits.is_settled(unit_hash(1), other_address)
+        assert not books.deposits.is_settled(unit_hash(2), AA_ADDRESS)
+        assert books.deposits.settle(unit_hash(1), DepositState.CONFIRMED) is None
+        assert books.deposits.pending(AA_ADDRESS) == 0
+
+
+def test_a_deposit_of_mine_is_settled_when_it_is_not_pending_any_more(store: Store) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        books.deposits.set_unit(row, unit_hash(1))
+        books.deposits.note(unit_hash(1), AA_ADDRESS, DepositState.FAILED, now=10)
+        assert not books.deposits.is_settled(unit_hash(1), AA_ADDRESS)
+        assert books.deposits.settle(unit_hash(1), DepositState.CONFIRMED) == 5
+        assert books.deposits.is_settled(unit_hash(1), AA_ADDRESS)
