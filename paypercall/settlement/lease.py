@@ -20,7 +20,7 @@ LEASE_SECONDS = 15
 
 
 class LeaseLost(PaypercallError):
-    """Another process has taken the lease: this one must not send."""
+    """Another process has taken the lease: this one must neither send nor say what the ledger shows."""
 
     code = "lease_lost"
 
@@ -73,7 +73,7 @@ class Lease:
             LeaseLost: When another process holds it, or may have held it meanwhile.
         """
         if not self.is_held() or not books.lease.take(self._name, self._holder, self._clock(), self._seconds):
-            raise LeaseLost("another process has taken over this wallet; this one sends nothing")
+            raise LeaseLost("another process has taken over this wallet; this one does nothing more")
 
     def release(self) -> None:
         """Gives the lease back, so that another process need not wait for it to expire."""

@@ -18,7 +18,7 @@ from paypercall.obyte.errors import HubError, ProofError
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
-from paypercall.settlement.lease import LEASE_SECONDS, Lease
+from paypercall.settlement.lease import LEASE_SECONDS, Lease, LeaseLost
 from paypercall.settlement.memory import Memory
 from paypercall.settlement.outbox import Outbox
 from paypercall.settlement.reserve import Reserve
@@ -166,6 +166,8 @@ class Node:
                 except (HubError, ProofError) as error:
                     if not stopping.is_set():
                         logger.warning("settlement is waiting for the hub: %s", error)
+                except LeaseLost as lost:
+                    logger.warning("settlement stops here: %s", lost)
                 except Exception:
                     logger.exception("settlement failed and starts again")
                 if time.monotonic() - began > LONGEST_PAUSE:
@@ -179,7 +181,7 @@ class Node:
         """Settles until it is stopped or the lease is lost; starts from the books and the ledger each time."""
         identity = self._identity()
         discovery = Discovery(self.store, self.wallet.address, identity, self.events, self._clock)
-        watcher = Watcher(self.store, self.light, self.wallet, discovery, self.events, self._clock)
+        watcher = Watcher(self.store, self.light, self.wallet, discovery, lease, self.events, self._clock)
         outbox = Outbox(
             self.store, self.wallet, self.light, lease, self._spending, self._clock, self._ledger_time
         )

@@ -7,7 +7,8 @@ followed as unconfirmed; a close among them that claims too little is answered a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from paypercall.backing import UNANSWERED_SECONDS, Limits, UnconfirmedUnit, weigh_unconfirmed
@@ -30,6 +31,7 @@ from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command
 from paypercall.settlement.discovery import Discovery
+from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.store import Books, DepositState, OutboxState, Store
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Watcher:
         light: Gives verified histories.
         wallet: Is told of its own units.
         discovery: Decides which agents become channels.
+        lease: Must be held by this process when anything is saved: after a sleep its look at the ledger may be old.
         events: Told what happened, after it is saved.
         clock: Seconds, this node's own.
     """
@@ -61,6 +64,7 @@ class Watcher:
         light: LightClient,
         wallet: Wallet,
         discovery: Discovery,
+        lease: Lease,
         events: Events,
         clock: Callable[[], int],
     ) -> None:
@@ -68,6 +72,7 @@ class Watcher:
         self._light = light
         self._wallet = wallet
         self._discovery = discovery
+        self._lease = lease
         self._events = events
         self._clock = clock
         self._followed: set[str] = set()
@@ -86,14 +91,16 @@ class Watcher:
         Raises:
             HubError: When the hub is out of reach; what was not taken is fetched again.
             ProofError: When the hub's answer does not prove what it says.
+            LeaseLost: When another process has taken over.
         """
         addresses = self._addresses()
         new = [address for address in addresses if address not in self._followed]
         known = [address for address in addresses if address in self._followed]
         seen: set[str] = set()
+        asked_at = self._clock()
         if known:
             history = self._light.history(known, min_main_chain_index=self._asked_from)
-            self._take(history)
+            self._take(history, asked_at)
             seen.update(entry.hash for entry in history.units)
             self._asked_from = self._proven_to
             self._proven_to = history.last_ball_main_chain_index or self._proven_to
@@ -101,7 +108,7 @@ class Watcher:
             history = self._light.history(new)
             # Before it is taken: what cannot be taken is not followed, and fetched again.
             self._followed.update(new)
-            self._take(history)
+            self._take(history, asked_at)
             seen.update(entry.hash for entry in history.units)
             if not known:
                 self._proven_to = history.last_ball_main_chain_index
@@ -113,7 +120,13 @@ class Watcher:
             channels = books.channels.addresses(self._wallet.address)
         return [self._wallet.address, *channels, *self._discovery.announced_addresses()]
 
-    def _take(self, history: History) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[Books]:
+        with self._store.transaction() as books:
+            self._lease.require(books)
+            yield books
+
+    def _take(self, history: History, asked_at: int) -> None:
         self._wallet.absorb(history)
         self._discovery.look_at(history)
         self._finish_own_units(history.units)
@@ -128,13 +141,15 @@ class Watcher:
                 continue
             aa_address = record.channel.aa_address
             try:
-                self._take_channel(record.channel, by_address[aa_address])
+                self._take_channel(record.channel, by_address[aa_address], asked_at)
+            except LeaseLost:
+                raise
             except Exception:
                 # One channel must not blind the node to all others; all of it is fetched again.
                 logger.exception("channel %s: could not take what the ledger shows", aa_address)
                 self._followed.discard(aa_address)
 
-    def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit]) -> None:
+    def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit], asked_at: int) -> None:
         triggers: list[tuple[Trigger, HistoryUnit]] = []
         answers: list[_Answer] = []
         for entry in entries:
@@ -149,8 +164,8 @@ class Watcher:
         if not triggers and not answers:
             return
         answers.sort(key=lambda answer: answer.event.event_id)
-        with self._store.transaction() as books:
-            published = _Transition(books, channel.aa_address, self._clock()).run(triggers, answers)
+        with self._transaction() as books:
+            published = _Transition(books, channel.aa_address, self._clock()).run(triggers, answers, asked_at)
         for event in published:
             self._events.publish(event)
         if any(event.kind is EventKind.CLOSED for event in published):
@@ -169,7 +184,7 @@ class Watcher:
             rows = [row for row in books.outbox.unfinished() if not mine.keys().isdisjoint(row.units)]
         for row in rows:
             shown = [mine[unit] for unit in row.units if unit in mine]
-            with self._store.transaction() as books:
+            with self._transaction() as books:
                 if any(not entry.is_final_bad for entry in shown):
                     books.outbox.finished(row.id, OutboxState.STABLE, self._clock())
                 # Of several units of a row one may have lost and another still win.
@@ -185,6 +200,7 @@ class Watcher:
         with self._store.reading() as books:
             missing = [unit for unit in books.unconfirmed.all_unanswered_units() if unit not in seen]
         for unit in missing:
+            asked_at = self._clock()
             try:
                 history = self._light.history([], requested_units=[unit])
             except HubRefused:
@@ -194,14 +210,14 @@ class Watcher:
             if not entries or entries[0].is_final_bad:
                 self._mark_double_spent(unit)
             else:
-                self._take(replace(history, units=tuple(entries)))
+                self._take(replace(history, units=tuple(entries)), asked_at)
 
     def _mark_double_spent(self, unit: str) -> None:
         logger.warning("unit %s is double-spent or unknown to the hub: it backs nothing", unit)
         with self._store.reading() as books:
             aa_addresses = books.unconfirmed.channels_of(unit)
         for aa_address in aa_addresses:
-            with self._store.transaction() as books:
+            with self._transaction() as books:
                 _Transition(books, aa_address, self._clock()).note_double_spend(unit)
 
 
@@ -215,7 +231,10 @@ class _Transition:
         self._published: list[Event] = []
         self._has_lost_backing = False
 
-    def run(self, triggers: Sequence[tuple[Trigger, HistoryUnit]], answers: Sequence[_Answer]) -> list[Event]:
+    def run(
+        self, triggers: Sequence[tuple[Trigger, HistoryUnit]], answers: Sequence[_Answer], asked_at: int
+    ) -> list[Event]:
+        """Takes the step, and tells what to publish when it is saved; `asked_at` is when the ledger was looked at."""
         record = self._books.channels.lock(self._aa_address)
         if record is None:
             return []
@@ -223,7 +242,7 @@ class _Transition:
         for answer in answers:
             channel = self._apply(channel, answer)
         for trigger, entry in triggers:
-            channel = self._see(channel, trigger, entry)
+            channel = self._see(channel, trigger, entry, asked_at)
         self._books.channels.save(record.channel, self._write_off_losses(channel))
         return self._published
 
@@ -274,7 +293,7 @@ class _Transition:
         if event.is_fraud_proven:
             self._publish(EventKind.FRAUD_PROVED, channel, answer.unit)
 
-    def _see(self, channel: Channel, trigger: Trigger, entry: HistoryUnit) -> Channel:
+    def _see(self, channel: Channel, trigger: Trigger, entry: HistoryUnit, asked_at: int) -> Channel:
         """Takes note of a unit to the agent that no answer has settled."""
         if entry.is_final_bad:
             self._see_double_spend(trigger.unit)
@@ -284,7 +303,7 @@ class _Transition:
             # The agent's answer is stable a moment later; a unit first seen stable has been answered, or never will be.
             if is_known:
                 self._books.unconfirmed.mark_stable(trigger.unit, self._now)
-                self._drop_unanswered(trigger.unit)
+                self._drop_unanswered(trigger.unit, asked_at)
             return channel
         # A hub that lags behind may show a unit without the answer that an earlier look has taken.
         is_settled = self._books.deposits.is_settled(trigger.unit, self._aa_address)
@@ -314,10 +333,10 @@ class _Transition:
     def _see_double_spend(self, unit: str) -> None:
         self._has_lost_backing |= self._books.unconfirmed.mark_double_spent(self._aa_address, unit)
 
-    def _drop_unanswered(self, unit: str) -> None:
-        """Forgets a unit that has been stable for long and triggered nothing, as a bounced one does."""
+    def _drop_unanswered(self, unit: str, asked_at: int) -> None:
+        """Forgets a unit that had been stable for long when the hub was asked and triggered nothing: it has bounced."""
         for row in self._books.unconfirmed.of(self._aa_address):
-            is_unanswered = row.stable_since is not None and self._now - row.stable_since > UNANSWERED_SECONDS
+            is_unanswered = row.stable_since is not None and asked_at - row.stable_since > UNANSWERED_SECONDS
             if row.unit == unit and is_unanswered:
                 self._has_lost_backing |= self._books.unconfirmed.answered(self._aa_address, unit)
                 if row.kind is TriggerKind.DEPOSIT:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from paypercall.backing import LOSS_WINDOW_SECONDS, Backing, UnconfirmedUnit, weigh_unconfirmed
 from paypercall.channel import Channel
 from paypercall.contract import BASE, ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.events import Events
-from paypercall.obyte.hub import Hub
+from paypercall.obyte.hub import REQUEST_SECONDS, Hub
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
+from paypercall.settlement.lease import LEASE_SECONDS, Lease
 from paypercall.settlement.watcher import Watcher
 from paypercall.store import Store
 from tests.two_sides import GENEROUS, PAYEE
@@ -72,17 +74,41 @@ class MerchantBooks:
 
     @contextmanager
     def watcher(self, net: Devnet, hub: Hub | None = None) -> Iterator[Watcher]:
-        """A watcher as a process makes it that has just started."""
+        """A watcher as a process makes it that has just taken over."""
         light = LightClient(hub or Hub(net.url, net.network), net.network)
         wallet = Wallet(PAYEE, light, max_tps_fee=20_000)
-        events = Events()
+        events, lease = Events(), Lease(self.store, PAYEE.address, self.now)
+        discovery = Discovery(self.store, PAYEE.address, self.time, events, self.now)
+        assert lease.take()
+        try:
+            with closing(light):
+                yield Watcher(self.store, light, wallet, discovery, lease, events, self.now)
+        finally:
+            lease.release()
 
-        def clock() -> int:
-            return self.time
+    def now(self) -> int:
+        return self.time
 
-        discovery = Discovery(self.store, PAYEE.address, self.time, events, clock)
-        with closing(light):
-            yield Watcher(self.store, light, wallet, discovery, events, clock)
+    def take_over(self) -> None:
+        """Lets another process take the wallet over, as if its holder had slept."""
+        self.time += LEASE_SECONDS
+        with self.store.transaction() as books:
+            assert books.lease.take(PAYEE.address, "another process", self.time, LEASE_SECONDS)
+
+
+class InterruptedHub(Hub):
+    """A connection on which something happens between a hub's answer and what is made of it, once."""
+
+    def __init__(self, net: Devnet) -> None:
+        super().__init__(net.url, net.network)
+        self.interruption: Callable[[], object] | None = None
+
+    def request(self, command: str, params: Any = None, timeout: float = REQUEST_SECONDS) -> Any:
+        answer = super().request(command, params, timeout)
+        if self.interruption is not None:
+            happen, self.interruption = self.interruption, None
+            happen()
+        return answer
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from paypercall.devnet import Devnet
 from paypercall.events import Event
 from paypercall.server import Server
 from paypercall.settlement import watcher
+from paypercall.settlement.lease import LEASE_SECONDS
 from paypercall.settlement.upkeep import add_deposit
 from paypercall.store import OutboxKind, Store, StoreError, database
 from tests.parties import conf_for, wait_until, wallet_on
@@ -62,6 +63,24 @@ def test_what_cannot_be_taken_from_the_first_history_is_fetched_again(
     assert failures == [customer.aa_address]
 
 
+def test_a_node_that_loses_the_lease_waits_for_it_and_goes_on(
+    net: Devnet, merchant: Server, customer: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    name, now = merchant.wallet.address, merchant._node.now() + LEASE_SECONDS
+    with merchant._store.transaction() as books:
+        assert books.lease.take(name, "another process", now, LEASE_SECONDS)
+    with caplog.at_level(logging.WARNING):
+        net.fund(merchant.address, 5_000)
+        customer.sweep()
+        wait_until(lambda: "another process" in caplog.text, "the merchant finds the lease lost")
+    with merchant._store.transaction() as books:
+        books.lease.release(name, "another process")
+    wait_until(lambda: len(customer.settled_periods()) == 1, "the merchant confirms the close")
+    assert "settlement failed" not in caplog.text
+
+
 def test_a_deposit_stays_pending_while_an_answer_before_its_own_is_missing(tmp_path: Path) -> None:
     """Else it would count neither as pending nor as confirmed, and be made a second time."""
     parameters = channel_parameters()
@@ -82,4 +101,4 @@ def test_a_deposit_stays_pending_while_an_answer_before_its_own_is_missing(tmp_p
 
 
 def take_answers(books: Any, aa_address: str, answers: list[watcher._Answer]) -> list[Event]:
-    return watcher._Transition(books, aa_address, now=2).run((), answers)
+    return watcher._Transition(books, aa_address, now=2).run((), answers, asked_at=2)

@@ -13,11 +13,14 @@ from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, UNANSWERED_SECON
 from paypercall.channel import Status
 from paypercall.contract import BASE, close_draft, deposit_draft
 from paypercall.devnet import Devnet
-from paypercall.obyte.composer import Draft
+from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.lease import LeaseLost
+from paypercall.store import OutboxKind
 from tests.parties import wallet_on
-from tests.settlement.merchant_books import MerchantBooks, merchant_books
+from tests.settlement.merchant_books import InterruptedHub, MerchantBooks, merchant_books
+from tests.two_sides import CUSTOMER, PAYEE
 
 
 @pytest.fixture
@@ -184,3 +187,77 @@ def test_a_deposit_that_was_taken_before_it_was_seen_backs_nothing_either(
                     watcher.refresh()
     assert books.channel(channel).deposited_by_peer == 50_000
     assert books.unconfirmed(channel) == ()
+
+
+def test_a_holder_that_has_slept_books_nothing_of_what_it_saw_before(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    """The other one may have seen the answers since, and taken them into account."""
+    channel = books.open(customer)
+    hub = InterruptedHub(held)
+    with books.watcher(held, hub) as watcher:
+        watcher.refresh()
+        post(customer, deposit_draft(channel, 50_000, with_definition=True))
+        hub.interruption = books.take_over
+        with pytest.raises(LeaseLost):
+            watcher.refresh()
+    assert books.unconfirmed(channel) == ()
+
+
+def test_a_holder_that_has_slept_gives_no_unit_up_that_a_hub_did_not_show(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    with closing(wallet_on(net)) as customer, Devnet(speed=0.001) as without:
+        channel = books.open(customer)
+        with books.watcher(net) as watcher:
+            net.hold()
+            post(customer, deposit_draft(channel, 50_000, with_definition=True))
+            watcher.refresh()
+        hub = InterruptedHub(without)
+        with books.watcher(without, hub) as watcher:
+            hub.interruption = books.take_over
+            with pytest.raises(LeaseLost):
+                watcher.refresh()
+        assert books.backing(channel) == Backing(amount=50_000)
+
+
+def test_a_holder_that_has_slept_finishes_nothing_in_the_outbox(net: Devnet, books: MerchantBooks) -> None:
+    with closing(wallet_on(net, PAYEE)) as merchant:
+        unit = merchant.compose(Draft(outputs={BASE: (Output(CUSTOMER.address, 5_000),)}))
+        with books.store.transaction() as store:
+            row = store.outbox.add(OutboxKind.WITHDRAWAL, aa_address=None, period=None, details={}, now=1)
+            store.outbox.signed(row, unit, 1)
+        merchant.post(unit)
+        net.settle()
+        hub = InterruptedHub(net)
+        hub.interruption = books.take_over
+        with books.watcher(net, hub) as watcher, pytest.raises(LeaseLost):
+            watcher.refresh()
+        with books.store.reading() as store:
+            assert [row.unit for row in store.outbox.unfinished()] == [unit]
+
+
+def test_a_pause_between_a_look_and_what_is_made_of_it_lets_no_deposit_come_to_nothing(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    """The look is from before the agent's answer was to be seen, however late it is."""
+    channel = books.open(customer)
+    hub = InterruptedHub(held)
+
+    def sleep() -> None:
+        books.time += UNANSWERED_SECONDS + 1
+
+    with books.watcher(held, hub) as watcher:
+        post(customer, deposit_draft(channel, 50_000, with_definition=True))
+        while not any(unit.stable_since for unit in books.unconfirmed(channel)):
+            held.step()
+            watcher.refresh()
+        books.sign(channel, 40_000)
+        hub.interruption = sleep
+        watcher.refresh()
+        assert [unit.amount for unit in books.unconfirmed(channel)] == [50_000]
+        assert books.channel(channel).counted_exposure == 40_000
+        held.settle()
+        watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 50_000
+    assert books.exposure() == 0
