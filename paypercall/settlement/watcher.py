@@ -25,7 +25,6 @@ from paypercall.contract import (
     read_trigger,
 )
 from paypercall.events import Event, EventKind, Events
-from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.wallet import Wallet
@@ -196,21 +195,20 @@ class Watcher:
         return bool(entry.unit["authors"][0]["address"] == self._wallet.address)
 
     def _look_for_vanished(self, seen: set[str]) -> None:
-        """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another."""
+        """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another.
+
+        An answer leaves out what conflicts or is unknown. A refusal says nothing about any unit (ocore `light`).
+        """
         with self._store.reading() as books:
-            missing = [unit for unit in books.unconfirmed.all_unanswered_units() if unit not in seen]
-        for unit in missing:
-            asked_at = self._clock()
-            try:
-                history = self._light.history([], requested_units=[unit])
-            except HubRefused:
-                self._mark_double_spent(unit)
-                continue
-            entries = [entry for entry in history.units if entry.hash == unit]
-            if not entries or entries[0].is_final_bad:
-                self._mark_double_spent(unit)
-            else:
-                self._take(replace(history, units=tuple(entries)), asked_at)
+            missing = {unit for unit in books.unconfirmed.all_unanswered_units() if unit not in seen}
+        if not missing:
+            return
+        asked_at = self._clock()
+        history = self._light.history([], requested_units=sorted(missing))
+        alive = tuple(entry for entry in history.units if entry.hash in missing and not entry.is_final_bad)
+        for unit in sorted(missing.difference(entry.hash for entry in alive)):
+            self._mark_double_spent(unit)
+        self._take(replace(history, units=alive), asked_at)
 
     def _mark_double_spent(self, unit: str) -> None:
         logger.warning("unit %s is double-spent or unknown to the hub: it backs nothing", unit)

@@ -14,6 +14,7 @@ from paypercall.channel import Channel
 from paypercall.contract import BASE, ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.events import Events
+from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.hub import REQUEST_SECONDS, Hub
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
@@ -96,14 +97,26 @@ class MerchantBooks:
             assert books.lease.take(PAYEE.address, "another process", self.time, LEASE_SECONDS)
 
 
-class InterruptedHub(Hub):
-    """A connection on which something happens between a hub's answer and what is made of it, once."""
+class WatchedHub(Hub):
+    """A connection that notes which units are asked for by name.
+
+    Attributes:
+        asked_by_name: The units of each such request.
+        refusal: What the hub says to them, if not what it has to say.
+        interruption: What happens next, once, between the hub's answer and what is made of it.
+    """
 
     def __init__(self, net: Devnet) -> None:
         super().__init__(net.url, net.network)
+        self.asked_by_name: list[list[str]] = []
+        self.refusal: str | None = None
         self.interruption: Callable[[], object] | None = None
 
     def request(self, command: str, params: Any = None, timeout: float = REQUEST_SECONDS) -> Any:
+        if "requested_joints" in params:
+            self.asked_by_name.append(params["requested_joints"])
+            if self.refusal is not None:
+                raise HubRefused(self.refusal)
         answer = super().request(command, params, timeout)
         if self.interruption is not None:
             happen, self.interruption = self.interruption, None

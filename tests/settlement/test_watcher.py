@@ -14,12 +14,14 @@ from paypercall.channel import Status
 from paypercall.contract import BASE, close_draft, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.obyte.composer import Draft, Output
+from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.lease import LeaseLost
 from paypercall.store import OutboxKind
+from tests.devnet.raw_client import RawClient
 from tests.parties import wallet_on
-from tests.settlement.merchant_books import InterruptedHub, MerchantBooks, merchant_books
+from tests.settlement.merchant_books import MerchantBooks, WatchedHub, merchant_books
 from tests.two_sides import CUSTOMER, PAYEE
 
 
@@ -194,7 +196,7 @@ def test_a_holder_that_has_slept_books_nothing_of_what_it_saw_before(
 ) -> None:
     """The other one may have seen the answers since, and taken them into account."""
     channel = books.open(customer)
-    hub = InterruptedHub(held)
+    hub = WatchedHub(held)
     with books.watcher(held, hub) as watcher:
         watcher.refresh()
         post(customer, deposit_draft(channel, 50_000, with_definition=True))
@@ -213,7 +215,7 @@ def test_a_holder_that_has_slept_gives_no_unit_up_that_a_hub_did_not_show(
             net.hold()
             post(customer, deposit_draft(channel, 50_000, with_definition=True))
             watcher.refresh()
-        hub = InterruptedHub(without)
+        hub = WatchedHub(without)
         with books.watcher(without, hub) as watcher:
             hub.interruption = books.take_over
             with pytest.raises(LeaseLost):
@@ -229,7 +231,7 @@ def test_a_holder_that_has_slept_finishes_nothing_in_the_outbox(net: Devnet, boo
             store.outbox.signed(row, unit, 1)
         merchant.post(unit)
         net.settle()
-        hub = InterruptedHub(net)
+        hub = WatchedHub(net)
         hub.interruption = books.take_over
         with books.watcher(net, hub) as watcher, pytest.raises(LeaseLost):
             watcher.refresh()
@@ -242,7 +244,7 @@ def test_a_pause_between_a_look_and_what_is_made_of_it_lets_no_deposit_come_to_n
 ) -> None:
     """The look is from before the agent's answer was to be seen, however late it is."""
     channel = books.open(customer)
-    hub = InterruptedHub(held)
+    hub = WatchedHub(held)
 
     def sleep() -> None:
         books.time += UNANSWERED_SECONDS + 1
@@ -261,3 +263,65 @@ def test_a_pause_between_a_look_and_what_is_made_of_it_lets_no_deposit_come_to_n
         watcher.refresh()
     assert books.channel(channel).deposited_by_peer == 50_000
     assert books.exposure() == 0
+
+
+def test_units_that_a_hub_does_not_list_are_asked_for_all_at_once(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    """It lists none that conflicts with another, and none that became stable before the time it is asked about."""
+    bounced, hub = books.open(customer), WatchedHub(held)
+    with books.watcher(held, hub) as watcher, RawClient(held) as raw, closing(wallet_on(held)) as cheat:
+        conflicting = books.open(cheat)
+        units = [post(customer, deposit_draft(bounced, 30_000, with_definition=False))]
+        watcher.refresh()
+        held.settle()
+        rival = raw.compose(cheat.key, Draft(outputs={BASE: (Output(cheat.address, 5_000),)}))
+        units.append(post(cheat, deposit_draft(conflicting, 20_000, with_definition=True)))
+        for _ in range(2):
+            watcher.refresh()
+        assert books.backing(conflicting).amount == 20_000
+        books.sign(conflicting, 15_000)
+        raw.say("joint", {"unit": rival})
+        assert raw.wait_for("result")["result"] == "accepted"
+        hub.asked_by_name.clear()
+        watcher.refresh()
+    assert hub.asked_by_name == [sorted(unit["unit"] for unit in units)]
+    assert books.backing(conflicting) == Backing(is_double_spent=True)
+    assert (books.exposure(), books.channel(conflicting).counted_exposure) == (15_000, 0)
+    assert [unit.is_double_spent for unit in books.unconfirmed(bounced)] == [False]
+
+
+def test_a_hub_that_refuses_to_say_what_became_of_units_has_said_nothing_about_them(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    channel, hub = books.open(customer), WatchedHub(held)
+    with books.watcher(held) as watcher:
+        post(customer, deposit_draft(channel, 20_000, with_definition=False))
+        watcher.refresh()
+        held.settle()
+        for _ in range(3):
+            watcher.refresh()
+    with Devnet(speed=0.001) as without:
+        hub = WatchedHub(without)
+        hub.refusal = "your witness list might be too much off, too few witness authored units"
+        with books.watcher(without, hub) as watcher, pytest.raises(HubRefused):
+            watcher.refresh()
+    assert len(hub.asked_by_name) == 1
+    assert [unit.is_double_spent for unit in books.unconfirmed(channel)] == [False]
+
+
+def test_a_deposit_that_has_lost_for_good_backs_nothing(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    """It comes without its content then, so that nothing but its name tells which channel it was for."""
+    channel = books.open(customer)
+    with books.watcher(held) as watcher, RawClient(held) as raw:
+        rival = raw.compose(customer.key, Draft(outputs={BASE: (Output(customer.address, 5_000),)}))
+        post(customer, deposit_draft(channel, 20_000, with_definition=True))
+        watcher.refresh()
+        raw.say("joint", {"unit": rival})
+        assert raw.wait_for("result")["result"] == "accepted"
+        held.favour(rival["unit"])
+        held.settle()
+        watcher.refresh()
+    assert books.backing(channel) == Backing(is_double_spent=True)
