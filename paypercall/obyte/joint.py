@@ -1,12 +1,14 @@
 """Joints: units as a hub hands them over, each with what the hub adds to it.
 
 Checks what a unit says of itself: its shape, its hashes, its sizes and, under a given key, its signatures.
-Whether the unit is on the ledger, is stable or pays anybody is not decided here.
+What a hub can have changed is told apart from what only the authors can have written, because anybody may send
+us a unit of a form that is not known here. Whether the unit is on the ledger, is stable or pays anybody is not
+decided here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paypercall.obyte.address import definition_address
@@ -29,6 +31,7 @@ from paypercall.obyte.unit import (
     Unit,
     headers_size,
     message_payload_hash,
+    stripped_unit,
     total_payload_size,
     unit_hash,
 )
@@ -42,6 +45,7 @@ _SUPPORTED_VERSIONS = ("1.0", "2.0", "3.0", "4.0")
 
 _JOINT_FIELDS = {"unit", "ball", "skiplist_units"}
 _HUB_FIELDS = {"main_chain_index", "actual_tps_fee"}  # added by the hub, covered by no hash
+_KEPT_FIELDS = {"unit", "timestamp", *_HUB_FIELDS}
 _LINK_FIELDS = {"parent_units", "last_ball", "last_ball_unit"}
 _SIZE_FIELDS = {"headers_commission", "payload_commission"}
 _IDENTITY_FIELDS = {"unit", "version", "alt", "timestamp", "authors", "witness_list_unit", "witnesses"}
@@ -53,18 +57,16 @@ _FULL_FIELDS = (
     | {"oversize_fee", "tps_fee", "burn_fee", "max_aa_responses"}
 )
 _STRIPPED_FIELDS = _HEADER_FIELDS | {"content_hash"}
-_OPTIONAL_NATURALS = ("tps_fee", "max_aa_responses", "actual_tps_fee", "main_chain_index")
-_OPTIONAL_POSITIVES = ("oversize_fee", "burn_fee")
 _AUTHOR_FIELDS = {"address", "authentifiers", "definition"}
 _INPUT_TYPES = ("transfer", "issue", "headers_commission", "witnessing")
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """A unit whose shape and hash have been checked.
+    """A unit whose header and hash have been checked.
 
     Attributes:
-        unit: The unit exactly as on the wire.
+        unit: The unit exactly as on the wire, unless its content was taken out.
         ball: What the hub says is the unit's ball, or None. No proof.
     """
 
@@ -84,15 +86,20 @@ class Joint:
 
     @property
     def is_stripped(self) -> bool:
-        """Whether the unit came without its messages, with only their hash."""
+        """Whether the unit is without its messages, with only the hash of its content."""
         return "content_hash" in self.unit
+
+    def without_content(self) -> Joint:
+        """The joint as if the unit had come stripped, under the same hash."""
+        kept = {name: self.unit[name] for name in _KEPT_FIELDS if name in self.unit}
+        return replace(self, unit={**stripped_unit(self.unit), **kept})
 
 
 def read_joint(value: object, network: Network) -> Joint:
-    """Returns a joint whose unit has the shape of this network's units and the hash it claims.
+    """Returns a joint whose unit has the header of this network's units and the hash it claims.
 
     The value must be plain JSON already. Payloads and fees are no part of the unit's hash: `check_payloads`
-    and `check_sizes` are for them.
+    and `check_sizes` are for them, and `check_content` for the form of the rest.
 
     Raises:
         ProofError: It is no such joint.
@@ -110,7 +117,8 @@ def read_joint(value: object, network: Network) -> Joint:
         _check_stripped(unit)
         require(ball is not None, "a unit without its messages has no ball")
     else:
-        _check_full(unit, network)
+        for field in sorted(_SIZE_FIELDS):
+            require(is_natural(unit.get(field)), f"a unit has no {field}")
     require(_computed_hash(unit) == unit["unit"], f"unit {unit['unit']} has a wrong hash")
     return Joint(unit, ball)
 
@@ -119,25 +127,48 @@ def check_payloads(joint: Joint) -> None:
     """Checks that the payloads are the ones that the unit's hash covers.
 
     Raises:
-        ProofError: A payload is missing, foreign or of a wrong shape.
+        ProofError: A payload is missing or foreign.
     """
     for message in joint.unit.get("messages", ()):
+        location = message.get("payload_location")
         is_uri_given = "payload_uri" in message  # like the payload, the unit's hash leaves it out
-        require(
-            message["payload_location"] == "uri" or not is_uri_given, f"unit {joint.hash} has a stray uri"
-        )
-        if message["payload_location"] != "inline":
+        require(location == "uri" or not is_uri_given, f"unit {joint.hash} has a stray uri")
+        if location in ("none", "uri"):
             require("payload" not in message, f"unit {joint.hash} has a payload where there should be none")
-            continue
-        require(message.get("payload") is not None, f"unit {joint.hash} lacks a payload")
-        require(
-            _computed_payload_hash(message, joint.unit) == message["payload_hash"],
-            f"unit {joint.hash} has a wrong payload hash",
-        )
-        if message["app"] == "payment":
+        if location == "inline":
+            _check_payload(message, joint.unit)
+
+
+def check_content(joint: Joint, network: Network) -> None:
+    """Checks that the content has a form that is known here.
+
+    After `check_payloads`, all that is looked at is covered by hashes: what fails here was written so by the
+    authors, and no hub can bring it about.
+
+    Raises:
+        ProofError: The content cannot be read.
+    """
+    unit = joint.unit
+    if joint.is_stripped:
+        return
+    require(unit.keys() <= _FULL_FIELDS, "a unit has unknown fields")
+    for author in unit["authors"]:
+        require(author.keys() <= _AUTHOR_FIELDS, "an author has unknown fields")
+    for field in ("tps_fee", "max_aa_responses"):
+        require(is_natural(unit.get(field, 0)), f"a unit's {field} is no integer")
+    require(is_positive(unit.get("burn_fee", 1)), "a unit's burn_fee is no positive integer")
+    messages = read_filled_list(unit.get("messages"), "a unit has no messages")
+    is_genesis = joint.hash == network.genesis_unit
+    require(is_genesis or len(messages) <= MOST_MESSAGES, "a unit has too many messages")
+    for message in messages:
+        require(isinstance(message.get("app"), str), "a message has no app")
+        require(message.get("payload_location") in ("inline", "none", "uri"), "a payload is nowhere")
+        require(is_hash(message.get("payload_hash")), "a message has no payload hash")
+        if message["app"] == "payment" and "payload" in message:
             _check_payment(message["payload"])
-        if message["app"] == "temp_data":
-            _check_temporary_data(message["payload"])
+        if message["app"] == "temp_data" and "payload" in message:
+            payload = read_object(message["payload"], "temporary data is no object")
+            require(is_positive(payload.get("data_length")), "temporary data has no length")
 
 
 def check_sizes(joint: Joint) -> None:
@@ -184,10 +215,9 @@ def _check_header(unit: Unit, network: Network) -> None:
     require(version in [number + suffix for number in _SUPPORTED_VERSIONS], "a unit is of another version")
     require(unit.get("alt") == network.alt, "a unit is of another ledger")
     require(is_positive(unit.get("timestamp")), "a unit has no timestamp")
-    for field in _OPTIONAL_NATURALS:
+    for field in sorted(_HUB_FIELDS):
         require(unit.get(field) is None or is_natural(unit[field]), f"a unit's {field} is no integer")
-    for field in _OPTIONAL_POSITIVES:
-        require(field not in unit or is_positive(unit[field]), f"a unit's {field} is no positive integer")
+    require(is_positive(unit.get("oversize_fee", 1)), "a unit's oversize_fee is no positive integer")
     _check_links(unit, network)
     authors = read_filled_list(unit.get("authors"), "a unit has no list of authors")
     require(len(authors) <= MOST_AUTHORS, "a unit has too many authors")
@@ -208,7 +238,6 @@ def _check_links(unit: Unit, network: Network) -> None:
 
 def _check_author(value: object) -> None:
     author = read_object(value, "an author is no object")
-    require(author.keys() <= _AUTHOR_FIELDS, "an author has unknown fields")
     require(is_address(author.get("address")), "an author has no address")
     if "authentifiers" in author:
         authentifiers = read_object(author["authentifiers"], "authentifiers are no object")
@@ -224,20 +253,6 @@ def _check_stripped(unit: Unit) -> None:
     require(is_unsigned, "a unit without its messages is signed")
 
 
-def _check_full(unit: Unit, network: Network) -> None:
-    require(unit.keys() <= _FULL_FIELDS, "a unit has unknown fields")
-    for field in sorted(_SIZE_FIELDS):
-        require(is_natural(unit.get(field)), f"a unit has no {field}")
-    messages = read_filled_list(unit.get("messages"), "a unit has no messages")
-    is_genesis = unit["unit"] == network.genesis_unit
-    require(is_genesis or len(messages) <= MOST_MESSAGES, "a unit has too many messages")
-    for element in messages:
-        message = read_object(element, "a message is no object")
-        require(isinstance(message.get("app"), str), "a message has no app")
-        require(message.get("payload_location") in ("inline", "none", "uri"), "a payload is nowhere")
-        require(is_hash(message.get("payload_hash")), "a message has no payload hash")
-
-
 def _computed_hash(unit: Unit) -> str:
     try:
         return unit_hash(unit)
@@ -245,24 +260,26 @@ def _computed_hash(unit: Unit) -> str:
         raise ProofError(f"unit {unit['unit']} cannot be hashed: {error}") from None
 
 
-def _computed_payload_hash(message: dict[str, Any], unit: Unit) -> str:
-    try:
-        return message_payload_hash(message, unit["version"])
-    except CanonicalError as error:
-        raise ProofError(f"unit {unit['unit']} has a payload that cannot be hashed: {error}") from None
-
-
-def _check_temporary_data(value: object) -> None:
-    """The data itself, while it is kept, is not part of the payload's hash but has one of its own."""
-    payload = read_object(value, "temporary data is no object")
-    require(is_positive(payload.get("data_length")), "temporary data has no length")
-    if "data" not in payload:
+def _check_payload(message: dict[str, Any], unit: Unit) -> None:
+    payload = message.get("payload")
+    require(payload is not None, f"unit {unit['unit']} lacks a payload")
+    is_its_own = _computed_payload_hash(message, unit) == message.get("payload_hash")
+    require(is_its_own, f"unit {unit['unit']} has a wrong payload hash")
+    if message.get("app") != "temp_data" or not isinstance(payload, dict) or "data" not in payload:
         return
+    # The data itself, while it is kept, is not part of the payload's hash but has one of its own.
     try:
         data_hash = hash_base64_json(payload["data"])
     except CanonicalError as error:
         raise ProofError(f"temporary data cannot be hashed: {error}") from None
     require(data_hash == payload.get("data_hash"), "temporary data has a wrong hash")
+
+
+def _computed_payload_hash(message: dict[str, Any], unit: Unit) -> str:
+    try:
+        return message_payload_hash(message, unit["version"])
+    except CanonicalError as error:
+        raise ProofError(f"unit {unit['unit']} has a payload that cannot be hashed: {error}") from None
 
 
 def _check_payment(value: object) -> None:

@@ -8,6 +8,7 @@ such, and nothing here turns it into a fact. Pure: no clock, no connection, no m
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from paypercall.obyte.errors import ProofError
 from paypercall.obyte.joint import (
     Joint,
     address_of,
+    check_content,
     check_payloads,
     check_sizes,
     is_signed,
@@ -38,6 +40,8 @@ from paypercall.obyte.witness_proof import verify_witness_proof
 
 __all__ = ["History", "HistoryUnit", "ProofError", "earlier_first", "verify_history"]
 
+_logger = logging.getLogger(__name__)
+
 _NO_DEFINITIONS: Mapping[str, Any] = {}
 
 
@@ -46,8 +50,8 @@ class HistoryUnit:
     """A unit of a history. Its hash, payloads and sizes are right; whether it counts is told by the flags.
 
     Attributes:
-        unit: The unit as on the wire. Its `main_chain_index`, `actual_tps_fee` and `oversize_fee` are the
-            hub's word.
+        unit: The unit as on the wire, without its content where that is not known. Its `main_chain_index`,
+            `actual_tps_fee` and `oversize_fee` are the hub's word.
         hash: The unit's hash.
         is_stable: Proven to be final. False also for units that are final but not proven yet.
         is_final_bad: Proven to be final and void: it lost against a conflicting unit.
@@ -56,7 +60,8 @@ class HistoryUnit:
         is_signature_checked: Whether the authors are known to have signed it: verified here or, where the
             unit is stable, by the network. Any other unit may be the hub's invention, an agent's response
             included, which nobody signs: it counts for nothing.
-        is_stripped: It came without its messages: what it pays is unknown, not nothing.
+        is_stripped: It came without its messages, or with content of a form that is not known here: what it
+            pays is unknown, not nothing.
     """
 
     unit: Unit
@@ -203,8 +208,17 @@ def _read_optional_list(answer: dict[str, Any], field: str) -> list[Any]:
 
 
 def _read_content(element: object, network: Network) -> Joint:
+    """Reads a joint, without its content if the authors wrote what is not known here.
+
+    To refuse the history for it would let anybody blind us with dust.
+    """
     joint = read_joint(element, network)
     check_payloads(joint)
+    try:
+        check_content(joint, network)
+    except ProofError as error:
+        _logger.info("the content of unit %s counts as unknown: %s", joint.hash, error)
+        return joint.without_content()
     check_sizes(joint)
     return joint
 

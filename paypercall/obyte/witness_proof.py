@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paypercall.obyte.joint import Joint, address_of, check_payloads, is_signed, read_joint
+from paypercall.obyte.joint import Joint, address_of, check_content, check_payloads, is_signed, read_joint
 from paypercall.obyte.network import Network
 from paypercall.obyte.shape import is_address, read_filled_list, read_object, require
 from paypercall.obyte.unit import Unit, hash_to_sign, single_signature_key
@@ -140,6 +140,7 @@ def _read_definition_joint(element: object, network: Network) -> Joint:
     joint = read_joint(element, network)
     require(not joint.is_stripped, "a joint with definitions is without its messages")
     check_payloads(joint)
+    check_content(joint, network)
     return joint
 
 

@@ -70,11 +70,12 @@ def hash_again(joint: Any) -> None:
     try:
         unit = joint["unit"]
         for message in unit.get("messages", ()):
-            message["payload_hash"] = message_payload_hash(message, unit["version"])
+            if "payload" in message:
+                message["payload_hash"] = message_payload_hash(message, unit["version"])
+        unit["unit"] = unit_hash(unit)
         if "content_hash" not in unit:
             unit["headers_commission"] = headers_size(unit)
             unit["payload_commission"] = total_payload_size(unit)
-        unit["unit"] = unit_hash(unit)
     except (ObyteError, KeyError, TypeError, AttributeError):
         return
 

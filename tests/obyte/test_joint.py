@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from paypercall.obyte.errors import ProofError
-from paypercall.obyte.joint import check_payloads, check_sizes, is_signed, read_joint
+from paypercall.obyte.joint import check_content, check_payloads, check_sizes, is_signed, read_joint
 from paypercall.obyte.network import LIVENET, TESTNET, Network, devnet
 from paypercall.obyte.unit import (
     hash_to_sign,
@@ -164,7 +164,6 @@ BROKEN_RULES: list[tuple[str, Change]] = [
     ("too many authors", put("authors", [{"address": key_named(str(n)).address} for n in range(17)])),
     ("names an author twice", lambda unit: unit["authors"].append({"address": AUTHOR.address})),
     ("author is no object", put("authors", ["x"])),
-    ("author has unknown fields", put_in(author, "x", 1)),
     ("author has no address", put_in(author, "address", AUTHOR.address.lower())),
     ("authentifiers are no object", put_in(author, "authentifiers", "x")),
     ("authentifier is no text", put_in(author, "authentifiers", {"r": 1})),
@@ -174,16 +173,27 @@ BROKEN_RULES: list[tuple[str, Change]] = [
     ("too many parents", put("parent_units", [HASH] * 17)),
     ("no last ball", put("last_ball", "x")),
     ("no last ball", drop("last_ball_unit")),
-    ("unknown fields", put("x", 1)),
-    ("no messages", drop("messages")),
-    ("no messages", put("messages", {})),
-    ("too many messages", put("messages", [message("text", str(n)) for n in range(129)])),
-    ("message is no object", put("messages", [1])),
-    ("message has no app", put_in(data_message, "app", 1)),
-    ("payload is nowhere", put_in(data_message, "payload_location", "elsewhere")),
+    ("cannot be hashed", put("messages", {})),
+    ("cannot be hashed", put("messages", [1])),
     ("payload where there should be none", put_in(data_message, "payload_location", "none")),
     ("stray uri", put_in(data_message, "payload_uri", "https://localhost")),
     ("lacks a payload", lambda unit: data_message(unit).pop("payload")),
+    ("temporary data has a wrong hash", temporary({"data_length": 1, "data_hash": HASH, "data": 1})),
+    ("temporary data cannot be hashed", temporary({"data_length": 1, "data_hash": HASH, "data": {}})),
+    ("main_chain_index is no integer", put("main_chain_index", "7")),
+    ("oversize_fee is no positive integer", put("oversize_fee", 0)),
+]
+
+UNKNOWN_FORMS: list[tuple[str, Change]] = [
+    ("unknown fields", put("x", 1)),
+    ("author has unknown fields", put_in(author, "x", 1)),
+    ("tps_fee is no integer", put("tps_fee", -1)),
+    ("burn_fee is no positive integer", put("burn_fee", 0)),
+    ("no messages", drop("messages")),
+    ("too many messages", put("messages", [message("text", str(n)) for n in range(129)])),
+    ("message has no app", put_in(data_message, "app", 1)),
+    ("payload is nowhere", put_in(data_message, "payload_location", "elsewhere")),
+    ("no payload hash", put("messages", [{"app": "text", "payload_location": "none", "payload_hash": "x"}])),
     ("payment is no object", put_in(lambda unit: unit["messages"][0], "payload", "x")),
     ("asset is none", put_in(first_payment, "asset", "base")),
     ("no outputs", put_in(first_payment, "outputs", "x")),
@@ -199,24 +209,38 @@ BROKEN_RULES: list[tuple[str, Change]] = [
     ("input has no index", put_in(spent, "output_index", -1)),
     ("temporary data is no object", temporary("x")),
     ("temporary data has no length", temporary({"data_hash": HASH})),
-    ("temporary data has a wrong hash", temporary({"data_length": 1, "data_hash": HASH, "data": 1})),
-    ("temporary data cannot be hashed", temporary({"data_length": 1, "data_hash": HASH, "data": {}})),
-    ("tps_fee is no integer", put("tps_fee", -1)),
-    ("main_chain_index is no integer", put("main_chain_index", "7")),
-    ("oversize_fee is no positive integer", put("oversize_fee", 0)),
 ]
+
+
+def changed(change: Change) -> Any:
+    """A joint of the changed unit, with the hashes and sizes that follow."""
+    unit = copy.deepcopy(UNIT)
+    change(unit)
+    joint = {"unit": unit}
+    hash_again(joint)
+    return joint
 
 
 @pytest.mark.parametrize(("reason", "change"), BROKEN_RULES)
 def test_a_unit_that_breaks_a_rule_is_refused_although_its_hashes_are_right(
     reason: str, change: Change
 ) -> None:
-    unit = copy.deepcopy(UNIT)
-    change(unit)
-    joint = {"unit": unit}
-    hash_again(joint)
     with pytest.raises(ProofError, match=reason):
-        read_whole(joint, NETWORK)
+        check_payloads(read_joint(changed(change), NETWORK))
+
+
+@pytest.mark.parametrize(("reason", "change"), UNKNOWN_FORMS)
+def test_a_unit_whose_content_has_an_unknown_form_is_still_known_by_its_hash_and_header(
+    reason: str, change: Change
+) -> None:
+    joint = read_joint(changed(change), NETWORK)
+    check_payloads(joint)
+    with pytest.raises(ProofError, match=reason):
+        check_content(joint, NETWORK)
+    rest = joint.without_content()
+    assert (rest.hash, rest.is_stripped) == (joint.hash, True)
+    assert read_joint({"unit": rest.unit, "ball": HASH}, NETWORK).unit == rest.unit
+    check_content(rest, NETWORK)
 
 
 BROKEN_HASHES: list[tuple[str, Change]] = [
@@ -227,7 +251,7 @@ BROKEN_HASHES: list[tuple[str, Change]] = [
     ("wrong hash", put_in(author, "address", key_named("stranger").address)),
     ("wrong hash", put_in(data_message, "app", "text")),
     ("cannot be hashed", put("tps_fee", None)),
-    ("no payload hash", put_in(data_message, "payload_hash", "x")),
+    ("wrong hash", put_in(data_message, "payload_hash", "x")),
     ("wrong payload hash", put_in(data_message, "payload", {"x": 2})),
     ("payload that cannot be hashed", put_in(data_message, "payload", {"x": []})),
     ("wrong headers commission", put("headers_commission", 1)),

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paypercall.obyte.joint import Joint, check_payloads, check_sizes, is_signed, read_joint
+from paypercall.obyte.joint import (
+    Joint,
+    check_content,
+    check_payloads,
+    check_sizes,
+    is_signed,
+    read_joint,
+)
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import Unit, hash_to_sign, single_signature_key
 
 
 def read_whole(joint: Any, network: Network) -> Joint:
-    """Reads a joint and checks its payloads and sizes, too."""
+    """Reads a joint and checks its payloads, content and sizes, too."""
     read = read_joint(joint, network)
     check_payloads(read)
+    check_content(read, network)
     check_sizes(read)
     return read
 
