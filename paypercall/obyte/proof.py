@@ -72,6 +72,17 @@ class HistoryUnit:
     is_signature_checked: bool
     is_stripped: bool
 
+    @property
+    def addresses(self) -> set[str]:
+        """The addresses that it is from or pays to."""
+        addresses = {author["address"] for author in self.unit["authors"]}
+        for message in self.unit.get("messages", []):
+            if message.get("app") == "payment":
+                addresses.update(
+                    output["address"] for output in message.get("payload", {}).get("outputs", [])
+                )
+        return addresses
+
 
 @dataclass(frozen=True, slots=True)
 class History:

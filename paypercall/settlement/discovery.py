@@ -31,17 +31,13 @@ class Discovery:
     Args:
         store: The books.
         my_address: The wallet's.
-        books_since: When these books began, in seconds of the ledger's time.
         events: Told of each new channel.
         clock: Seconds.
     """
 
-    def __init__(
-        self, store: Store, my_address: str, books_since: int, events: Events, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, store: Store, my_address: str, events: Events, clock: Callable[[], int]) -> None:
         self._store = store
         self._my_address = my_address
-        self._books_since = books_since
         self._events = events
         self._clock = clock
 
@@ -117,8 +113,10 @@ class Discovery:
 
     def _may_be_forgotten(self, books: Books, entries: Sequence[HistoryUnit]) -> bool:
         """Whether the channel is older than these books, or has a unit of this wallet that they do not know."""
+        identity = books.node.identity()
+        assert identity is not None, "the books are claimed before a node is made"
         for entry in entries:
-            if entry.unit["timestamp"] < self._books_since:
+            if entry.unit["timestamp"] < identity.complete_since:
                 return True
             is_mine = entry.unit["authors"][0]["address"] == self._my_address
             if is_mine and books.outbox.by_unit(entry.hash) is None:

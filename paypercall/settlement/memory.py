@@ -1,8 +1,10 @@
-"""Whether these books are the newest ones. An older copy, or another database on the same keys, is found out by a
-marker file beside the keys; then no channel is signed in or closed before its next period.
+"""Whether these books are the newest ones. An older copy, or another database on the same keys, is found out by two
+witnesses; then no channel is signed in or closed before its next period.
 
-The marker counts with the books, once a minute. What was signed within the minute of a backup cannot be told: an old
-copy is never to be restored while channels are open.
+One is a marker file beside the keys, which counts with the books, once a minute. The other is the ledger: other books
+made whatever unit of this wallet to one of its channels is not in the outbox. What was signed off the ledger since a
+copy was made cannot be told by it, and an old marker may come with an old copy: none is ever to be restored while
+channels are open.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from paypercall.channel import NEVER, distrust, restore
+from paypercall.channel import distrust, restore
+from paypercall.contract import read_trigger
 from paypercall.errors import PaypercallError
+from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.store import Books, Store
 
 logger = logging.getLogger(__name__)
@@ -24,6 +28,8 @@ logger = logging.getLogger(__name__)
 MARKER_FILE = "node.json"
 NOTE_SECONDS = 60
 """How often the marker is renewed."""
+
+_CONSEQUENCE = "in restore mode, channels are neither signed in nor closed before their next period"
 
 
 class MarkerUnreadable(PaypercallError):
@@ -41,7 +47,7 @@ class Marker:
 
 
 class Memory:
-    """Compares the books with the marker, and renews it.
+    """Compares the books with the marker, which it renews, and with the ledger.
 
     Args:
         store: The books, claimed.
@@ -72,26 +78,72 @@ class Memory:
             is_same = marker is None or marker.database_id == identity.database_id
             is_newest = marker is None or (is_same and marker.generation <= identity.generation)
             if not is_newest:
-                for record in books.channels.records(identity.my_address):
-                    locked = books.channels.lock(record.channel.aa_address)
-                    assert locked is not None
-                    books.channels.save(locked.channel, distrust(locked.channel))
+                _distrust_all(books, identity.my_address, self._clock())
             generation = (
                 identity.generation if marker is None else max(identity.generation, marker.generation)
             )
             books.node.set_generation(generation)
         if not is_newest:
             logger.warning(
-                "the books are %s: in restore mode, channels are neither signed in nor closed before their next period",
+                "the books are %s: %s",
                 "an older copy" if is_same else "not the ones last used with these keys",
+                _CONSEQUENCE,
             )
         self._write(Marker(identity.database_id, generation))
         return is_newest
 
-    def restore_channels(self, books: Books, my_address: str) -> None:
-        """Lets distrusted channels be used from their next period on, once the ledger has told the current one."""
-        for record in books.channels.records(my_address):
-            if record.channel.signs_from_period == NEVER:
+    def compare(self, history: History) -> None:
+        """Puts all channels out of use if this wallet sent a unit to one of them that the outbox does not know.
+
+        Every unit is in there before it is posted, so other books have made that one. What pays to anybody else proves
+        nothing, since the host may use the wallet itself; nor does what is older than these books: the channels from
+        then are taken up as forgotten.
+        """
+        with self._store.reading() as books:
+            strange = self._units_of_other_books(books, history)
+            has_looked_before = books.node.health().synced_at is not None
+        if not strange:
+            return
+        newest = max(entry.unit["timestamp"] for entry in strange)
+        with self._store.transaction() as books:
+            books.node.lock()
+            identity = books.node.identity()
+            assert identity is not None
+            if not has_looked_before:
+                # Books that are new have nothing to forget; their clock is only behind the ledger's.
+                books.node.set_complete_since(newest + 1)
+                return
+            _distrust_all(books, identity.my_address, max(newest + 1, self._clock()))
+        logger.error(
+            "unit %s, of this wallet to one of its channels, is not in the books: they are an older copy, or others are"
+            " in use with these keys: %s",
+            strange[-1].hash,
+            _CONSEQUENCE,
+        )
+
+    def _units_of_other_books(self, books: Books, history: History) -> list[HistoryUnit]:
+        identity = books.node.identity()
+        assert identity is not None
+        return [
+            entry
+            for entry in history.units
+            if entry.unit["authors"][0]["address"] == identity.my_address
+            and entry.is_signature_checked
+            and entry.unit["timestamp"] >= identity.complete_since
+            and books.outbox.by_unit(entry.hash) is None
+            and _triggers_channel(books, entry)
+        ]
+
+    def restore_channels(self, books: Books, my_address: str, up_to_date: Set[str]) -> None:
+        """Lets distrusted channels be used from their next period on, once the ledger has told the current one.
+
+        Args:
+            books: Within a transaction.
+            my_address: The wallet's.
+            up_to_date: The channels of which all that the ledger shows is taken.
+        """
+        for record in books.channels.distrusted(my_address):
+            if record.channel.aa_address in up_to_date:
                 locked = books.channels.lock(record.channel.aa_address)
                 assert locked is not None
                 books.channels.save(locked.channel, restore(locked.channel))
@@ -129,3 +181,18 @@ class Memory:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, self._path)
+
+
+def _triggers_channel(books: Books, entry: HistoryUnit) -> bool:
+    """Whether a unit is sent to the agent of a channel in the books."""
+    records = [books.channels.get(address) for address in sorted(entry.addresses)]
+    return any(record and read_trigger(record.channel.parameters, entry.unit) for record in records)
+
+
+def _distrust_all(books: Books, my_address: str, now: int) -> None:
+    """Puts all channels out of use; what is older than that, these books may not know."""
+    for record in books.channels.records(my_address):
+        locked = books.channels.lock(record.channel.aa_address)
+        assert locked is not None
+        books.channels.save(locked.channel, distrust(locked.channel))
+    books.node.set_complete_since(now)

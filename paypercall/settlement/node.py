@@ -179,9 +179,10 @@ class Node:
 
     def _work(self, lease: Lease, stopping: threading.Event) -> None:
         """Settles until it is stopped or the lease is lost; starts from the books and the ledger each time."""
-        identity = self._identity()
-        discovery = Discovery(self.store, self.wallet.address, identity, self.events, self._clock)
-        watcher = Watcher(self.store, self.light, self.wallet, discovery, lease, self.events, self._clock)
+        discovery = Discovery(self.store, self.wallet.address, self.events, self._clock)
+        watcher = Watcher(
+            self.store, self.light, self.wallet, discovery, self._memory, lease, self.events, self._clock
+        )
         outbox = Outbox(
             self.store, self.wallet, self.light, lease, self._spending, self._clock, self._ledger_time
         )
@@ -194,13 +195,17 @@ class Node:
             if not self._is_connected(lease, stopping):
                 return
             outbox.adopt_all()
-            watcher.refresh()
-            with self.store.transaction() as books:
-                books.node.set_synced_at(self._clock())
-                self._memory.restore_channels(books, self.wallet.address)
+            self._look(watcher)
             self._settle_until_stopped(lease, stopping, watcher, outbox, reserve, upkeep)
         finally:
             unsubscribe()
+
+    def _look(self, watcher: Watcher) -> None:
+        """Takes what is new on the ledger."""
+        watcher.refresh()
+        with self.store.transaction() as books:
+            books.node.set_synced_at(self._clock())
+            self._memory.restore_channels(books, self.wallet.address, watcher.followed)
 
     def _is_connected(self, lease: Lease, stopping: threading.Event) -> bool:
         """Waits for the hub, but not for longer than this thread is to work.
@@ -230,10 +235,8 @@ class Node:
             now = time.monotonic()
             if self._has_news.is_set() or now - refreshed > REFRESH_SECONDS or watcher.has_new_addresses():
                 self._has_news.clear()
-                watcher.refresh()
+                self._look(watcher)
                 refreshed, has_changed = now, True
-                with self.store.transaction() as books:
-                    books.node.set_synced_at(self._clock())
             if has_changed or is_woken or now - upkept > UPKEEP_SECONDS:
                 upkeep.run()
                 reserve.update()
@@ -244,12 +247,6 @@ class Node:
                 with self._changed:
                     self._changed.notify_all()
             self._wakeup.wait(TICK_SECONDS)
-
-    def _identity(self) -> int:
-        with self.store.reading() as books:
-            identity = books.node.identity()
-        assert identity is not None, "the books are claimed before a node is made"
-        return identity.created_at
 
     def _ledger_time(self) -> int:
         return self.light.parents([self.wallet.address], [self.wallet.address]).timestamp

@@ -31,6 +31,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import Lease, LeaseLost
+from paypercall.settlement.memory import Memory
 from paypercall.store import Books, DepositState, OutboxState, Store
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Watcher:
         light: Gives verified histories.
         wallet: Is told of its own units.
         discovery: Decides which agents become channels.
+        memory: Notices by what the ledger shows that the books are not the newest.
         lease: Must be held by this process when anything is saved: after a sleep its look at the ledger may be old.
         events: Told what happened, after it is saved.
         clock: Seconds, this node's own.
@@ -63,6 +65,7 @@ class Watcher:
         light: LightClient,
         wallet: Wallet,
         discovery: Discovery,
+        memory: Memory,
         lease: Lease,
         events: Events,
         clock: Callable[[], int],
@@ -71,6 +74,7 @@ class Watcher:
         self._light = light
         self._wallet = wallet
         self._discovery = discovery
+        self._memory = memory
         self._lease = lease
         self._events = events
         self._clock = clock
@@ -79,6 +83,11 @@ class Watcher:
         # each request begins where the answer before the last one ended.
         self._asked_from: int | None = None
         self._proven_to: int | None = None
+
+    @property
+    def followed(self) -> frozenset[str]:
+        """The addresses of which everything that the ledger has shown is taken."""
+        return frozenset(self._followed)
 
     def has_new_addresses(self) -> bool:
         """Whether the books name an agent that is not followed yet."""
@@ -128,10 +137,12 @@ class Watcher:
     def _take(self, history: History, asked_at: int) -> None:
         self._wallet.absorb(history)
         self._discovery.look_at(history)
+        # After what is new was taken up, for whose sake a unit may count; before anything is decided.
+        self._memory.compare(history)
         self._finish_own_units(history.units)
         by_address: dict[str, list[HistoryUnit]] = {}
         for entry in history.units:
-            for address in _addresses_of(entry):
+            for address in entry.addresses:
                 by_address.setdefault(address, []).append(entry)
         with self._store.reading() as books:
             records = [books.channels.get(address) for address in by_address]
@@ -382,12 +393,3 @@ class _Transition:
         self._published.append(
             Event(kind, channel.aa_address, channel.period, channel.parameters.asset, amount, unit)
         )
-
-
-def _addresses_of(entry: HistoryUnit) -> set[str]:
-    """The addresses that a unit is from or pays to."""
-    addresses = {author["address"] for author in entry.unit["authors"]}
-    for message in entry.unit.get("messages", []):
-        if message.get("app") == "payment":
-            addresses.update(output["address"] for output in message.get("payload", {}).get("outputs", []))
-    return addresses

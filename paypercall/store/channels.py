@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, exists, func, or_, select, text, update
 
-from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status
+from paypercall.channel import NEVER, Channel, Decision, Freeze, PendingClose, Status
 from paypercall.contract import ChannelParameters
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels, unconfirmed_units
@@ -190,6 +190,10 @@ class Channels:
         """My channels that the agent is closing, or that I decided to close or to answer a close of."""
         return self._all(_CLOSING, {"mine": my_address})
 
+    def distrusted(self, my_address: str) -> list[ChannelRecord]:
+        """My channels of which no period is known to be safe, in the order of their addresses."""
+        return self._all(_DISTRUSTED, {"mine": my_address})
+
     def _all(self, statement: Statement, parameters: dict[str, Any]) -> list[ChannelRecord]:
         return [_record(row) for row in self._connection.all(statement, parameters)]
 
@@ -339,6 +343,9 @@ _ABOVE_UNSETTLED = Statement(
 )
 _WITH_REFILL = Statement(
     _RECORD.where(_IS_MINE, channels.c.refill_threshold.is_not(None)).order_by(channels.c.aa_address)
+)
+_DISTRUSTED = Statement(
+    _RECORD.where(_IS_MINE, channels.c.signs_from_period == NEVER).order_by(channels.c.aa_address)
 )
 _CLOSING = Statement(
     _RECORD.where(

@@ -22,14 +22,15 @@ class NodeIdentity:
         network_version: The network's unit version.
         my_address: The node's address.
         generation: Counted up as time goes by, so that an older copy can be told.
-        created_at: Seconds.
+        complete_since: Seconds; all that this wallet did since then is in these books. When they began or, if they
+            turned out not to be the newest, when that was found out.
     """
 
     database_id: str
     network_version: str
     my_address: str
     generation: int
-    created_at: int
+    complete_since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class Node:
         """Notes how far the books have got."""
         self._connection.change(_SET_GENERATION, {"value": generation})
 
+    def set_complete_since(self, time: int) -> None:
+        """Notes since when the books are complete, in seconds."""
+        self._connection.change(_SET_COMPLETE_SINCE, {"value": time})
+
 
 _IDENTITY = Statement(
     select(
@@ -125,3 +130,4 @@ _SET_SYNCED_AT = Statement(update(node).values(synced_at=bindparam("value")))
 _MAX_SWEEPING_PERIOD = Statement(select(node.c.max_sweeping_period))
 _SET_MAX_SWEEPING_PERIOD = Statement(update(node).values(max_sweeping_period=bindparam("value")))
 _SET_GENERATION = Statement(update(node).values(generation=bindparam("value")))
+_SET_COMPLETE_SINCE = Statement(update(node).values(created_at=bindparam("value")))

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from paypercall.channel import Status
+from paypercall.channel import Channel, Status
 from paypercall.client import Client
+from paypercall.contract import close_draft
 from paypercall.devnet import Devnet
 from paypercall.errors import PaypercallError, Refusal
+from paypercall.obyte.composer import Output
 from paypercall.server import Server
+from paypercall.settlement import watcher
+from paypercall.store import StoreError
 from tests.parties import conf_for, customer_on, wait_until, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.settlement.test_closing import parameters_of, pay, wait_until_open
 
 
-def reopened(net: Devnet, merchant: Server, folder: Path) -> Server:
+def reopened(net: Devnet, merchant: Server | Client, folder: Path) -> Server:
     """The same merchant's wallet with the books in a folder."""
     return Server(wallet=wallet_on(net, merchant.wallet.key, funds=0), conf=conf_for(net, folder))
 
@@ -25,6 +32,31 @@ def reopened(net: Devnet, merchant: Server, folder: Path) -> Server:
 def stop(party: Server | Client) -> None:
     party.close_node()
     party.wallet.close()
+
+
+@contextmanager
+def twin_of(net: Devnet, party: Server | Client, folder: Path) -> Iterator[Server]:
+    """A merchant with a party's keys and the books in a folder."""
+    with reopened(net, party, folder) as twin:
+        yield twin
+    twin.wallet.close()
+
+
+def sweep_and_wait(merchant: Server, customer: Client) -> None:
+    period = customer.balance().period
+    merchant.sweep(customer.aa_address)
+    wait_until(lambda: customer.balance().period == period + 1, "the customer sees the period end")
+    wait_until(
+        lambda: (
+            (customer.aa_address, period) in {(p.aa_address, p.period) for p in merchant.settled_periods()}
+        ),
+        "the merchant sees the period end",
+    )
+
+
+def wait_for_look(party: Server | Client) -> None:
+    """Posts something, which the node does only after it has looked at the ledger."""
+    party.withdraw(1_000, party.address)
 
 
 def test_a_merchant_that_lost_its_books_signs_nothing_in_a_channel_from_before(
@@ -205,3 +237,163 @@ def test_a_customer_goes_on_in_its_channel_after_a_restart(
         pay(again, merchant, 1_000)
         assert again.balance().owed_by_me == 11_000
     again.wallet.close()
+
+
+@pytest.mark.parametrize("has_marker", [True, False])
+def test_an_older_copy_whose_marker_is_as_old_or_lost_is_noticed_by_the_ledger(
+    net: Devnet,
+    merchant: Server,
+    customer: Client,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    has_marker: bool,
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    stop(merchant)
+    folder = tmp_path / "merchant"
+    shutil.copytree(folder, tmp_path / "backup")
+    with twin_of(net, merchant, folder) as newest:
+        sweep_and_wait(newest, customer)
+        pay(customer, newest, 10_000)
+        newest.create_payment_package(4_000, customer.aa_address)
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    if not has_marker:
+        (folder / "node.json").unlink()
+    with twin_of(net, merchant, folder) as stale:
+        wait_until(lambda: "is not in the books" in caplog.text, "the node has looked at the ledger")
+        refused = stale.verify_payment_package(customer.create_payment_package(1_000))
+        assert refused.code == "channel_restored"
+        for act in (
+            lambda: stale.create_payment_package(1, customer.aa_address),
+            lambda: sweep_and_wait(stale, customer),
+        ):
+            with pytest.raises(Refusal) as refusal:
+                act()
+            assert refusal.value.code == "channel_restored"
+        customer.sweep()
+        wait_until(lambda: customer.balance().period == 3, "the period has ended")
+        pay(customer, stale, 1_000)
+    assert [record.levelname for record in caplog.records if "is not in the books" in record.message] == [
+        "ERROR"
+    ]
+    # What was found out once is not held against the books for ever.
+    with twin_of(net, merchant, folder) as again:
+        pay(customer, again, 1_000)
+        assert again.channels()[0].accepted_from_peer == 2_000
+
+
+def test_a_distrusted_channel_whose_history_could_not_be_taken_waits_for_it(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the period that is taken later would count as the next one."""
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    stop(merchant)
+    folder = tmp_path / "merchant"
+    shutil.copytree(folder, tmp_path / "backup")
+    with twin_of(net, merchant, folder) as newest:
+        sweep_and_wait(newest, customer)
+        pay(customer, newest, 10_000)
+        newest.create_payment_package(4_000, customer.aa_address)
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    really_take = watcher.Watcher._take_channel
+    failures: list[str] = []
+
+    def take(self: watcher.Watcher, channel: Channel, *args: Any) -> None:
+        if channel.my_address == merchant.address and not failures:
+            failures.append(channel.aa_address)
+            raise StoreError("the database failed: disk I/O error")
+        really_take(self, channel, *args)
+
+    monkeypatch.setattr(watcher.Watcher, "_take_channel", take)
+    with twin_of(net, merchant, folder) as stale:
+        wait_until(lambda: stale.channels()[0].period == 2, "the history is taken in the end")
+        assert failures
+        wait_for_look(stale)
+        with pytest.raises(Refusal) as refusal:
+            stale.create_payment_package(1, customer.aa_address)
+        assert refusal.value.code == "channel_restored"
+
+
+def test_a_channel_that_an_older_copy_has_never_heard_of_is_taken_up_as_forgotten(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    stop(merchant)
+    folder = tmp_path / "merchant"
+    shutil.copytree(folder, tmp_path / "backup")
+    other = customer_on(net, tmp_path / "other", merchant.address)
+    with other, twin_of(net, merchant, folder) as newest:
+        package = other.create_payment_package(10_000)
+        assert newest.verify_payment_package(package).error is None
+        newest.create_payment_package(4_000, other.aa_address)
+        sweep_and_wait(newest, customer)
+    other.wallet.close()
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    with twin_of(net, merchant, folder) as stale:
+        wait_for_look(stale)
+        assert stale.verify_payment_package(package).code == "channel_restored"
+
+
+def test_other_books_that_are_in_use_at_the_same_time_are_noticed_while_the_node_runs(
+    net: Devnet, merchant: Server, customer: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    other = wallet_on(net, merchant.wallet.key, funds=0)
+    other.refresh()
+    net.hold()
+    close = close_draft(
+        parameters_of(net, customer.aa_address), period=1, transferred_from_me=0, sent_by_peer=None
+    )
+    other.post(other.compose(close))
+    other.close()
+    wait_until(lambda: "is not in the books" in caplog.text, "the unit is noticed before it is stable")
+    with pytest.raises(Refusal):
+        merchant.create_payment_package(1, customer.aa_address)
+    net.release()
+    wait_until(lambda: customer.balance().period == 2, "the customer confirms")
+    # The node need not be started again for the next period.
+    pay(customer, merchant, 1_000)
+
+
+def test_what_the_host_pays_out_of_the_wallet_itself_proves_nothing(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    merchant.wallet.pay([Output(customer.address, 20_000)])
+    merchant.wallet.pay([Output(customer.aa_address, 9_999)])  # too little to be more than a gift
+    net.settle()
+    stop(merchant)
+    with twin_of(net, merchant, tmp_path / "merchant") as again:
+        wait_for_look(again)
+        pay(customer, again, 1_000)
+
+
+def test_new_books_of_a_wallet_that_was_in_use_before_are_trusted_although_their_clock_is_behind(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    stop(customer)
+    a_minute_ago = int(time.time()) - 60
+    monkeypatch.setattr("paypercall.wiring.wall_clock", lambda: a_minute_ago)
+    used = set()
+    for _ in range(2):
+        renewed = Client(
+            merchant.address,
+            wallet=wallet_on(net, customer.wallet.key),
+            conf=conf_for(net, tmp_path / "new_books"),
+        )
+        used.add(renewed.aa_address)  # its channel is in the books before they have seen the ledger
+        with renewed:
+            wait_for_look(renewed)
+            pay(renewed, merchant, 1_000)
+        renewed.wallet.close()
+    assert len(used) == 1

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status
+from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status, distrust, restore
 from paypercall.store import Refill, Store, StoreError
 from paypercall.store.statements import Connection, Row, Statement
 from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, unconfirmed
@@ -245,6 +245,13 @@ def test_channels_that_are_closing_or_about_to_close_are_found(store: Store) -> 
     with store.reading() as books:
         assert sorted(salts(books.channels.closing(PAYEE))) == ["closing", "frozen"]
         assert books.channels.closing(CUSTOMER) == []
+
+
+def test_channels_of_which_no_period_is_safe_are_found(store: Store) -> None:
+    add(store, channel("trusted"), distrust(channel("distrusted")), restore(channel("restored")))
+    with store.reading() as books:
+        assert salts(books.channels.distrusted(PAYEE)) == ["distrusted"]
+        assert books.channels.distrusted(CUSTOMER) == []
 
 
 def test_channels_that_are_filled_up_are_found(store: Store) -> None:

@@ -15,7 +15,7 @@ def test_the_first_claim_stays(store: Store) -> None:
     with store.transaction() as books:
         identity = books.node.claim("4.0t", PAYEE, now=10)
         assert books.node.claim("4.0", CUSTOMER, now=20) == identity
-    assert (identity.network_version, identity.my_address, identity.created_at) == ("4.0t", PAYEE, 10)
+    assert (identity.network_version, identity.my_address, identity.complete_since) == ("4.0t", PAYEE, 10)
     with store.reading() as books:
         assert books.node.identity() == identity
 
@@ -37,6 +37,14 @@ def test_the_generation_can_be_set(store: Store) -> None:
         identity = books.node.identity()
     assert identity is not None
     assert identity.generation == 7
+
+
+def test_what_the_books_may_have_forgotten_can_be_set(store: Store) -> None:
+    with store.transaction() as books:
+        books.node.claim("4.0", PAYEE, now=10)
+        books.node.set_complete_since(30)
+        identity = books.node.claim("4.0", PAYEE, now=40)
+    assert identity.complete_since == 30
 
 
 def test_the_node_remembers_its_health(store: Store) -> None:
