@@ -25,13 +25,9 @@ from paypercall.contract import (
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
 
-SETTLING_FEES = 2_500
-"""Bytes that closing costs at most, TPS fees apart: one's own unit with a package in it, and the agent's responses."""
-
 SWEEPING_COST = 12_500
 """Bytes, TPS fees apart, that closing costs a payee whose customer is gone: it sends two commands, and the agent pays
 the bounce fee of one of them out to the customer (agent 1.1)."""
-
 
 NEVER = 2**62
 """As `signs_from_period`: no period is known to be safe yet."""
@@ -259,12 +255,15 @@ def _require_covered(after: Channel, backing: Backing, limits: Limits) -> None:
 
 
 def _require_economic(after: Channel, backing: Backing) -> None:
-    """Refuses a channel that can never bring more than settling it costs; only bytes can be compared with fees."""
-    most = after.deposited_by_peer + after.signed_by_me + backing.amount
-    if after.is_payee and after.parameters.asset == BASE and most < SETTLING_FEES:
+    """Refuses a channel that can never bring more than sweeping it costs; only bytes can be compared with fees.
+
+    Single payments are meant to be tiny, so they are not looked at, but all that the peer can ever owe on balance.
+    """
+    most = after.deposited_by_peer + backing.amount
+    if after.is_payee and after.parameters.asset == BASE and most <= SWEEPING_COST:
         raise Refusal(
             RefusalCode.UNECONOMIC,
-            f"the payment is too small: settling costs {SETTLING_FEES} bytes, the deposits cover {most}",
+            f"the channel is too small: settling may cost {SWEEPING_COST} bytes, the deposits are {most}; deposit more",
         )
 
 

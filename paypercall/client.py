@@ -36,7 +36,8 @@ class Client(Party):
     Args:
         peer_address: The payee's address.
         asset: `base` or None for bytes, or the id of the asset to pay in.
-        deposit_amount: What each deposit locks, in bytes or units of the asset; for base above 10,000.
+        deposit_amount: What each deposit locks, in bytes or units of the asset; for base above 10,000, and above
+            12,500 to be worth the payee's while.
         refill_threshold: Below this spendable amount the channel is refilled.
         wallet: The wallet; by default the one of the conf's keys and hub.
         conf: The settings; by default those of the host's project.

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from paypercall.channel import Status
+from paypercall.channel import SWEEPING_COST, Status
 from paypercall.client import Client
 from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
@@ -803,11 +803,27 @@ def test_a_stored_channel_in_an_asset_that_is_no_longer_accepted_takes_no_paymen
 
 
 def test_a_payment_in_a_channel_that_costs_more_to_settle_than_it_can_bring_is_refused(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("paypercall.channel.SETTLING_FEES", DEPOSIT + 101)
-    with untouched(scene.folder):
-        assert_refused(scene.merchant.verify_payment_package(scene.next_package()), "uneconomic")
+    with (
+        merchant_with(scene, tmp_path / "merchant") as merchant,
+        customer_on(
+            scene.net,
+            tmp_path / "customer",
+            merchant.address,
+            deposit_amount=SWEEPING_COST,
+            refill_threshold=0,
+        ) as customer,
+    ):
+        with held(scene.net):
+            package = customer.create_payment_package(1_000)
+            wait_for_code(merchant, package, "uneconomic")
+            with untouched(tmp_path / "merchant"):
+                assert_refused(merchant.verify_payment_package(package), "uneconomic")
+        # This needs a second deposit, with which the channel is worth its settling.
+        package = customer.create_payment_package(SWEEPING_COST)
+        assert wait_for_code(merchant, package, None).amount == SWEEPING_COST
+    customer.wallet.close()
 
 
 # --- creating --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from paypercall.backing import NO_BACKING, Backing, Limits
 from paypercall.channel import (
-    SETTLING_FEES,
+    SWEEPING_COST,
     Channel,
     Command,
     Decision,
@@ -33,6 +33,7 @@ from paypercall.channel import (
 from paypercall.contract import AgentEvent, ChannelParameters, Closed, Closing, DepositRefused, Opened
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
+from paypercall.settlement.upkeep import is_worth_sweeping
 from tests.two_sides import (
     ASSET,
     CUSTOMER,
@@ -371,11 +372,27 @@ def test_unsettled_credit_counts_toward_the_limit_too() -> None:
     )
 
 
-def test_a_channel_that_can_never_pay_for_its_settling_is_refused() -> None:
-    tiny = payees_channel(deposited_by_peer=0, deposited_by_me=50_000)
-    owing = replace(tiny, signed_by_me=SETTLING_FEES - 1)
+def test_a_channel_that_can_never_pay_for_its_sweeping_is_refused() -> None:
+    small, large = (payees_channel(deposited_by_peer=SWEEPING_COST + more) for more in (0, 1))
+    assert refused(small, parsed_package(500)) is RefusalCode.UNECONOMIC
+    assert accepted(large, parsed_package(500)).accepted_from_peer == 500
+
+
+def test_what_is_accepted_is_worth_sweeping_once_the_deposits_are_used_up() -> None:
+    deposited = SWEEPING_COST + 1
+    channel = accepted(payees_channel(deposited_by_peer=deposited), parsed_package(deposited))
+    assert is_worth_sweeping(channel)
+    assert not is_worth_sweeping(replace(channel, signed_by_peer=SWEEPING_COST))
+
+
+def test_a_deposit_on_its_way_makes_a_small_channel_worth_its_sweeping() -> None:
+    small = payees_channel(deposited_by_peer=SWEEPING_COST)
+    assert accepted(small, parsed_package(500), Backing(amount=1)).accepted_from_peer == 500
+
+
+def test_a_debt_of_mine_makes_a_small_channel_worth_no_more() -> None:
+    owing = payees_channel(deposited_by_peer=SWEEPING_COST, deposited_by_me=50_000, signed_by_me=20_000)
     assert refused(owing, parsed_package(500)) is RefusalCode.UNECONOMIC
-    assert accepted(replace(tiny, signed_by_me=SETTLING_FEES), parsed_package(500)).accepted_from_peer == 500
 
 
 def test_assets_and_refunds_are_never_uneconomic() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from paypercall.backing import Backing, Limits
 from paypercall.channel import (
+    SWEEPING_COST,
     Channel,
     Decision,
     Status,
@@ -327,7 +328,7 @@ class Played:
 @st.composite
 def played_periods(draw: st.DrawFn) -> Played:
     world = World(channel_parameters(draw(assets)))
-    world.deposit(world.customer, draw(st.sampled_from([10_001, 100_000, 1_000_000])))
+    world.deposit(world.customer, draw(st.sampled_from([SWEEPING_COST + 1, 100_000, 1_000_000])))
     if draw(st.booleans()):
         world.deposit(world.payee, draw(st.sampled_from([10_001, 100_000])))
     played = Played(world, {PAYEE.address: [], CUSTOMER.address: []})
