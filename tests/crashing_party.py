@@ -26,7 +26,7 @@ from paypercall.obyte.mnemonics import MNEMONIC_VARIABLE
 from paypercall.package import PaymentPackage
 from paypercall.party import Party
 from paypercall.server import Server
-from paypercall.settlement import node, watcher
+from paypercall.settlement import node, transition
 from paypercall.store import Books, OutboxKind, OutboxState, Store, books, channels, outbox, payments
 
 LEASE_SECONDS = 1
@@ -139,9 +139,9 @@ def _watch_outbox(steps: Steps) -> None:
 
 
 def _watch_answers(steps: Steps) -> None:
-    really_apply = watcher._Transition._apply
+    really_apply = transition.Transition._apply
 
-    def apply(self: watcher._Transition, channel: Channel, answer: Any) -> Channel:
+    def apply(self: transition.Transition, channel: Channel, answer: Any) -> Channel:
         after = really_apply(self, channel, answer)
         kind = _kind_of(answer.event, channel.my_address)
         mine = {row.kind for row in self._books.outbox.of_period(channel.aa_address, channel.period)}
@@ -149,7 +149,7 @@ def _watch_answers(steps: Steps) -> None:
             steps.note("answered", kind.value)
         return after
 
-    watcher._Transition._apply = apply  # type: ignore[method-assign]
+    transition.Transition._apply = apply  # type: ignore[method-assign]
 
 
 def _kind_of(event: AgentEvent, my_address: str) -> OutboxKind | None:

@@ -1,4 +1,4 @@
-"""The watcher: turns what the ledger shows into channel transitions, each in one transaction under the channel's lock.
+"""The watcher: follows what the ledger shows of the wallet and its channels, and has each channel take its step.
 
 It believes only what is proven: answers of an agent count once they are stable. Units that are not stable yet are
 followed as unconfirmed; a close among them that claims too little is answered at first sight. It sends nothing itself.
@@ -9,40 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from paypercall.backing import UNANSWERED_SECONDS, Limits, UnconfirmedUnit, weigh_unconfirmed
-from paypercall.channel import Channel, Decision, Status, apply_event, decide_answer, write_off
-from paypercall.contract import (
-    AgentEvent,
-    Closed,
-    Closing,
-    DepositRefused,
-    Opened,
-    Trigger,
-    TriggerKind,
-    read_response,
-    read_trigger,
-)
-from paypercall.events import Event, EventKind, Events
+from paypercall.channel import Channel
+from paypercall.contract import Trigger, read_response, read_trigger
+from paypercall.events import EventKind, Events
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.wallet import Wallet
-from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.settlement.memory import Memory
+from paypercall.settlement.transition import Answer, Transition
 from paypercall.store import Books, DepositState, OutboxState, Store
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer of an agent, with the unit that carries it."""
-
-    event: AgentEvent
-    unit: str
 
 
 class Watcher:
@@ -161,12 +142,12 @@ class Watcher:
 
     def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit], asked_at: int) -> None:
         triggers: list[tuple[Trigger, HistoryUnit]] = []
-        answers: list[_Answer] = []
+        answers: list[Answer] = []
         for entry in entries:
             if entry.unit["authors"][0]["address"] == channel.aa_address:
                 answer = read_response(channel.parameters, entry.unit) if entry.is_stable else None
                 if answer is not None:
-                    answers.append(_Answer(answer, entry.hash))
+                    answers.append(Answer(answer, entry.hash))
                 continue
             trigger = read_trigger(channel.parameters, entry.unit) if entry.unit.get("messages") else None
             if trigger is not None:
@@ -175,7 +156,7 @@ class Watcher:
             return
         answers.sort(key=lambda answer: answer.event.event_id)
         with self._transaction() as books:
-            published = _Transition(books, channel.aa_address, self._clock()).run(triggers, answers, asked_at)
+            published = Transition(books, channel.aa_address, self._clock()).run(triggers, answers, asked_at)
         for event in published:
             self._events.publish(event)
         if any(event.kind is EventKind.CLOSED for event in published):
@@ -227,169 +208,4 @@ class Watcher:
             aa_addresses = books.unconfirmed.channels_of(unit)
         for aa_address in aa_addresses:
             with self._transaction() as books:
-                _Transition(books, aa_address, self._clock()).note_double_spend(unit)
-
-
-class _Transition:
-    """One channel's step: all that one look at the ledger showed of it, in one transaction."""
-
-    def __init__(self, books: Books, aa_address: str, now: int) -> None:
-        self._books = books
-        self._aa_address = aa_address
-        self._now = now
-        self._published: list[Event] = []
-        self._has_lost_backing = False
-
-    def run(
-        self, triggers: Sequence[tuple[Trigger, HistoryUnit]], answers: Sequence[_Answer], asked_at: int
-    ) -> list[Event]:
-        """Takes the step, and tells what to publish when it is saved; `asked_at` is when the ledger was looked at."""
-        record = self._books.channels.lock(self._aa_address)
-        if record is None:
-            return []
-        channel = record.channel
-        for answer in answers:
-            channel = self._apply(channel, answer)
-        for trigger, entry in triggers:
-            channel = self._see(channel, trigger, entry, asked_at)
-        self._books.channels.save(record.channel, self._write_off_losses(channel))
-        return self._published
-
-    def _apply(self, channel: Channel, answer: _Answer) -> Channel:
-        event = answer.event
-        after = apply_event(channel, event)
-        if event.event_id > after.last_event_id:
-            # An answer before this one is missing: all are fetched again, and then this one is taken, too.
-            return after
-        trigger_unit = None if isinstance(event, Closed) else event.trigger_unit
-        if trigger_unit is not None:
-            self._books.unconfirmed.answered(self._aa_address, trigger_unit)
-            self._settle_deposit(channel, event, trigger_unit)
-        if after.last_event_id == channel.last_event_id:
-            return after
-        if isinstance(event, Opened):
-            if channel.status is Status.CLOSED:
-                self._books.channels.set_opened_at(self._aa_address, self._now)
-            mine = after.deposited_by_me - channel.deposited_by_me
-            peers = after.deposited_by_peer - channel.deposited_by_peer
-            self._publish(EventKind.DEPOSIT_CONFIRMED, after, answer.unit, mine or peers)
-        elif isinstance(event, Closing):
-            self._publish(EventKind.CLOSING, after, answer.unit)
-        elif isinstance(event, Closed):
-            self._end_period(channel, event, answer)
-        return after
-
-    def _settle_deposit(self, channel: Channel, event: AgentEvent, trigger_unit: str) -> None:
-        if isinstance(event, Closing):
-            return
-        is_refused = isinstance(event, DepositRefused)
-        state = DepositState.REFUSED if is_refused else DepositState.CONFIRMED
-        amount = self._books.deposits.settle(trigger_unit, state)
-        if amount is None:
-            self._books.deposits.note(trigger_unit, self._aa_address, state, self._now)
-        elif is_refused:
-            self._publish(EventKind.DEPOSIT_REFUSED, channel, trigger_unit, amount)
-
-    def _end_period(self, channel: Channel, event: Closed, answer: _Answer) -> None:
-        if channel.counted_exposure:
-            self._books.totals.add_loss(channel.parameters.asset, channel.counted_exposure, self._now)
-        self._books.periods.add(
-            channel, is_fraud_proven=event.is_fraud_proven, unit=answer.unit, now=self._now
-        )
-        self._books.channels.set_opened_at(self._aa_address, None)
-        self._books.unconfirmed.forget_commands(self._aa_address)
-        self._publish(EventKind.CLOSED, channel, answer.unit)
-        if event.is_fraud_proven:
-            self._publish(EventKind.FRAUD_PROVED, channel, answer.unit)
-
-    def _see(self, channel: Channel, trigger: Trigger, entry: HistoryUnit, asked_at: int) -> Channel:
-        """Takes note of a unit to the agent that no answer has settled."""
-        if entry.is_final_bad:
-            self._see_double_spend(trigger.unit)
-            return channel
-        is_known = self._books.unconfirmed.knows(self._aa_address, trigger.unit)
-        if entry.is_stable:
-            # The agent's answer is stable a moment later; a unit first seen stable has been answered, or never will be.
-            if is_known:
-                self._books.unconfirmed.mark_stable(trigger.unit, self._now)
-                self._drop_unanswered(trigger.unit, asked_at)
-            return channel
-        # A hub that lags behind may show a unit without the answer that an earlier look has taken.
-        is_settled = self._books.deposits.is_settled(trigger.unit, self._aa_address)
-        if is_known or is_settled or not entry.is_signature_checked:
-            return channel
-        self._books.unconfirmed.see(
-            self._aa_address,
-            UnconfirmedUnit(
-                unit=trigger.unit,
-                sender=trigger.sender,
-                kind=trigger.kind,
-                amount=trigger.amount,
-                has_data=trigger.has_data,
-                has_definition=trigger.has_definition,
-                first_seen=self._now,
-            ),
-        )
-        return self._answer_at_first_sight(channel, trigger)
-
-    def note_double_spend(self, unit: str) -> None:
-        """Lets a unit back nothing any more, where it is known."""
-        record = self._books.channels.lock(self._aa_address)
-        if record is not None:
-            self._see_double_spend(unit)
-            self._books.channels.save(record.channel, self._write_off_losses(record.channel))
-
-    def _see_double_spend(self, unit: str) -> None:
-        self._has_lost_backing |= self._books.unconfirmed.mark_double_spent(self._aa_address, unit)
-
-    def _drop_unanswered(self, unit: str, asked_at: int) -> None:
-        """Forgets a unit that had been stable for long when the hub was asked and triggered nothing: it has bounced."""
-        for row in self._books.unconfirmed.of(self._aa_address):
-            is_unanswered = row.stable_since is not None and asked_at - row.stable_since > UNANSWERED_SECONDS
-            if row.unit == unit and is_unanswered:
-                self._has_lost_backing |= self._books.unconfirmed.answered(self._aa_address, unit)
-                if row.kind is TriggerKind.DEPOSIT:
-                    self._books.deposits.note(unit, self._aa_address, DepositState.FAILED, self._now)
-
-    def _write_off_losses(self, channel: Channel) -> Channel:
-        """Books as lost what is backed by nothing any more, if a unit has come to nothing."""
-        if not self._has_lost_backing:
-            return channel
-        rows = self._books.unconfirmed.of(self._aa_address)
-        left = weigh_unconfirmed(
-            # A close that is on its way may bounce; when it does not, its period ends with what is lost then.
-            [row for row in rows if row.kind is not TriggerKind.CLOSE or row.is_double_spent],
-            peer_address=channel.peer_address,
-            is_agent_known=channel.last_event_id > 0,
-            limits=Limits(),
-            now=self._now,
-        )
-        after, loss = write_off(channel, left)
-        if loss:
-            self._books.totals.add_loss(channel.parameters.asset, loss, self._now)
-        return after
-
-    def _answer_at_first_sight(self, channel: Channel, trigger: Trigger) -> Channel:
-        is_peers_close = trigger.kind is TriggerKind.CLOSE and trigger.sender == channel.peer_address
-        if not is_peers_close or trigger.period != channel.period or channel.status is not Status.OPEN:
-            return channel
-        if trigger.owed_by_sender is None or trigger.owed_by_sender >= channel.signed_by_peer:
-            return channel
-        if channel.freeze and channel.freeze.decision is Decision.FRAUD_PROOF:
-            return channel
-        after, command = decide_answer(channel, trigger.owed_by_sender)
-        assert command.decision is Decision.FRAUD_PROOF
-        self._books.outbox.add(
-            KIND_OF_DECISION[command.decision],
-            aa_address=self._aa_address,
-            period=command.period,
-            details=details_of_command(command),
-            now=self._now,
-        )
-        logger.warning("channel %s: the peer closes with a lie, its fraud is being proved", self._aa_address)
-        return after
-
-    def _publish(self, kind: EventKind, channel: Channel, unit: str, amount: int = 0) -> None:
-        self._published.append(
-            Event(kind, channel.aa_address, channel.period, channel.parameters.asset, amount, unit)
-        )
+                Transition(books, aa_address, self._clock()).note_double_spend(unit)

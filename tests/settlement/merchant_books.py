@@ -21,6 +21,7 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import LEASE_SECONDS, Lease
+from paypercall.settlement.memory import Memory
 from paypercall.settlement.watcher import Watcher
 from paypercall.store import Store
 from tests.two_sides import GENEROUS, PAYEE
@@ -31,6 +32,7 @@ class MerchantBooks:
     """The books of the payee of all tests, with a clock that the test moves."""
 
     store: Store
+    folder: Path
     time: int
 
     def open(self, customer: Key | Wallet, salt: str = "a salt") -> ChannelParameters:
@@ -79,11 +81,12 @@ class MerchantBooks:
         light = LightClient(hub or Hub(net.url, net.network), net.network)
         wallet = Wallet(PAYEE, light, max_tps_fee=20_000)
         events, lease = Events(), Lease(self.store, PAYEE.address, self.now)
-        discovery = Discovery(self.store, PAYEE.address, self.time, events, self.now)
+        discovery = Discovery(self.store, PAYEE.address, events, self.now)
+        memory = Memory(self.store, self.folder, self.now)
         assert lease.take()
         try:
             with closing(light):
-                yield Watcher(self.store, light, wallet, discovery, lease, events, self.now)
+                yield Watcher(self.store, light, wallet, discovery, memory, lease, events, self.now)
         finally:
             lease.release()
 
@@ -128,4 +131,6 @@ class WatchedHub(Hub):
 def merchant_books(folder: Path) -> Iterator[MerchantBooks]:
     """Empty books."""
     with closing(Store(f"sqlite:///{folder}/books.sqlite")) as store:
-        yield MerchantBooks(store, int(time.time()))
+        with store.transaction() as books:
+            books.node.claim("4.0dev", PAYEE.address, now=0)
+        yield MerchantBooks(store, folder, int(time.time()))

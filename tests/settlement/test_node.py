@@ -18,6 +18,7 @@ from paypercall.events import Event
 from paypercall.server import Server
 from paypercall.settlement import watcher
 from paypercall.settlement.lease import LEASE_SECONDS
+from paypercall.settlement.transition import Answer, Transition
 from paypercall.settlement.upkeep import add_deposit
 from paypercall.store import OutboxKind, Store, StoreError, database
 from tests.parties import conf_for, wait_until, wallet_on
@@ -91,8 +92,8 @@ def test_a_deposit_stays_pending_while_an_answer_before_its_own_is_missing(tmp_p
         (row,) = books.outbox.unfinished()
         books.deposits.set_unit(row.id, "deposit")
         answers = [
-            watcher._Answer(Opened(2, 1, 0, 100_000, "deposit"), "second answer"),
-            watcher._Answer(Opened(1, 1, 50_000, 0, "of the payee"), "first answer"),
+            Answer(Opened(2, 1, 0, 100_000, "deposit"), "second answer"),
+            Answer(Opened(1, 1, 50_000, 0, "of the payee"), "first answer"),
         ]
         take_answers(books, parameters.aa_address, answers[:1])
         assert books.deposits.pending(parameters.aa_address) == 100_000
@@ -100,5 +101,5 @@ def test_a_deposit_stays_pending_while_an_answer_before_its_own_is_missing(tmp_p
         assert books.deposits.pending(parameters.aa_address) == 0
 
 
-def take_answers(books: Any, aa_address: str, answers: list[watcher._Answer]) -> list[Event]:
-    return watcher._Transition(books, aa_address, now=2).run((), answers, asked_at=2)
+def take_answers(books: Any, aa_address: str, answers: list[Answer]) -> list[Event]:
+    return Transition(books, aa_address, now=2).run((), answers, asked_at=2)
