@@ -196,6 +196,17 @@ class Hub:
             raise HubRefused(refusal_text(response["error"]))
         return response
 
+    def say(self, subject: str, body: Any) -> None:
+        """Says something that the hub does not answer.
+
+        Raises:
+            HubError: There is no connection, or it was lost.
+        """
+        connection = self._connection
+        if connection is None:
+            raise HubError(f"no connection to {self.url}: {self._failure}")
+        self._send(connection, "justsaying", {"subject": subject, "body": body}, subject)
+
     def _await_connection(self, deadline: float, timeout: float) -> ClientConnection:
         self.start()
         with self._changed:

@@ -41,6 +41,12 @@ class Hubs:
         place = self._hubs.index(self._current)
         return self._hubs[place + 1 :] + self._hubs[:place]
 
+    def find_other(self) -> Hub | None:
+        """Returns another hub that is connected, so that nobody has to wait for it."""
+        for hub in self.others:
+            hub.start()
+        return next((hub for hub in self.others if hub.is_connected), None)
+
     def find_connection(self) -> bool:
         """Tells whether the current hub is connected; goes on to the next one if it has not been for a while."""
         hub = self._current

@@ -28,6 +28,9 @@ POST_SECONDS = 60.0
 MAX_KEPT_DEFINITIONS = 10_000
 MAX_ASKED_DEFINITIONS = 20  # for one history: a flood of dust must not become a flood of requests
 
+RESPONSES_IN_PAGE = 100  # ocore `light/get_aa_responses`
+
+_ANSWERED = ("trigger_unit", "response_unit")
 _TOO_LARGE = "your history is too large"
 _KNOWN = "known"
 _NEWS = ("light/have_updates", "joint", "light/aa_response", "light/sequence_became_bad")
@@ -50,10 +53,9 @@ class LightClient:
         self._hubs = Hubs((hub, *others))
         self._definitions: dict[str, Any] = {}
 
-    @property
-    def has_several_hubs(self) -> bool:
-        """Whether another hub can be asked for what this one leaves out."""
-        return bool(self._hubs.others)
+    def finds_other_hub(self) -> bool:
+        """Tells whether another hub is connected, which can be asked for what this one leaves out."""
+        return self._hubs.find_other() is not None
 
     @property
     def session(self) -> tuple[str, int]:
@@ -83,17 +85,22 @@ class LightClient:
                 self._hubs.leave(hub, error)
             raise
 
-    def on_news(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when the hub hints at something new, and after each new connection.
+    def on_news(self, callback: Callable[[Any], None]) -> Callable[[], None]:
+        """Calls back when a hub hints at something new, and after each new connection.
 
         Only what `history` has named since the connection was made is watched by the hub, so a good reaction
-        to each call is to ask for it again. The callback must not raise and must not take long.
+        to each call is to ask for it again. The callback gets the unit that the hint shows, which may be the hub's
+        invention and of any shape, or None. It must not raise and must not take long.
 
         Returns:
             A function that ends this.
         """
-        ends = [end for subject in _NEWS for end in self._hubs.subscribe(subject, lambda body: callback())]
-        ends += self._hubs.on_connect(callback)
+
+        def tell(body: Any) -> None:
+            callback(body.get("unit") if isinstance(body, dict) else None)
+
+        ends = [end for subject in _NEWS for end in self._hubs.subscribe(subject, tell)]
+        ends += self._hubs.on_connect(lambda: callback(None))
         self._hubs.current.start()
 
         def end_all() -> None:
@@ -125,10 +132,10 @@ class LightClient:
             requested_units: Units to give in any case, stable or not, unless they conflict with others.
             known_stable_units: Units to leave out; only so many are named as a hub accepts.
             min_main_chain_index: Leave out what is stable below it.
-            of_another_hub: Ask the next hub of several, to find what the one in use leaves out.
+            of_another_hub: Ask another hub, if one is connected, to find what the one in use leaves out.
 
         Raises:
-            HubRefused: The hub refused; one address alone can be too large for it.
+            HubRefused: The hub refused.
             HubError: The hub did not answer.
             ProofError: The answer does not prove what it must.
         """
@@ -137,7 +144,8 @@ class LightClient:
         if min_main_chain_index:
             options["min_mci"] = min_main_chain_index
         all_addresses, all_units = list(dict.fromkeys(addresses)), list(dict.fromkeys(requested_units))
-        hub = self._hubs.others[0] if of_another_hub and self._hubs.others else self._hubs.current
+        other = self._hubs.find_other() if of_another_hub else None
+        hub = other or self._hubs.current
         with self._leaving_if_useless(hub):
             parts = [
                 part
@@ -162,8 +170,10 @@ class LightClient:
         try:
             response = hub.request("light/get_history", params, HISTORY_SECONDS)
         except HubRefused as refusal:
-            if _TOO_LARGE not in str(refusal) or len(addresses) + len(units) < 2:
+            if _TOO_LARGE not in str(refusal):
                 raise
+            if len(addresses) + len(units) < 2:
+                return [History((), (), None, too_large=frozenset(addresses))]
             half_way, half_units = (len(addresses) + 1) // 2, len(units) // 2
             return [
                 *self._history(hub, addresses[:half_way], units[:half_units], options),
@@ -198,6 +208,43 @@ class LightClient:
             self._definitions.pop(next(iter(self._definitions)), None)
         self._definitions[address] = definition
         return True
+
+    def watch(self, address: str) -> None:
+        """Has the hub say so when a unit concerns an address whose history is too large for it to give.
+
+        Raises:
+            HubError: The hub is out of reach.
+        """
+        self._hubs.current.say("light/new_address_to_watch", address)
+
+    def answered_units(self, agent: str, min_main_chain_index: int | None = None) -> list[str]:
+        """Asks, page by page, for the units that an agent has answered, and its answers; what bounced is left out.
+
+        That is the hub's word. Ask for the units by name to have them proven.
+
+        Args:
+            agent: Its address.
+            min_main_chain_index: Leave out what it answered before.
+
+        Raises:
+            HubError: The hub did not answer, refused, or answered something else.
+        """
+        units: dict[str, None] = {}
+        since = max(min_main_chain_index or 1, 1)
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            while True:
+                params = {"aa": agent, "min_mci": since, "order": "ASC"}
+                page = _read_agent_responses(hub.request("light/get_aa_responses", params), since)
+                taken = (row for row in page if not row["bounced"])
+                units |= dict.fromkeys(
+                    unit for row in taken for unit in map(row.get, _ANSWERED) if is_hash(unit)
+                )
+                if len(page) < RESPONSES_IN_PAGE:
+                    return list(units)
+                # A page begins again where the last one ended, unless that would be the same page.
+                first, last = page[0]["mci"], page[-1]["mci"]
+                since = last if first < last else last + 1
 
     def parents(
         self,
@@ -295,6 +342,16 @@ def _asset_definition(hub: Hub, asset: str) -> dict[str, Any] | None:
     return None
 
 
+def _read_agent_responses(answer: Any, since: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
+    for row in rows:
+        is_sound = isinstance(row, dict) and is_positive(row.get("mci")) and row.get("bounced") in (0, 1)
+        if not is_sound or row["mci"] < since:
+            raise HubError("the hub's answer about an agent's responses is malformed or out of order")
+        since = row["mci"]
+    return rows
+
+
 def _read_parents(answer: Any) -> Parents:
     if not isinstance(answer, dict):
         raise HubError("the hub's answer about parents is no object")
@@ -365,7 +422,12 @@ def _merged(parts: Sequence[History]) -> History:
             bounces[bounce["trigger_unit"], bounce["aa_address"]] = bounce
         if part.last_ball_main_chain_index is not None:
             reached.append(part.last_ball_main_chain_index)
-    return History(earlier_first(entries.values()), tuple(bounces.values()), min(reached, default=None))
+    return History(
+        earlier_first(entries.values()),
+        tuple(bounces.values()),
+        min(reached, default=None),
+        frozenset[str]().union(*(part.too_large for part in parts)),
+    )
 
 
 def _knows_more(entry: HistoryUnit, other: HistoryUnit) -> bool:

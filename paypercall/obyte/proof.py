@@ -93,11 +93,14 @@ class History:
         bounces: The hub's word on triggers that an agent bounced, as on the wire (`aa_responses`): `response`
             is a JSON text. Their triggers are among the units.
         last_ball_main_chain_index: The hub's word on how far the proof reaches, or None if it says nothing.
+        too_large: Addresses that were asked for and have more units than a hub gives at once: none of theirs are
+            here but those that concern others, too.
     """
 
     units: tuple[HistoryUnit, ...]
     bounces: tuple[dict[str, Any], ...]
     last_ball_main_chain_index: int | None
+    too_large: frozenset[str] = frozenset()
 
 
 def verify_history(

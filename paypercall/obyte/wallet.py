@@ -79,6 +79,8 @@ class Wallet:
             history = self.light.history(
                 [self.address], requested_units=undecided, min_main_chain_index=self._asked_from
             )
+            if history.too_large:
+                raise HubRefused(f"the history of {self.address} is too large for the hub")
             self.absorb(history)
             self._asked_from = reached
             self._reached = history.last_ball_main_chain_index or reached

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,16 +134,16 @@ class Memory:
             and _triggers_channel(books, entry)
         ]
 
-    def restore_channels(self, books: Books, my_address: str, up_to_date: Set[str]) -> None:
+    def restore_channels(self, books: Books, my_address: str, is_up_to_date: Callable[[str], bool]) -> None:
         """Lets distrusted channels be used from their next period on, once the ledger has told the current one.
 
         Args:
             books: Within a transaction.
             my_address: The wallet's.
-            up_to_date: The channels of which all that the ledger shows is taken.
+            is_up_to_date: Tells of a channel whether all that the ledger shows of it is taken.
         """
         for record in books.channels.distrusted(my_address):
-            if record.channel.aa_address in up_to_date:
+            if is_up_to_date(record.channel.aa_address):
                 locked = books.channels.lock(record.channel.aa_address)
                 assert locked is not None
                 books.channels.save(locked.channel, restore(locked.channel))

@@ -21,6 +21,7 @@ from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import LEASE_SECONDS, Lease, LeaseLost
 from paypercall.settlement.memory import Memory
 from paypercall.settlement.outbox import Outbox
+from paypercall.settlement.reader import Reader
 from paypercall.settlement.reserve import Reserve
 from paypercall.settlement.spending import Spending
 from paypercall.settlement.upkeep import SweepingRules, Upkeep
@@ -154,6 +155,8 @@ class Node:
 
     def _run(self, stopping: threading.Event) -> None:
         lease = Lease(self.store, self.wallet.address, self._clock, self._lease_seconds)
+        # It remembers what is taken, so that a hub that was away for a moment need not tell everything again.
+        watcher = self._make_watcher(lease)
         pause = 1.0
         try:
             while not stopping.is_set():
@@ -162,7 +165,7 @@ class Node:
                     if not lease.take():
                         stopping.wait(min(1.0, self._lease_seconds / 4))
                         continue
-                    self._work(lease, stopping)
+                    self._work(lease, watcher, stopping)
                 except (HubError, ProofError) as error:
                     if not stopping.is_set():
                         logger.warning("settlement is waiting for the hub: %s", error)
@@ -177,12 +180,13 @@ class Node:
         finally:
             lease.release()
 
-    def _work(self, lease: Lease, stopping: threading.Event) -> None:
-        """Settles until it is stopped or the lease is lost; starts from the books and the ledger each time."""
+    def _make_watcher(self, lease: Lease) -> Watcher:
         discovery = Discovery(self.store, self.wallet.address, self.events, self._clock)
-        watcher = Watcher(
-            self.store, self.light, self.wallet, discovery, self._memory, lease, self.events, self._clock
-        )
+        reader = Reader(self.store, self.wallet, discovery, self._memory, lease, self.events, self._clock)
+        return Watcher(self.store, self.light, self.wallet.address, discovery, reader, self._clock)
+
+    def _work(self, lease: Lease, watcher: Watcher, stopping: threading.Event) -> None:
+        """Settles until it is stopped, the lease is lost or the hub fails; starts from the books each time."""
         outbox = Outbox(
             self.store, self.wallet, self.light, lease, self._spending, self._clock, self._ledger_time
         )
@@ -190,7 +194,13 @@ class Node:
         upkeep = Upkeep(
             self.store, self.wallet.address, self._sweeping, self.events, self._clock, self._ledger_time
         )
-        unsubscribe = self.light.on_news(self._note_news)
+
+        def note_news(unit: object) -> None:
+            watcher.show(unit)
+            self._has_news.set()
+            self._wakeup.set()
+
+        unsubscribe = self.light.on_news(note_news)
         try:
             if not self._is_connected(lease, stopping):
                 return
@@ -203,9 +213,11 @@ class Node:
     def _look(self, watcher: Watcher) -> None:
         """Takes what is new on the ledger."""
         watcher.refresh()
+        if watcher.is_behind:
+            return
         with self.store.transaction() as books:
             books.node.set_synced_at(self._clock())
-            self._memory.restore_channels(books, self.wallet.address, watcher.followed)
+            self._memory.restore_channels(books, self.wallet.address, watcher.is_up_to_date)
 
     def _is_connected(self, lease: Lease, stopping: threading.Event) -> bool:
         """Waits for the hub, but not for longer than this thread is to work.
@@ -233,7 +245,8 @@ class Node:
             self._wakeup.clear()
             has_changed = False
             now = time.monotonic()
-            if self._has_news.is_set() or now - refreshed > REFRESH_SECONDS or watcher.has_new_addresses():
+            is_due = self._has_news.is_set() or watcher.is_behind or now - refreshed > REFRESH_SECONDS
+            if is_due or watcher.has_new_addresses():
                 self._has_news.clear()
                 self._look(watcher)
                 refreshed, has_changed = now, True
@@ -246,11 +259,8 @@ class Node:
             if has_changed:
                 with self._changed:
                     self._changed.notify_all()
-            self._wakeup.wait(TICK_SECONDS)
+            if not watcher.is_behind:
+                self._wakeup.wait(TICK_SECONDS)
 
     def _ledger_time(self) -> int:
         return self.light.parents([self.wallet.address], [self.wallet.address]).timestamp
-
-    def _note_news(self) -> None:
-        self._has_news.set()
-        self._wakeup.set()

@@ -1,29 +1,40 @@
-"""The watcher: follows what the ledger shows of the wallet and its channels, and has each channel take its step.
+"""The watcher: asks the hub for what is new on the ledger about the wallet and its channels, and has it taken.
 
-It believes only what is proven: answers of an agent count once they are stable. Units that are not stable yet are
-followed as unconfirmed; a close among them that claims too little is answered at first sight. It sends nothing itself.
+It must not be blinded, by a hub that leaves something out or by strangers that send dust. It believes nothing of what
+comes, which `reader.py` takes as far as it is proven, and sends nothing itself.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
+from typing import Any
 
-from paypercall.channel import Channel
-from paypercall.contract import Trigger, read_response, read_trigger
-from paypercall.events import EventKind, Events
+from paypercall.contract import BOUNCE_FEE
+from paypercall.obyte.errors import HubError, ProofError
 from paypercall.obyte.light import LightClient
-from paypercall.obyte.proof import History, HistoryUnit
-from paypercall.obyte.wallet import Wallet
+from paypercall.obyte.proof import History
+from paypercall.obyte.shape import is_hash
 from paypercall.settlement.discovery import Discovery
-from paypercall.settlement.lease import Lease, LeaseLost
-from paypercall.settlement.memory import Memory
-from paypercall.settlement.transition import Answer, Transition
-from paypercall.store import Books, DepositState, OutboxState, Store
+from paypercall.settlement.following import RECENT_SECONDS, Following
+from paypercall.settlement.reader import Reader
+from paypercall.store import Store
 
 logger = logging.getLogger(__name__)
+
+TURN_SECONDS = 20
+"""How often some quiet addresses are asked about."""
+
+MAX_SHOWN = 2_000
+"""Units that are kept to be asked for, because a hub has shown them."""
+
+CLOCKS_DIFFER_SECONDS = 600
+"""How much the clocks of the processes on one database may differ."""
+
+INDICES_BETWEEN_HUBS = 10_000
+"""How far back another hub is asked, because the index that was reached is only one hub's word."""
 
 
 class Watcher:
@@ -32,11 +43,9 @@ class Watcher:
     Args:
         store: The books.
         light: Gives verified histories.
-        wallet: Is told of its own units.
-        discovery: Decides which agents become channels.
-        memory: Notices by what the ledger shows that the books are not the newest.
-        lease: Must be held by this process when anything is saved: after a sleep its look at the ledger may be old.
-        events: Told what happened, after it is saved.
+        wallet_address: The wallet's.
+        discovery: Tells which agents were announced.
+        reader: Takes the histories.
         clock: Seconds, this node's own.
     """
 
@@ -44,147 +53,188 @@ class Watcher:
         self,
         store: Store,
         light: LightClient,
-        wallet: Wallet,
+        wallet_address: str,
         discovery: Discovery,
-        memory: Memory,
-        lease: Lease,
-        events: Events,
+        reader: Reader,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._light = light
-        self._wallet = wallet
+        self._wallet_address = wallet_address
         self._discovery = discovery
-        self._memory = memory
-        self._lease = lease
-        self._events = events
+        self._reader = reader
         self._clock = clock
-        self._followed: set[str] = set()
-        # A unit that reached the hub while it answered may be missing in an answer whose proof reaches beyond it, so
-        # each request begins where the answer before the last one ended.
-        self._asked_from: int | None = None
-        self._proven_to: int | None = None
+        self._following = Following(wallet_address, clock)
+        self._session: tuple[str, int] | None = None
+        self._reached: int | None = None
+        self._listed_at = 0
+        self._turn_at = 0
+        self._doubtful: set[str] = set()
+        self._shown: dict[str, None] = {}
+        self._shown_lock = Lock()
 
     @property
-    def followed(self) -> frozenset[str]:
-        """The addresses of which everything that the ledger has shown is taken."""
-        return frozenset(self._followed)
+    def is_behind(self) -> bool:
+        """Whether there are addresses of which this node has not seen yet what the ledger has."""
+        return self._following.is_behind
+
+    def is_up_to_date(self, aa_address: str) -> bool:
+        """Whether everything that the ledger has shown of a channel is taken."""
+        return self._following.is_up_to_date(aa_address) and aa_address not in self._doubtful
+
+    def show(self, unit: object) -> None:
+        """Takes a hint of the hub, which may be anything; called by the thread of the connection.
+
+        Only a unit that could trigger an agent is worth to be asked for: any other costs its sender next to nothing.
+        """
+        if not isinstance(unit, dict):
+            return
+        try:
+            paid = _bytes_paid(unit)
+            hash_ = unit["unit"]
+        except (KeyError, TypeError, AttributeError):
+            return
+        agents = [address for address, amount in paid.items() if amount >= BOUNCE_FEE]
+        self._following.touch(agents)
+        if any(address in self._following for address in agents) and is_hash(hash_):
+            with self._shown_lock:
+                self._shown[hash_] = None
+                while len(self._shown) > MAX_SHOWN:
+                    del self._shown[next(iter(self._shown))]
 
     def has_new_addresses(self) -> bool:
         """Whether the books name an agent that is not followed yet."""
-        return not self._followed.issuperset(self._addresses())
+        with self._store.reading() as books:
+            new = books.channels.added_since(self._wallet_address, self._listed_at - CLOCKS_DIFFER_SECONDS)
+        return not all(
+            address in self._following for address in (*new, *self._discovery.announced_addresses())
+        )
 
     def refresh(self) -> None:
-        """Fetches what is new, and everything of agents that are new or have an answer missing.
+        """Fetches what is new of all addresses on which something is under way, and of some others.
 
         Raises:
             HubError: When the hub is out of reach; what was not taken is fetched again.
             ProofError: When the hub's answer does not prove what it says.
             LeaseLost: When another process has taken over.
         """
-        addresses = self._addresses()
-        new = [address for address in addresses if address not in self._followed]
-        known = [address for address in addresses if address in self._followed]
-        seen: set[str] = set()
-        asked_at = self._clock()
-        if known:
-            history = self._light.history(known, min_main_chain_index=self._asked_from)
-            self._take(history, asked_at)
-            seen.update(entry.hash for entry in history.units)
-            self._asked_from = self._proven_to
-            self._proven_to = history.last_ball_main_chain_index or self._proven_to
-        if new:
-            history = self._light.history(new)
-            # Before it is taken: what cannot be taken is not followed, and fetched again.
-            self._followed.update(new)
-            self._take(history, asked_at)
-            seen.update(entry.hash for entry in history.units)
-            if not known:
-                self._proven_to = history.last_ball_main_chain_index
-        self._followed.intersection_update(addresses)
+        self._begin_session()
+        self._follow_new()
+        active = self._active()
+        seen = self._ask(active, self._take_shown())
+        waiting = [address for address in self._following.next_waiting() if address not in active]
+        seen |= self._ask(waiting)
+        if self._doubtful:
+            seen |= self._ask_again()
+        if not self._following.is_behind and self._clock() - self._turn_at >= TURN_SECONDS:
+            self._turn_at = self._clock()
+            seen |= self._look_in_turn()
         self._look_for_vanished(seen)
 
-    def _addresses(self) -> list[str]:
-        with self._store.reading() as books:
-            channels = books.channels.addresses(self._wallet.address)
-        return [self._wallet.address, *channels, *self._discovery.announced_addresses()]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Books]:
-        with self._store.transaction() as books:
-            self._lease.require(books)
-            yield books
-
-    def _take(self, history: History, asked_at: int) -> None:
-        self._wallet.absorb(history)
-        self._discovery.look_at(history)
-        # After what is new was taken up, for whose sake a unit may count; before anything is decided.
-        self._memory.compare(history)
-        self._finish_own_units(history.units)
-        by_address: dict[str, list[HistoryUnit]] = {}
-        for entry in history.units:
-            for address in entry.addresses:
-                by_address.setdefault(address, []).append(entry)
-        with self._store.reading() as books:
-            records = [books.channels.get(address) for address in by_address]
-        for record in records:
-            if record is None:
-                continue
-            aa_address = record.channel.aa_address
-            try:
-                self._take_channel(record.channel, by_address[aa_address], asked_at)
-            except LeaseLost:
-                raise
-            except Exception:
-                # One channel must not blind the node to all others; all of it is fetched again.
-                logger.exception("channel %s: could not take what the ledger shows", aa_address)
-                self._followed.discard(aa_address)
-
-    def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit], asked_at: int) -> None:
-        triggers: list[tuple[Trigger, HistoryUnit]] = []
-        answers: list[Answer] = []
-        for entry in entries:
-            if entry.unit["authors"][0]["address"] == channel.aa_address:
-                answer = read_response(channel.parameters, entry.unit) if entry.is_stable else None
-                if answer is not None:
-                    answers.append(Answer(answer, entry.hash))
-                continue
-            trigger = read_trigger(channel.parameters, entry.unit) if entry.unit.get("messages") else None
-            if trigger is not None:
-                triggers.append((trigger, entry))
-        if not triggers and not answers:
+    def _begin_session(self) -> None:
+        session = self._light.session
+        if session == self._session:
             return
-        answers.sort(key=lambda answer: answer.event.event_id)
-        with self._transaction() as books:
-            published = Transition(books, channel.aa_address, self._clock()).run(triggers, answers, asked_at)
-        for event in published:
-            self._events.publish(event)
-        if any(event.kind is EventKind.CLOSED for event in published):
-            logger.info("channel %s: a period has ended", channel.aa_address)
-        with self._store.reading() as books:
-            record = books.channels.get(channel.aa_address)
-        if record is not None and record.channel.known_event_id > record.channel.last_event_id:
-            logger.warning("channel %s: an answer of the agent is missing, fetching all", channel.aa_address)
-            self._followed.discard(channel.aa_address)
+        reached = self._light.parents([self._wallet_address], [self._wallet_address]).last_ball_mci
+        if self._reached is not None and reached < self._reached - INDICES_BETWEEN_HUBS:
+            logger.warning(
+                "the hub has lied, or this one does, about how long the main chain is: all is read anew"
+            )
+            self._following.begin_anew()
+            self._reached = None
+        self._reached = reached if self._reached is None else min(reached, self._reached)
+        is_same_hub = self._session is not None and self._session[0] == session[0]
+        self._following.begin_session(step_back=0 if is_same_hub else INDICES_BETWEEN_HUBS)
+        self._session = session
 
-    def _finish_own_units(self, entries: Iterable[HistoryUnit]) -> None:
-        mine = {entry.hash: entry for entry in entries if entry.is_stable and self._is_mine(entry)}
-        if not mine:
+    def _follow_new(self) -> None:
+        with self._store.reading() as books:
+            if self._listed_at:
+                channels = books.channels.added_since(
+                    self._wallet_address, self._listed_at - CLOCKS_DIFFER_SECONDS
+                )
+            else:
+                channels = books.channels.addresses(self._wallet_address)
+        self._listed_at = self._clock()
+        self._following.add([*channels, *self._discovery.announced_addresses()])
+
+    def _active(self) -> list[str]:
+        """The addresses on which something is under way, each once."""
+        with self._store.reading() as books:
+            unanswered = books.unconfirmed.channels()
+        announced = self._discovery.announced_addresses()
+        candidates = dict.fromkeys([*self._following.active(), *announced, *unanswered])
+        return [address for address in candidates if address in self._following]
+
+    def _take_shown(self) -> list[str]:
+        with self._shown_lock:
+            shown, self._shown = self._shown, {}
+        return list(shown)
+
+    def _ask(self, addresses: Sequence[str], units: Sequence[str] = ()) -> set[str]:
+        """Asks about addresses, and for units that were shown, and takes what comes; tells which units came."""
+        known = [address for address in addresses if self._following.since([address]) is not None]
+        new = [address for address in addresses if self._following.since([address]) is None]
+        return self._ask_from(known, units, self._following.since(known)) | self._ask_from(new, (), None)
+
+    def _ask_from(self, addresses: Sequence[str], units: Sequence[str], since: int | None) -> set[str]:
+        if not addresses and not units:
+            return set()
+        asked_at, reached = self._clock(), self._reached
+        history = self._light.history(addresses, requested_units=units, min_main_chain_index=since)
+        self._take(history, asked_at)
+        for agent in sorted(history.too_large):
+            self._read_in_pages(agent, since, asked_at)
+        self._following.asked(addresses, reached)
+        self._note_reached(history)
+        return {entry.hash for entry in history.units}
+
+    def _read_in_pages(self, agent: str, since: int | None, asked_at: int) -> None:
+        """Reads what an agent has answered, because its address has more units than a hub gives at once."""
+        if agent == self._wallet_address:
+            logger.warning("the wallet has more new units than the hub gives at once: coins may be missing")
+            self._light.watch(agent)
             return
-        with self._store.reading() as books:
-            rows = [row for row in books.outbox.unfinished() if not mine.keys().isdisjoint(row.units)]
-        for row in rows:
-            shown = [mine[unit] for unit in row.units if unit in mine]
-            with self._transaction() as books:
-                if any(not entry.is_final_bad for entry in shown):
-                    books.outbox.finished(row.id, OutboxState.STABLE, self._clock())
-                # Of several units of a row one may have lost and another still win.
-                elif all(unit in mine or self._wallet.has_lost(unit) for unit in row.units):
-                    books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
-                    books.deposits.settle(shown[0].hash, DepositState.FAILED)
+        logger.warning("channel %s: reading its agent's answers in pages, for dust fills its history", agent)
+        self._light.watch(agent)
+        answered = self._light.answered_units(agent, since)
+        if answered:
+            self._take(self._light.history([], requested_units=answered), asked_at)
 
-    def _is_mine(self, entry: HistoryUnit) -> bool:
-        return bool(entry.unit["authors"][0]["address"] == self._wallet.address)
+    def _note_reached(self, history: History) -> None:
+        if history.last_ball_main_chain_index is not None:
+            self._reached = max(self._reached or 0, history.last_ball_main_chain_index)
+
+    def _ask_again(self) -> set[str]:
+        """Asks for the whole history of channels of which something is missing or could not be taken."""
+        doubtful, self._doubtful = sorted(self._doubtful), set()
+        self._following.begin_anew(doubtful)
+        return self._ask([address for address in doubtful if address in self._following])
+
+    def _look_in_turn(self) -> set[str]:
+        """Asks about some of the quiet addresses: another hub, if there is one, for what this one leaves out."""
+        addresses = self._following.next_in_turn()
+        if not addresses:
+            with self._store.reading() as books:
+                channels = books.channels.addresses(self._wallet_address)
+            self._following.keep([*channels, *self._discovery.announced_addresses()])
+            addresses = self._following.next_in_turn()
+        if not self._light.finds_other_hub():
+            return self._ask(addresses)
+        since = self._following.since(addresses)
+        asked_at = self._clock()
+        try:
+            history = self._light.history(
+                addresses,
+                min_main_chain_index=since and max(0, since - INDICES_BETWEEN_HUBS),
+                of_another_hub=True,
+            )
+        except (HubError, ProofError) as error:
+            logger.warning("another hub was to be asked what this one leaves out, in vain: %s", error)
+            return set()
+        for aa_address in sorted(self._take(history, asked_at)):
+            logger.warning("channel %s: another hub has shown what this one left out", aa_address)
+        return {entry.hash for entry in history.units}
 
     def _look_for_vanished(self, seen: set[str]) -> None:
         """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another.
@@ -199,13 +249,34 @@ class Watcher:
         history = self._light.history([], requested_units=sorted(missing))
         alive = tuple(entry for entry in history.units if entry.hash in missing and not entry.is_final_bad)
         for unit in sorted(missing.difference(entry.hash for entry in alive)):
-            self._mark_double_spent(unit)
+            self._reader.give_up(unit)
         self._take(replace(history, units=alive), asked_at)
 
-    def _mark_double_spent(self, unit: str) -> None:
-        logger.warning("unit %s is double-spent or unknown to the hub: it backs nothing", unit)
-        with self._store.reading() as books:
-            aa_addresses = books.unconfirmed.channels_of(unit)
-        for aa_address in aa_addresses:
-            with self._transaction() as books:
-                Transition(books, aa_address, self._clock()).note_double_spend(unit)
+    def _take(self, history: History, asked_at: int) -> frozenset[str]:
+        """Has a history taken, and tells which channels went on by it."""
+        self._following.note_recent(_recent_addresses(history))
+        taken = self._reader.take(history, asked_at)
+        self._doubtful |= taken.doubtful
+        return taken.changed
+
+
+def _bytes_paid(unit: dict[str, Any]) -> dict[str, int]:
+    """What a unit of any shape seems to pay in bytes, by address."""
+    paid: dict[str, int] = {}
+    for message in unit["messages"]:
+        if message["app"] != "payment" or "asset" in message["payload"]:
+            continue
+        for output in message["payload"]["outputs"]:
+            paid[output["address"]] = paid.get(output["address"], 0) + output["amount"]
+    return paid
+
+
+def _recent_addresses(history: History) -> set[str]:
+    """The addresses of units that are not stable yet, or were made late enough to be answered still."""
+    newest = max((entry.unit["timestamp"] for entry in history.units), default=0)
+    return {
+        address
+        for entry in history.units
+        if not entry.is_stable or entry.unit["timestamp"] > newest - RECENT_SECONDS
+        for address in entry.addresses
+    }

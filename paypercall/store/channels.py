@@ -156,6 +156,10 @@ class Channels:
         """The addresses of all my channels."""
         return self._connection.values(_ADDRESSES, {"mine": my_address})
 
+    def added_since(self, my_address: str, time: int) -> list[str]:
+        """The addresses of my channels that were added at a time (seconds, the adder's clock) or later."""
+        return self._connection.values(_ADDED_SINCE, {"mine": my_address, "time": time})
+
     def records(self, my_address: str, *, status: Status | None = None) -> Iterator[ChannelRecord]:
         """All my channels in the order of their addresses, or those of one status; loaded batch by batch."""
         statement = _RECORDS if status is None else _RECORDS_BY_STATUS
@@ -319,6 +323,9 @@ _BETWEEN = Statement(
     ).order_by(channels.c.created_at.desc(), channels.c.aa_address)
 )
 _ADDRESSES = Statement(select(channels.c.aa_address).where(_IS_MINE).order_by(channels.c.aa_address))
+_ADDED_SINCE = Statement(
+    select(channels.c.aa_address).where(_IS_MINE, channels.c.created_at >= bindparam("time"))
+)
 _RECORDS = Statement(_BATCHES)
 _RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status == bindparam("status")))
 _COUNT_NOT_CLOSED = Statement(
@@ -345,7 +352,8 @@ _WITH_REFILL = Statement(
     _RECORD.where(_IS_MINE, channels.c.refill_threshold.is_not(None)).order_by(channels.c.aa_address)
 )
 _DISTRUSTED = Statement(
-    _RECORD.where(_IS_MINE, channels.c.signs_from_period == NEVER).order_by(channels.c.aa_address)
+    # Spelled as in the index, which is not used for a bound value.
+    _RECORD.where(_IS_MINE, text(f"signs_from_period = {NEVER}")).order_by(channels.c.aa_address)
 )
 _CLOSING = Statement(
     _RECORD.where(

@@ -21,9 +21,10 @@ from sqlalchemy import (
     text,
 )
 
+from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0002"
+REVISION = "0003"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -92,6 +93,7 @@ channels = Table(
     _time("opened_at", nullable=True),
     _time("created_at"),
     Index("ix_channels_between", "my_address", "peer_address", "asset"),
+    Index("ix_channels_created", "my_address", "created_at"),
     Index("ix_channels_opened", "status", "opened_at"),
     Index(
         "ix_channels_unsettled",
@@ -111,6 +113,12 @@ channels = Table(
         "freeze_decision",
         sqlite_where=text("freeze_decision IS NOT NULL"),
         postgresql_where=text("freeze_decision IS NOT NULL"),
+    ),
+    Index(
+        "ix_channels_distrusted",
+        "my_address",
+        sqlite_where=text(f"signs_from_period = {NEVER}"),
+        postgresql_where=text(f"signs_from_period = {NEVER}"),
     ),
 )
 

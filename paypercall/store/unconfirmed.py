@@ -58,6 +58,10 @@ class Unconfirmed:
         """The channels that a unit is known to be for."""
         return self._connection.values(_CHANNELS_OF, {"key": unit})
 
+    def channels(self) -> list[str]:
+        """The channels that have an unanswered unit."""
+        return self._connection.values(_CHANNELS, {})
+
     def mark_double_spent(self, aa_address: str, unit: str) -> bool:
         """Marks a channel's unit as conflicting with another one, and says whether that is new."""
         key = {"key": aa_address, "unit": unit}
@@ -124,6 +128,9 @@ _CHANNELS_OF = Statement(
     select(unconfirmed_units.c.aa_address)
     .where(unconfirmed_units.c.unit == bindparam("key"))
     .order_by(unconfirmed_units.c.aa_address)
+)
+_CHANNELS = Statement(
+    select(unconfirmed_units.c.aa_address).distinct().order_by(unconfirmed_units.c.aa_address)
 )
 _MARK_DOUBLE_SPENT = Statement(
     update(unconfirmed_units)

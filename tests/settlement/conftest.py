@@ -46,6 +46,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         "obyte.light.HISTORY_SECONDS": 1.5,
         "obyte.light.POST_SECONDS": 1.5,
         "settlement.node.LONGEST_PAUSE": 0.3,
+        "settlement.node.REFRESH_SECONDS": 2,
         "settlement.outbox.LONGEST_PAUSE": 1,
     }.items():
         monkeypatch.setattr(f"paypercall.{name}", seconds)

@@ -22,6 +22,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import LEASE_SECONDS, Lease
 from paypercall.settlement.memory import Memory
+from paypercall.settlement.reader import Reader
 from paypercall.settlement.watcher import Watcher
 from paypercall.store import Store
 from tests.two_sides import GENEROUS, PAYEE
@@ -86,7 +87,8 @@ class MerchantBooks:
         assert lease.take()
         try:
             with closing(light):
-                yield Watcher(self.store, light, wallet, discovery, memory, lease, events, self.now)
+                reader = Reader(self.store, wallet, discovery, memory, lease, events, self.now)
+                yield Watcher(self.store, light, PAYEE.address, discovery, reader, self.now)
         finally:
             lease.release()
 

@@ -356,7 +356,7 @@ def test_a_line_that_is_cut_again_and_again_keeps_nothing_from_happening(
     def fault(frame: Frame) -> Sequence[Arrival] | None:
         nonlocal count
         count += 1
-        return [HangUp()] if count % 20 == 0 else None
+        return [HangUp()] if count % 30 == 0 else None
 
     with proxy.fault(fault):
         settle_a_period(net, merchant, customer)

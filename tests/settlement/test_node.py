@@ -16,7 +16,7 @@ from paypercall.contract import Opened
 from paypercall.devnet import Devnet
 from paypercall.events import Event
 from paypercall.server import Server
-from paypercall.settlement import watcher
+from paypercall.settlement import reader
 from paypercall.settlement.lease import LEASE_SECONDS
 from paypercall.settlement.transition import Answer, Transition
 from paypercall.settlement.upkeep import add_deposit
@@ -49,16 +49,16 @@ def test_what_cannot_be_taken_from_the_first_history_is_fetched_again(
     merchant.close_node()
     customer.close()
     wait_until(lambda: customer.balance().status is Status.CLOSING, "the customer closes")
-    really_take = watcher.Watcher._take_channel
+    really_take = reader.Reader._take_channel
     failures: list[str] = []
 
-    def take(self: watcher.Watcher, channel: Channel, *args: Any) -> None:
+    def take(self: reader.Reader, channel: Channel, *args: Any) -> None:
         if not failures:
             failures.append(channel.aa_address)
             raise StoreError("the database failed: disk I/O error")
         really_take(self, channel, *args)
 
-    monkeypatch.setattr(watcher.Watcher, "_take_channel", take)
+    monkeypatch.setattr(reader.Reader, "_take_channel", take)
     merchant.start_node()
     wait_until(lambda: len(customer.settled_periods()) == 1, "the merchant has seen the close and confirms")
     assert failures == [customer.aa_address]

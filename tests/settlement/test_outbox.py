@@ -69,11 +69,11 @@ def test_a_withdrawal_whose_units_are_refused_again_and_again_is_paid_once(
     really_post = LightClient.post
     refused: dict[str, Unit] = {}
 
-    def post(self: LightClient, unit: Unit) -> None:
+    def post(self: LightClient, unit: Unit, *, to_all_hubs: bool = False) -> None:
         if unit["unit"] in refused or len(refused) < 4:
             refused[unit["unit"]] = unit
             raise HubRefused("last ball is too old")
-        really_post(self, unit)
+        really_post(self, unit, to_all_hubs=to_all_hubs)
 
     monkeypatch.setattr(LightClient, "post", post)
     merchant.withdraw(5_000, payee)
@@ -116,11 +116,11 @@ def test_a_refused_unit_does_not_keep_a_defence_from_its_coins(
     really_post = LightClient.post
     refused: list[str] = []
 
-    def post(self: LightClient, unit: Unit) -> None:
+    def post(self: LightClient, unit: Unit, *, to_all_hubs: bool = False) -> None:
         if not refused or unit["unit"] in refused:
             refused.append(unit["unit"])
             raise HubRefused("tps fee on address is too low")
-        really_post(self, unit)
+        really_post(self, unit, to_all_hubs=to_all_hubs)
 
     with monkeypatch.context() as busy:
         busy.setattr(LightClient, "post", post)
@@ -194,13 +194,13 @@ def test_a_unit_that_the_hub_took_and_lost_is_replaced_when_it_refuses_it_later(
     really_post = LightClient.post
     lost: list[str] = []
 
-    def post(self: LightClient, unit: Unit) -> None:
+    def post(self: LightClient, unit: Unit, *, to_all_hubs: bool = False) -> None:
         if not lost:
             lost.append(unit["unit"])
         elif unit["unit"] in lost:
             raise HubRefused("last ball is too old")
         else:
-            really_post(self, unit)
+            really_post(self, unit, to_all_hubs=to_all_hubs)
 
     monkeypatch.setattr(LightClient, "post", post)
     merchant.withdraw(5_000, payee)

@@ -18,7 +18,7 @@ from paypercall.devnet import Devnet
 from paypercall.errors import PaypercallError, Refusal
 from paypercall.obyte.composer import Output
 from paypercall.server import Server
-from paypercall.settlement import watcher
+from paypercall.settlement import reader
 from paypercall.store import StoreError
 from tests.parties import conf_for, customer_on, wait_until, wallet_on
 from tests.settlement.test_closing import parameters_of, pay, wait_until_open
@@ -299,16 +299,16 @@ def test_a_distrusted_channel_whose_history_could_not_be_taken_waits_for_it(
         newest.create_payment_package(4_000, customer.aa_address)
     shutil.rmtree(folder)
     shutil.copytree(tmp_path / "backup", folder)
-    really_take = watcher.Watcher._take_channel
+    really_take = reader.Reader._take_channel
     failures: list[str] = []
 
-    def take(self: watcher.Watcher, channel: Channel, *args: Any) -> None:
+    def take(self: reader.Reader, channel: Channel, *args: Any) -> None:
         if channel.my_address == merchant.address and not failures:
             failures.append(channel.aa_address)
             raise StoreError("the database failed: disk I/O error")
         really_take(self, channel, *args)
 
-    monkeypatch.setattr(watcher.Watcher, "_take_channel", take)
+    monkeypatch.setattr(reader.Reader, "_take_channel", take)
     with twin_of(net, merchant, folder) as stale:
         wait_until(lambda: stale.channels()[0].period == 2, "the history is taken in the end")
         assert failures
