@@ -99,6 +99,7 @@ class Client(Party):
         check_amount(amount)
         check_idempotency_key(idempotency_key)
         deadline = time.monotonic() + timeout
+        self._wait_for_look(timeout)
         while True:
             self._calls.require_open()
             try:

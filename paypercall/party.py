@@ -42,6 +42,8 @@ HEALTH_CHECK_SECONDS = 1.0
 BLIND_SECONDS = 600
 """A merchant that has not seen the ledger for so long accepts no more: a channel may be closing unseen."""
 
+LOOK_SECONDS = 60
+"""A party that starts signs nothing before the ledger was seen so lately, which shows whether its books are old."""
 
 POSTING_SECONDS = 60.0
 """How long a call that sends something waits for the hub to take the unit."""
@@ -63,6 +65,7 @@ class Party:
         self._owns_wallet = wallet is None
         self._version = self._conf.network_constants().version
         self._health: tuple[float, NodeHealth] | None = None
+        self._has_looked = False
         self._calls = Calls()
         self._opening = threading.Lock()
         self.wallet = wallet or open_wallet(self._conf)
@@ -105,6 +108,7 @@ class Party:
                 if self._owns_wallet:
                     self.wallet = open_wallet(self._conf)
                 self._node = self._make_node()
+                self._health, self._has_looked = None, False
                 self._calls.open()
         self._node.start()
 
@@ -290,11 +294,24 @@ class Party:
             health = books.node.health()
         if not self._is_blind(health):
             self._health = (time.monotonic(), health)
+            self._has_looked = True
         return health
 
     def _is_blind(self, health: NodeHealth) -> bool:
+        longest = BLIND_SECONDS if self._has_looked else LOOK_SECONDS
         # A time in the future is that of a clock that has been put right since.
-        return health.synced_at is None or abs(self._node.now() - health.synced_at) > BLIND_SECONDS
+        return health.synced_at is None or abs(self._node.now() - health.synced_at) > longest
+
+    def _wait_for_look(self, timeout: float) -> None:
+        """Waits, once after the start, until the ledger has been looked at lately: no memory, no signature."""
+        if self._has_looked:
+            return
+        self._node.start()
+        self._wait(
+            lambda: not self._is_blind(self._node_health()),
+            timeout,
+            "this node has not seen the ledger since it started, and signs nothing before",
+        )
 
     # --- creating ----------------------------------------------------------------------------------------------------
 
@@ -353,9 +370,11 @@ class Party:
         check_aa_address(aa_address)
         deadline = time.monotonic() + timeout
         self._node.start()
+        self._wait_for_look(timeout)
+        remaining = deadline - time.monotonic()
         self._wait(
             lambda: self._has_decided_to_close(aa_address, is_last),
-            timeout,
+            remaining,
             "close the channel again when it is open: its deposit is not confirmed yet",
         )
         self._node.wake()
@@ -385,6 +404,8 @@ class Party:
 
     def _sweep_early(self, aa_address: str) -> None:
         """Starts the sweep that a limit on unsettled payments calls for."""
+        if not self._has_looked:
+            return
         try:
             with self._store.transaction() as books:
                 decide_to_close(books, aa_address, self._node.now())

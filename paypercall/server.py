@@ -88,6 +88,8 @@ class Server(Party):
     ) -> dict[str, Any]:
         """Creates a package that pays the customer of a channel, e.g. a refund.
 
+        The first one after the start waits until this node has seen the ledger, at most `ledger_timeout`.
+
         Args:
             amount: In bytes or units of the channel's asset.
             aa_address: The channel, as in `Payment.aa_address`.
@@ -96,10 +98,12 @@ class Server(Party):
         Raises:
             Refusal: When the channel cannot be used or does not hold the amount.
             IdempotencyConflict: When the key was used for another amount.
+            ChannelTimeout: When the ledger was not seen in time.
             WrongIdempotencyKey: When the key is no text that can be kept.
         """
         check_amount(amount)
         check_idempotency_key(idempotency_key)
+        self._wait_for_look(self._ledger_timeout)
         return self._create(amount, aa_address, idempotency_key)
 
     createPaymentPackage = create_payment_package
