@@ -56,7 +56,7 @@ class AsyncParty(Generic[_PartyT]):
         return self._party.address
 
     def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
-        """Calls `subscriber`, in another thread, with each event of a kind; see `Party.subscribe`."""
+        """Calls `subscriber`, in another thread than the loop's, with each event of a kind; see `Party.subscribe`."""
         return self._party.subscribe(kind, subscriber)
 
     async def verify_payment_package(

@@ -1,7 +1,9 @@
 """Events that a host can subscribe to: what happened to its channels.
 
-A subscriber is called in the thread that saw the event, after the books are saved; what it raises is logged and does
-not reach the payment. No event carries a package or a key.
+Subscribers are called after the books are saved, in a thread that does nothing else: neither a payment nor the defence
+of a channel waits for them. Events come one after the other, in the order in which they were published. What a
+subscriber raises is logged; while it hangs, all others wait, and when 1,000 events do, further ones are dropped with a
+warning. No event carries a package or a key.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
+
+from paypercall.announcer import Announcer
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +64,10 @@ class _Subscription:
 
 
 class Events:
-    """Hands each event to the subscribers of its kind. Safe to use from many threads."""
+    """Hands each event to the subscribers of its kind. Safe to use from many threads, and after a fork."""
 
     def __init__(self) -> None:
+        self._announcer = Announcer("paypercall-events")
         # Replaced as a whole: who publishes needs no lock, which another thread might hold for ever in a forked child.
         self._subscribers: dict[EventKind, tuple[_Subscription, ...]] = {}
         self._lock = Lock()
@@ -93,8 +98,22 @@ class Events:
         return unsubscribe
 
     def publish(self, event: Event) -> None:
-        """Calls the subscribers of the event's kind, one after the other."""
-        for subscription in self._subscribers.get(event.kind, ()):
+        """Has the subscribers of the event's kind called, one after the other; does not wait for them."""
+        subscriptions = self._subscribers.get(event.kind)
+        if subscriptions:
+            self._announcer.announce(self._tell, event, subscriptions)
+
+    def flush(self, timeout: float) -> None:
+        """Waits until the events are delivered that were published before, at most `timeout` seconds.
+
+        A subscriber that calls it is not waited for.
+        """
+        self._announcer.flush(timeout)
+
+    def _tell(self, event: Event, subscriptions: tuple[_Subscription, ...]) -> None:
+        for subscription in subscriptions:
+            if subscription not in self._subscribers[event.kind]:
+                continue
             try:
                 subscription.subscriber(event)
             except Exception:

@@ -48,6 +48,9 @@ LOOK_SECONDS = 60
 POSTING_SECONDS = 60.0
 """How long a call that sends something waits for the hub to take the unit."""
 
+TELLING_SECONDS = 2.0
+"""How long closing waits for subscribers that are told of events."""
+
 STOPPING_SECONDS = 2.0
 """How long closing waits for what the node is asking its hub, before it hangs up on it."""
 
@@ -94,7 +97,9 @@ class Party:
     def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
         """Calls `subscriber` with each event of a kind; see `paypercall.events`.
 
-        What happens on the ledger is told in the process that holds the wallet's lease, payments where they are made.
+        It is called in a thread of its own, one event after the other. What happens on the ledger is told in the
+        process that holds the wallet's lease, payments where they are made. What waits when a program ends without
+        `close_node` is lost.
 
         Returns:
             A function that ends the subscription.
@@ -116,8 +121,11 @@ class Party:
         """Stops the thread and the connections; a wallet that was handed in stays connected.
 
         Nothing is lost: what is in the books goes on with the next start. Calls of other threads are waited for, those
-        that wait for the ledger raise `PartyClosed`, and so do all further ones.
+        that wait for the ledger raise `PartyClosed`, and so do all further ones. Subscribers are told of what was
+        published before, unless one hangs.
         """
+        # While they may still call.
+        self._events.flush(TELLING_SECONDS)
         with self._opening:
             self._calls.shut()
             has_stopped = self._node.stop(STOPPING_SECONDS)
@@ -126,6 +134,7 @@ class Party:
             if not has_stopped:
                 self._node.stop()
             self._store.close()
+        self._events.flush(TELLING_SECONDS)
 
     def __enter__(self: _PartyT) -> _PartyT:
         self.start_node()

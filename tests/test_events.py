@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Callable
 from threading import Thread
 
@@ -21,6 +22,7 @@ def test_a_subscriber_gets_the_events_of_its_kind_and_no_others(kind: EventKind)
     events.subscribe(kind, seen.append)
     for each in EventKind:
         events.publish(Event(each, "AGENT", 1, "base"))
+    events.flush(10)
     assert [event.kind for event in seen] == [kind]
 
 
@@ -41,6 +43,7 @@ def test_a_kind_may_be_given_by_its_name() -> None:
     events, seen = Events(), []
     events.subscribe("payment_received", seen.append)
     events.publish(RECEIVED)
+    events.flush(10)
     assert seen == [RECEIVED]
 
 
@@ -55,6 +58,7 @@ def test_all_subscribers_are_called_in_the_order_in_which_they_came() -> None:
     for name in ("first", "second", "third"):
         events.subscribe(EventKind.CLOSED, lambda event, name=name: seen.append(name))
     events.publish(CLOSED)
+    events.flush(10)
     assert seen == ["first", "second", "third"]
 
 
@@ -65,7 +69,21 @@ def test_one_that_has_left_is_called_no_more_and_may_leave_twice() -> None:
     leave()
     leave()
     events.publish(CLOSED)
+    events.flush(10)
     assert seen == [CLOSED]
+
+
+def test_one_that_comes_or_leaves_before_an_event_is_delivered_misses_it() -> None:
+    events, seen = Events(), []
+    hanging = threading.Event()
+    events.subscribe(EventKind.CLOSED, lambda event: hanging.wait(10))
+    leave = events.subscribe(EventKind.CLOSED, seen.append)
+    events.publish(CLOSED)
+    leave()
+    events.subscribe(EventKind.CLOSED, seen.append)
+    hanging.set()
+    events.flush(10)
+    assert seen == []
 
 
 def test_a_subscriber_that_fails_is_logged_and_does_not_stop_the_others(
@@ -79,6 +97,7 @@ def test_a_subscriber_that_fails_is_logged_and_does_not_stop_the_others(
     events.subscribe(EventKind.CLOSED, seen.append)
     with caplog.at_level(logging.ERROR, logger="paypercall"):
         events.publish(CLOSED)
+        events.flush(10)
     assert seen == [CLOSED]
     (record,) = caplog.records
     assert "closed" in record.getMessage()
@@ -97,8 +116,36 @@ def test_a_subscriber_may_subscribe_leave_and_publish_while_it_is_called() -> No
     leaving.append(events.subscribe(EventKind.CLOSED, busy))
     events.subscribe(EventKind.PAYMENT_RECEIVED, seen.append)
     events.publish(CLOSED)
+    events.flush(10)
     events.publish(CLOSED)
+    events.flush(10)
     assert seen == [RECEIVED, CLOSED]
+
+
+def test_whoever_publishes_does_not_wait_for_a_subscriber_that_hangs() -> None:
+    events, seen = Events(), []
+    hanging = threading.Event()
+    events.subscribe(EventKind.CLOSED, lambda event: hanging.wait(10))
+    events.subscribe(EventKind.PAYMENT_RECEIVED, seen.append)
+    events.publish(CLOSED)
+    events.publish(RECEIVED)
+    assert not hanging.is_set() and seen == []
+    hanging.set()
+    events.flush(10)
+    assert seen == [RECEIVED]
+
+
+def test_all_events_are_delivered_in_the_order_in_which_they_were_published() -> None:
+    events, seen = Events(), []
+    for kind in (EventKind.PAYMENT_RECEIVED, EventKind.CLOSED):
+        events.subscribe(kind, seen.append)
+    published = [
+        dataclasses.replace(event, amount=number) for number in range(100) for event in (RECEIVED, CLOSED)
+    ]
+    for event in published:
+        events.publish(event)
+    events.flush(10)
+    assert seen == published
 
 
 def test_publishing_to_nobody_does_nothing() -> None:
@@ -119,6 +166,7 @@ def test_many_threads_may_publish_and_subscribe_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    events.flush(10)
     assert len(seen) == 800
 
 

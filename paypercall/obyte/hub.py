@@ -27,7 +27,7 @@ from weakref import WeakSet
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from paypercall.obyte.announcer import Announcer
+from paypercall.announcer import Announcer
 from paypercall.obyte.errors import HubError, HubRefused, HubTimeout
 from paypercall.obyte.frames import parse_frame, print_frame, refusal_text, websocket_url
 from paypercall.obyte.network import Network
@@ -76,6 +76,7 @@ class Hub:
         self._program = program
         self._subscribers: dict[str, list[Callable[..., None]]] = {}
         self._connect_callbacks: list[Callable[..., None]] = []
+        self._announcer = Announcer("paypercall-hub-events")
         self._closed = False
         self._begin()
         _hubs.add(self)
@@ -85,7 +86,6 @@ class Hub:
         self._connection: ClientConnection | None = None
         self._pending: dict[str, Future[Any]] = {}
         self._reader: Thread | None = None
-        self._announcer = Announcer("paypercall-hub-events")
         self._failure = "it was not tried yet"
         self.unconnected_since = monotonic()
         self.connections = 0
@@ -108,7 +108,6 @@ class Hub:
             if self._reader is None:
                 self._reader = Thread(target=self._run, name="paypercall-hub-reader", daemon=True)
                 self._reader.start()
-                self._announcer.start()
 
     def close(self) -> None:
         """Closes the connection for good and ends the threads; requests under way fail with HubError."""
@@ -120,9 +119,9 @@ class Hub:
             self._lose_connection("it was closed")
         if connection is not None:
             connection.close()
-        self._announcer.stop(CLOSE_SECONDS)
         if reader is not None and reader is not current_thread():
             reader.join(CLOSE_SECONDS)
+        self._announcer.flush(CLOSE_SECONDS)
 
     def subscribe(self, subject: str, callback: Callable[[Any], None]) -> Callable[[], None]:
         """Calls back with the body, or None, whenever the hub says something under that subject.
