@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -36,7 +35,6 @@ def show(calls: int) -> None:
     screen = Screen()
     with (
         _ended_in_order_by_sigterm(),
-        _no_proxy_in_between(),
         tempfile.TemporaryDirectory(prefix="paypercall-demo-") as folder,
         _log_kept_in(Path(folder) / "log.txt"),
         Stage(Path(folder)) as stage,
@@ -94,21 +92,6 @@ def _log_kept_in(path: Path) -> Iterator[None]:
         logger.propagate = before
         logger.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def _no_proxy_in_between() -> Iterator[None]:
-    """Lets this process and the merchant's find the network at once: a proxy would look for it on its own machine."""
-    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
-    os.environ.update(dict.fromkeys(before, "127.0.0.1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

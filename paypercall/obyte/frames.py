@@ -7,6 +7,7 @@ not known here.
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,17 @@ def websocket_url(url: str) -> str:
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise HubError(f"{url!r} is no websocket address")
     return complete
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether an address of a hub, with its scheme, is one of the loopback interface."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def print_frame(kind: str, body: dict[str, Any]) -> str:

@@ -29,7 +29,13 @@ from websockets.sync.client import ClientConnection, connect
 
 from paypercall.announcer import Announcer
 from paypercall.obyte.errors import HubError, HubRefused, HubTimeout
-from paypercall.obyte.frames import parse_frame, print_frame, refusal_text, websocket_url
+from paypercall.obyte.frames import (
+    is_on_this_machine,
+    parse_frame,
+    print_frame,
+    refusal_text,
+    websocket_url,
+)
 from paypercall.obyte.network import Network
 
 REQUEST_SECONDS = 30.0
@@ -248,6 +254,8 @@ class Hub:
         try:
             connection = connect(
                 self.url,
+                # A proxy of the environment would look for a hub of this machine on its own one.
+                proxy=None if is_on_this_machine(self.url) else True,
                 max_size=MAX_FRAME_BYTES,
                 open_timeout=OPEN_SECONDS,
                 close_timeout=CLOSE_SECONDS / 2,

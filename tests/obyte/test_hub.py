@@ -23,6 +23,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from paypercall.obyte import hub as hub_module
 from paypercall.obyte.errors import HubError, HubRefused, HubTimeout
+from paypercall.obyte.frames import is_on_this_machine
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.network import devnet
 
@@ -96,6 +97,55 @@ def hub(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     connection = Hub(server.url, NETWORK)
     yield connection
     connection.close()
+
+
+def test_a_hub_of_this_machine_is_asked_past_a_proxy(
+    hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    assert hub.request("ping") == "pong"
+
+
+@pytest.mark.parametrize("scheme", ["http_proxy", "https_proxy"])
+def test_another_hub_is_asked_through_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(10)
+        for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv(scheme, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        hub = Hub("ws://hub.invalid:6611", NETWORK)
+        hub.start()
+        connection, _ = proxy.accept()
+        with connection:
+            assert connection.recv(100).startswith(b"CONNECT hub.invalid:6611 HTTP/1.1")
+        hub.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ws://127.0.0.1:6611", "wss://127.9.9.9", "ws://localhost:6611/bb", "ws://LOCALHOST", "ws://[::1]:6611"],
+)
+def test_an_address_of_the_loopback_interface_is_on_this_machine(url: str) -> None:
+    assert is_on_this_machine(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://obyte.org/bb",
+        "ws://10.0.0.1",
+        "ws://localhost.obyte.org",
+        "ws://[2001:db8::1]",
+        "ws://1270.0.0.1",
+    ],
+)
+def test_any_other_address_is_not_on_this_machine(url: str) -> None:
+    assert not is_on_this_machine(url)
 
 
 def test_it_introduces_itself_before_it_asks(hub: Hub, server: HubServer) -> None:
