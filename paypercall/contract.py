@@ -363,11 +363,14 @@ def read_response(parameters: ChannelParameters, unit: Unit) -> AgentEvent | Non
 
     Args:
         parameters: The channel's.
-        unit: A unit of the agent that is proven stable.
+        unit: A unit that is proven stable.
 
     Returns:
-        None for a unit without a data message: the refund of a bounced trigger, or one stripped of its messages.
+        None for a unit of anybody else, who may write the same data into it, and for one without a data message: the
+        refund of a bounced trigger, or one stripped of its messages.
     """
+    if unit["authors"][0]["address"] != parameters.aa_address:
+        return None
     data = next((m["payload"] for m in unit.get("messages", []) if m.get("app") == "data"), None)
     if data is None:
         return None

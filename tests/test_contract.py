@@ -534,6 +534,15 @@ def test_an_answer_without_its_messages_tells_nothing() -> None:
     assert read_response(channel_parameters(), unit) is None
 
 
+def test_what_anybody_else_writes_into_a_unit_is_no_answer_of_the_agent() -> None:
+    answer = answer_unit({"closed": 1, "event_id": 1, "period": 50})
+    assert read_response(channel_parameters(), answer) == Closed(1, 50, is_fraud_proven=False)
+    for sender in (CUSTOMER, PAYEE, STRANGER):
+        for data in ({"closed": 1, "event_id": 1, "period": 50}, {"close": 1, "period": 1}, {"x": 1}):
+            unit = {**answer_unit(data), "authors": [{"address": sender.address}]}
+            assert read_response(channel_parameters(), unit) is None
+
+
 # --- what the parties send -------------------------------------------------------------------------------
 
 
