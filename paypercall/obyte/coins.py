@@ -272,7 +272,9 @@ class CoinBook:
         self._stable.add(unit)
         for coin in entry.coins:
             if _place(coin) not in self._spent:
-                self._coins[_place(coin)] = replace(coin, is_stable=True)
+                self._coins[_place(coin)] = replace(
+                    coin, is_stable=True, main_chain_index=history_unit.main_chain_index
+                )
         for place in entry.spends:
             self._spent[place] = unit
             self._coins.pop(place, None)

@@ -62,6 +62,8 @@ class Coin:
         asset: "base" or the asset's id.
         address: Who may spend it.
         is_stable: Stable coins are picked before change that is still unconfirmed.
+        main_chain_index: Where the unit is on the main chain, by the hub's word; None while it is nowhere. Of
+            coins that are equal otherwise the oldest is picked.
     """
 
     unit: str
@@ -71,6 +73,7 @@ class Coin:
     asset: str
     address: str
     is_stable: bool = True
+    main_chain_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +249,17 @@ def _pick(
     raise InsufficientFunds(f"{len(chosen)} coins give {total} of {asset}{most}, but {required} is needed")
 
 
-def _smallest_stable_first(coin: Coin) -> tuple[bool, int, str, int, int]:
-    return not coin.is_stable, coin.amount, coin.unit, coin.message_index, coin.output_index
+def _smallest_stable_first(coin: Coin) -> tuple[Any, ...]:
+    return not coin.is_stable, coin.amount, *_oldest_first(coin)
 
 
-def _largest_first(coin: Coin) -> tuple[int, str, int, int]:
-    return -coin.amount, coin.unit, coin.message_index, coin.output_index
+def _largest_first(coin: Coin) -> tuple[Any, ...]:
+    return -coin.amount, *_oldest_first(coin)
+
+
+def _oldest_first(coin: Coin) -> tuple[Any, ...]:
+    index = coin.main_chain_index
+    return index is None, index or 0, coin.unit, coin.message_index, coin.output_index
 
 
 def _check_draft(draft: Draft, must_spend: Iterable[Coin]) -> None:

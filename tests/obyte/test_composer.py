@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,32 @@ TRACES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "traces" / "units.json").read_text(encoding="utf-8")
 )
 NETWORK = devnet(TRACES["network"]["genesis_unit"], tuple(TRACES["network"]["witnesses"]))
-# One signature, coins of the author only, an amount to pay: what this wallet is for.
-OUT_OF_SCOPE = {"send_all", "asset_issue", "and_definition_first", "and_definition_second", "or_definition"}
-RECORDED = [
-    unit
-    for unit in TRACES["units"]
-    if "compose" in unit and len(unit["compose"]["authors"]) == 1 and unit["name"] not in OUT_OF_SCOPE
-]
+SEVERAL_AUTHORS = "several addresses pay or sign; a wallet of ours has one"
+SEVERAL_KEYS = "the address has several keys; one of ours has one"
+NOBODYS_WALLET = "not made by a wallet"
+NOT_COMPOSED = {
+    "multi_author": SEVERAL_AUTHORS,
+    "multi_author_one_signs_only": SEVERAL_AUTHORS,
+    "three_authors_big": SEVERAL_AUTHORS,
+    "asset_fee_paid_by_another": SEVERAL_AUTHORS,
+    "and_definition_first": SEVERAL_KEYS,
+    "and_definition_second": SEVERAL_KEYS,
+    "or_definition": SEVERAL_KEYS,
+    "asset_issue": "ocore issues after the payment in bytes, we before it; only the local network's faucet issues",
+    "send_all": "no amount is named; a wallet of ours pays amounts",
+    "agent_response_1": NOBODYS_WALLET,
+    "agent_response_2": NOBODYS_WALLET,
+    "agent_response_3": NOBODYS_WALLET,
+    "agent_response_4": NOBODYS_WALLET,
+    "agent_response_5": NOBODYS_WALLET,
+    "genesis": NOBODYS_WALLET,
+    "witness_early": NOBODYS_WALLET,
+    "witness_late": NOBODYS_WALLET,
+    "unit_with_skiplist": NOBODYS_WALLET,
+}
+"""The recorded units that we do not compose byte for byte, with the reason."""
+
+RECORDED = [unit for unit in TRACES["units"] if unit["name"] not in NOT_COMPOSED]
 KEY = Key(bytes(range(1, 33)))
 OTHER = Key(bytes(range(2, 34))).address
 ASSET = "3uuv4rFgDxycbkSv1GpUEeJvj0RAZpiZwBP0yR/CyxA="
@@ -106,6 +126,7 @@ def recorded_coins(unit: dict[str, Any]) -> list[Coin]:
             asset=output["asset"] or "base",
             address=output["address"],
             is_stable=bool(output["is_stable"]),
+            main_chain_index=output["main_chain_index"],
         )
         for output in unit["compose"]["available_outputs"]
     ]
@@ -128,30 +149,21 @@ def test_a_unit_is_the_one_that_the_real_wallet_made(recorded: dict[str, Any]) -
     assert signers(unit, {key.address: key.definition}) == {key.address}
 
 
-def test_the_cases_that_matter_are_among_the_recorded_ones() -> None:
-    names = {unit["name"] for unit in RECORDED}
-    assert names >= {
-        "payment_first_unit_with_definition",
-        "payment",
-        "multi_output",
-        "big_amount_several_inputs",
-        "data_message",
-        "data_unicode_and_key_order",
-        "text_message",
-        "spend_unconfirmed_3",
-        "asset_payment",
-        "asset_payment_exact_no_change",
-        "asset_payment_two_inputs_with_data_and_bytes",
-        "two_assets",
-        "asset_definition",
-        "agent_definition_and_deposit",
-        "agent_asset_deposit",
-        "agent_deposit_max_aa_responses_1",
-        "agent_close_with_package",
-        "agent_confirm",
-        "spend_agent_payout",
-    }
+def test_each_recorded_unit_is_composed_or_listed_with_the_reason_why_not() -> None:
+    names = [unit["name"] for unit in TRACES["units"]]
+    assert len(names) == len(set(names)) == 44
+    assert set(NOT_COMPOSED) <= set(names)
     assert len(RECORDED) == 26
+
+
+@pytest.mark.parametrize("name", NOT_COMPOSED)
+def test_a_unit_that_we_do_not_compose_has_the_same_hash_and_the_same_commissions(name: str) -> None:
+    recorded = next(unit for unit in TRACES["units"] if unit["name"] == name)
+    unit = recorded["joint"]["unit"]
+    assert unit_hash(unit) == recorded["unit"]
+    assert headers_size(unit) == recorded["headers_commission"]
+    assert total_payload_size(unit) == recorded["payload_commission"]
+    read_whole({"unit": unit}, NETWORK)
 
 
 def test_an_asset_is_issued_with_a_payment_among_the_messages() -> None:
@@ -224,6 +236,18 @@ def test_without_a_large_coin_the_largest_are_put_together() -> None:
     coins = [coin(10_000, 1), coin(30_000, 2), coin(20_000, 3)]
     spent = byte_payment(compose_one(pay(45_000), coins))["inputs"]
     assert [spent["output_index"] for spent in spent] == [2, 3]
+
+
+def test_of_equal_coins_the_oldest_is_spent_first() -> None:
+    """As the recorded client did with its many coins of 20,000 bytes."""
+    coins = [
+        replace(coin(20_000, number), main_chain_index=index) for number, index in ((1, 7), (2, 5), (3, None))
+    ]
+    for available in (coins, coins[::-1]):
+        spent = byte_payment(compose_one(pay(1_000), available))["inputs"]
+        assert [spent["output_index"] for spent in spent] == [2]
+        spent = byte_payment(compose_one(pay(50_000), available))["inputs"]
+        assert [spent["output_index"] for spent in spent] == [2, 1, 3]
 
 
 def test_the_change_is_never_zero() -> None:
