@@ -10,6 +10,7 @@ from paypercall.devnet.attachment import attach
 from paypercall.devnet.books import BASE
 from paypercall.devnet.fees import MAX_AGENT_RESPONSES, system_vars
 from paypercall.devnet.form import MAX_AMOUNT, is_natural, is_positive
+from paypercall.devnet.graph import Outlook
 from paypercall.devnet.history import BadRequest, creation_date, joint_of, outline_of, response_of
 from paypercall.devnet.node import Node
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
@@ -35,7 +36,7 @@ class Answers:
         self._ledger = node.ledger
         self.by_command: dict[str, Callable[[Any], Any]] = {
             "get_joint": self.joint,
-            "get_last_mci": lambda params: len(self._ledger.graph.main_chain) - 1,
+            "get_last_mci": lambda params: self._ledger.graph.newest_index,
             "get_system_vars": lambda params: system_vars(self._ledger.witness),
             "get_witnesses": lambda params: [self._ledger.witness],
             "light/get_aa_balances": self.agent_balances,
@@ -56,7 +57,7 @@ class Answers:
         vertex = self._ledger.graph.vertices.get(unit)
         if vertex is None:
             return {"joint_not_found": unit}
-        joint = joint_of(vertex)
+        joint = joint_of(vertex, self._ledger.graph.outlook())
         index = vertex.main_chain_index
         if vertex.ball is not None and index is not None and index > self._ledger.lowest_retrievable_index:
             del joint["ball"]
@@ -238,7 +239,8 @@ class Answers:
             if answer.index >= lowest and (highest is None or answer.index <= highest)
         ]
         answers.sort(key=lambda answer: answer.number, reverse=order == "DESC")
-        return [_response_row(answer) for answer in answers[:MAX_ANSWERS]]
+        outlook = self._ledger.graph.outlook()
+        return [_response_row(answer, outlook) for answer in answers[:MAX_ANSWERS]]
 
     def agents_by_base(self, params: Any) -> list[dict[str, Any]]:
         """`light/get_aas_by_base_aas`, with equality of parameters as the only condition."""
@@ -279,7 +281,7 @@ def _has_parameters(agent: Agent, wanted: dict[str, Any]) -> bool:
     return True
 
 
-def _response_row(answer: Answer) -> dict[str, Any]:
+def _response_row(answer: Answer, outlook: Outlook) -> dict[str, Any]:
     row = {
         **outline_of(answer),
         "response_unit": None,
@@ -288,7 +290,7 @@ def _response_row(answer: Answer) -> dict[str, Any]:
     }
     if answer.response is not None:
         row["response_unit"] = answer.response.hash
-        row["objResponseUnit"] = joint_of(answer.response)["unit"]
+        row["objResponseUnit"] = joint_of(answer.response, outlook)["unit"]
     return row
 
 

@@ -132,7 +132,9 @@ class Devnet:
     def units(self) -> list[dict[str, Any]]:
         """All joints in the order in which the network took them, as `get_joint` gives them."""
         with self._node.lock:
-            return [joint_of(vertex) for vertex in self._node.ledger.graph.vertices.values()]
+            graph = self._node.ledger.graph
+            outlook = graph.outlook()
+            return [joint_of(vertex, outlook) for vertex in graph.vertices.values()]
 
     def sequence(self, unit: str) -> str:
         """Tells whether a unit is `good`, `temp-bad` or `final-bad`.

@@ -7,7 +7,7 @@ agents or connections, and trusts its caller to add only units whose parents it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -73,6 +73,24 @@ class Vertex:
     def last_ball_index(self) -> int:
         """The main chain index of its last ball; the genesis unit counts as its own."""
         return 0 if self.last_ball is None else self.last_ball.main_chain_index or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The part of the main chain that nobody has witnessed yet: other units may still change it.
+
+    Attributes:
+        chain: The units after the newest witnessed one, the oldest first.
+        indexes: The index of everything that they include, by unit.
+    """
+
+    chain: tuple[Vertex, ...]
+    indexes: Mapping[str, int]
+
+    def index_of(self, vertex: Vertex) -> int | None:
+        """The index of any unit, as far as there is one."""
+        index = vertex.main_chain_index
+        return self.indexes.get(vertex.hash) if index is None else index
 
 
 @dataclass(slots=True)
@@ -217,6 +235,34 @@ class Graph:
             vertex.is_on_main_chain = True
             self.main_chain.append(vertex)
             self.units_by_index.append(self._index_newly_included(vertex, index))
+
+    def outlook(self) -> Outlook:
+        """How the main chain goes on if no better unit comes; agents' units do not lead it by themselves."""
+        candidates = [
+            tip
+            for tip in self.tips.values()
+            if not (tip.is_response or tip.is_on_main_chain) and tip.sequence is Sequence.GOOD
+        ]
+        leading = [tip for tip in candidates if self.continues_main_chain(tip)]
+        chain: list[Vertex] = []
+        vertex = self.best_parent(leading) if leading else None
+        while vertex is not None and not vertex.is_on_main_chain:
+            chain.insert(0, vertex)
+            vertex = vertex.best_parent
+        indexes: dict[str, int] = {}
+        for index, passed in enumerate(chain, len(self.main_chain)):
+            stack = [passed]
+            while stack:
+                included = stack.pop()
+                if included.main_chain_index is None and included.hash not in indexes:
+                    indexes[included.hash] = index
+                    stack.extend(included.parents)
+        return Outlook(tuple(chain), indexes)
+
+    @property
+    def newest_index(self) -> int:
+        """The last index that there is, even if nobody has witnessed it yet."""
+        return len(self.main_chain) + len(self.outlook().chain) - 1
 
     def give_ball(self, vertex: Vertex) -> None:
         """Makes a unit stable; its parents and skiplist units must be so already."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from paypercall.devnet.agents import Answer
 from paypercall.devnet.form import is_natural
-from paypercall.devnet.graph import Sequence, Vertex
+from paypercall.devnet.graph import Outlook, Sequence, Vertex
 from paypercall.devnet.ledger import Ledger
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
 
@@ -41,8 +41,10 @@ def prepare_history(ledger: Ledger, request: Any) -> dict[str, Any]:
         BadRequest: With ocore's text.
     """
     addresses, units, known_units, lowest_index = _read_request(ledger, request)
+    outlook = ledger.graph.outlook()
     vertices = _select(ledger, addresses, units, lowest_index)
     vertices = [vertex for vertex in vertices if vertex.hash not in known_units]
+    vertices.sort(key=lambda vertex: _newest_first(vertex, outlook))
     if not vertices:
         return {}
     if len(vertices) > MAX_ITEMS:
@@ -52,9 +54,11 @@ def prepare_history(ledger: Ledger, request: Any) -> dict[str, Any]:
         raise BadRequest("your witness list might be too much off, too few witness authored units")
     last_ball_index = chain[-1].last_ball_index
     response: dict[str, Any] = {
-        "unstable_mc_joints": [joint_of(vertex, with_ball=False) for vertex in reversed(chain)],
-        "witness_change_and_definition_joints": [joint_of(ledger.graph.main_chain[0])],
-        "joints": [joint_of(vertex) for vertex in vertices],
+        "unstable_mc_joints": [
+            joint_of(vertex, outlook, with_ball=False) for vertex in reversed([*chain, *outlook.chain])
+        ],
+        "witness_change_and_definition_joints": [joint_of(ledger.graph.main_chain[0], outlook)],
+        "joints": [joint_of(vertex, outlook) for vertex in vertices],
     }
     balls = _proof_chain(ledger, vertices, last_ball_index)
     if balls:
@@ -65,12 +69,12 @@ def prepare_history(ledger: Ledger, request: Any) -> dict[str, Any]:
     return response
 
 
-def joint_of(vertex: Vertex, *, with_ball: bool = True) -> dict[str, Any]:
+def joint_of(vertex: Vertex, outlook: Outlook, *, with_ball: bool = True) -> dict[str, Any]:
     """A unit as the hub hands it out, with what the hub says of it."""
     joint: dict[str, Any] = {
         "unit": {
             **vertex.unit,
-            "main_chain_index": vertex.main_chain_index,
+            "main_chain_index": outlook.index_of(vertex),
             "actual_tps_fee": vertex.actual_tps_fee,
         }
     }
@@ -173,13 +177,13 @@ def _select(ledger: Ledger, addresses: list[str], units: list[str], lowest_index
         requested = ledger.graph.vertices.get(unit)
         if requested is not None and (requested.sequence is Sequence.GOOD or requested.is_stable):
             selected[unit] = requested
-    return sorted(selected.values(), key=_newest_first)
+    return list(selected.values())
 
 
-def _newest_first(vertex: Vertex) -> tuple[int, int]:
+def _newest_first(vertex: Vertex, outlook: Outlook) -> tuple[int, int]:
+    index = outlook.index_of(vertex)
     # a unit without an index comes last, as in the hub's database
-    index = -1 if vertex.main_chain_index is None else vertex.main_chain_index
-    return -index, -vertex.level
+    return -(-1 if index is None else index), -vertex.level
 
 
 def _proof_chain(ledger: Ledger, vertices: Iterable[Vertex], last_ball_index: int) -> list[dict[str, Any]]:
