@@ -94,7 +94,7 @@ class Hub:
             session.say("hub/challenge", session.challenge)
             subscription = {
                 "subscription_id": secrets.token_urlsafe(30),
-                "last_mci": len(self._node.ledger.graph.main_chain) - 1,
+                "last_mci": self._node.ledger.graph.newest_index,
                 "library_version": LIBRARY_VERSION,
             }
             tag = b64encode(secrets.token_bytes(32)).decode()
@@ -159,7 +159,8 @@ class Hub:
         session.send("response", content)
 
     def _history(self, session: Session, params: Any) -> dict[str, Any]:
-        if not session.knows_system_vars:
+        if not session.has_asked_for_history:
+            session.has_asked_for_history = True
             self._say_system_vars(session)
         history = prepare_history(self._node.ledger, params)
         session.addresses.update(params.get("addresses") or ())
@@ -238,6 +239,7 @@ class Hub:
         self._say_system_vars(session)
         session.say("hub/push_project_number", {"projectNumber": 0, "hasKeyId": False})
         if session.device in self._devices:
+            session.say("info", "0 messages sent")
             session.say("hub/message_box_status", "empty")
         else:
             self._devices.add(session.device)
@@ -286,7 +288,6 @@ class Hub:
         session.say("info", f"now watching AA {agent} address {party or 'all'}")
 
     def _say_system_vars(self, session: Session) -> None:
-        session.knows_system_vars = True
         session.say("system_vars", system_vars(self._node.ledger.witness))
 
 

@@ -47,19 +47,14 @@ class Notices:
             self._tell_of_bad_units(event.vertices)
 
     def _tell_of_unit(self, vertex: Vertex) -> None:
-        if vertex.sequence is not Sequence.GOOD:
-            return
+        if vertex.is_response or vertex.sequence is not Sequence.GOOD:
+            return  # of a response is told with the answer
         addresses = set(addresses_of(vertex.unit))
         for session in self._sessions:
             if session is self.speaker:
                 continue
             if session.watches_any(addresses):
-                if vertex.is_response:
-                    session.say("light/have_updates")
-                else:
-                    session.say("joint", {"unit": vertex.unit})
-            if vertex.is_response:
-                continue
+                session.say("joint", {"unit": vertex.unit})
             for agent in session.agents:
                 if agent in addresses and session.watches_agent(agent, vertex.authors):
                     session.say("light/aa_request", {"aa_address": agent, "unit": vertex.unit})
@@ -97,12 +92,13 @@ class Notices:
         }
         if answer.updated_variables is not None:
             body["updatedStateVars"] = answer.updated_variables
-        parties = {answer.trigger.authors[0]}
-        if answer.response is not None:
-            parties.update(addresses_of(answer.response.unit))
+        concerned = set() if answer.response is None else set(addresses_of(answer.response.unit))
+        parties = {answer.trigger.authors[0], *concerned}
         for session in self._sessions:
             if session.watches_agent(answer.agent, parties):
                 session.say("light/aa_response", body)
+            for _ in session.addresses & concerned:
+                session.say("light/have_updates")
 
     def _tell_of_bad_units(self, vertices: tuple[Vertex, ...]) -> None:
         for session in self._sessions:

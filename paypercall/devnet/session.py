@@ -17,7 +17,7 @@ class Session:
         hang_up: Ends the connection.
         challenge: What it must sign to log in.
         device: Its device address once it has logged in.
-        knows_system_vars: Whether they were sent already.
+        has_asked_for_history: The first time, the hub tells it the voted parameters, even if it logged in before.
         addresses: It hears of units of these.
         units: It hears when these become stable.
         agents: It hears of requests to and answers of these; values: the parties of interest, None for all.
@@ -27,7 +27,7 @@ class Session:
     hang_up: Callable[[], None]
     challenge: str
     device: str | None = None
-    knows_system_vars: bool = False
+    has_asked_for_history: bool = False
     addresses: set[str] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
     agents: dict[str, set[str | None]] = field(default_factory=dict)

@@ -120,6 +120,19 @@ def test_a_watcher_of_an_address_hears_at_once_that_an_agent_answered(
     assert watcher.hear_all() == [("light/have_updates", None)]
 
 
+def test_an_answer_is_hinted_at_once_for_each_watched_address(
+    busy: RawClient, watcher: RawClient, net: Devnet
+) -> None:
+    net.settle()
+    watcher.history(addresses=[channel().aa_address, STRANGER.address, PAYEE.address])
+    watcher.hear_all()
+    busy.post(STRANGER, pay(channel().aa_address, 20_000))
+    net.step()
+    net.step()
+    heard = [subject for subject, _ in watcher.hear_all()]
+    assert heard == ["joint", "light/have_updates", "light/have_updates"]
+
+
 def test_an_answer_without_a_unit_says_so(busy: RawClient, watcher: RawClient, net: Devnet) -> None:
     net.settle()
     watcher.say("light/new_aa_to_watch", {"aa": channel().aa_address})
