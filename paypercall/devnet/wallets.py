@@ -52,7 +52,7 @@ class Purses:
 
 
 def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> Unit:
-    """Composes the first unit, which issues all bytes and reveals the witness's definition."""
+    """Composes the first unit, which issues all bytes, elects the witness and reveals its definition."""
     witness = key_from_mnemonic(purses.witness)
     outputs = [
         {"address": key_from_mnemonic(purses.wallet).address, "amount": WALLET_BYTES},
@@ -63,7 +63,15 @@ def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> U
         "inputs": [{"type": "issue", "serial_number": 1, "amount": TOTAL_BYTES}],
         "outputs": sorted(outputs, key=lambda output: str(output["address"])),
     }
-    message = {"app": "payment", "payload_location": "inline", "payload_hash": "-" * 44, "payload": payload}
+    contents = {
+        "payment": payload,
+        "system_vote": {"subject": "op_list", "value": [witness.address]},
+        "system_vote_count": "op_list",
+    }
+    messages = [
+        {"app": app, "payload_location": "inline", "payload_hash": "-" * 44, "payload": content}
+        for app, content in contents.items()
+    ]
     author = {
         "address": witness.address,
         "authentifiers": {"r": _EVERY_SIGNATURE},
@@ -73,14 +81,15 @@ def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> U
         "version": version,
         "alt": alt,
         "timestamp": timestamp,
-        "messages": [message],
+        "messages": messages,
         "authors": [author],
     }
     unit["headers_commission"] = headers_size(unit)
     unit["payload_commission"] = total_payload_size(unit)
     fees = unit["headers_commission"] + unit["payload_commission"]
     outputs[2]["amount"] = TOTAL_BYTES - WALLET_BYTES - WITNESS_BYTES - fees
-    message["payload_hash"] = payload_hash(payload)
+    for message in messages:
+        message["payload_hash"] = payload_hash(message["payload"])
     return sign_unit(unit, witness)
 
 
