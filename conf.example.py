@@ -11,7 +11,8 @@ variable: PAYPERCALL_ and the name in capitals, lists and mappings in JSON. For 
     PAYPERCALL_MAX_UNSETTLED_BY_ASSET={"base": 5000000}
 
 The wallet's mnemonic is no setting. It is made on the first run and kept in `keys.json` in data_dir, or
-given as PAYPERCALL_MNEMONIC, in the environment or in `.env`. Neither file belongs into version control.
+given as PAYPERCALL_MNEMONIC, in the environment or in `.env`. With PAYPERCALL_PASSPHRASE, which may stand in
+either place, too, `keys.json` is encrypted. Neither file belongs into version control.
 
 A conf.py may hold things of your own, too. A lower-case name that holds a plain value is taken for a
 setting, so that a mistyped one stops the start; give your own values names in CAPITALS or with a leading

@@ -10,7 +10,8 @@ from paypercall.conf import Conf, load_environment
 from paypercall.errors import PaypercallError
 from paypercall.events import Events
 from paypercall.obyte.hub import Hub
-from paypercall.obyte.keys import key_from_mnemonic, load_mnemonic
+from paypercall.obyte.key_file import load_mnemonic
+from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.memory import Memory
@@ -28,10 +29,16 @@ class WrongBooks(PaypercallError):
     code = "wrong_books"
 
 
-def open_wallet(conf: Conf) -> Wallet:
-    """Makes the wallet of the conf's keys and hub; connects when it is first used."""
+def open_wallet(conf: Conf, environment: Mapping[str, str] | None = None) -> Wallet:
+    """Makes the wallet of the conf's keys and hub; connects when it is first used.
+
+    Args:
+        conf: The settings.
+        environment: Where the mnemonic or the passphrase may be; by default the project's.
+    """
     network = conf.network_constants()
-    key = key_from_mnemonic(load_mnemonic(conf.keys_path, load_environment()))
+    environment = load_environment() if environment is None else environment
+    key = key_from_mnemonic(load_mnemonic(conf.keys_path, environment, network.name))
     hub, *others = (Hub(url, network, program=conf.device_name) for url in conf.hubs)
     return Wallet(key, LightClient(hub, network, others=others), max_tps_fee=conf.max_tps_fee)
 

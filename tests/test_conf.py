@@ -118,10 +118,13 @@ def test_the_process_environment_is_left_as_it_is(load: Load, monkeypatch: pytes
     assert dict(os.environ) == before
 
 
-def test_the_mnemonic_may_be_in_dotenv_and_the_environment_wins(load: Load, tmp_path: Path) -> None:
-    load(dotenv="PAYPERCALL_MNEMONIC='in the file'\n")
-    assert load_environment({"A": "b"}, tmp_path) == {"PAYPERCALL_MNEMONIC": "in the file", "A": "b"}
-    given = {"PAYPERCALL_MNEMONIC": "in the environment"}
+@pytest.mark.parametrize("variable", ["PAYPERCALL_MNEMONIC", "PAYPERCALL_PASSPHRASE"])
+def test_a_secret_may_be_in_dotenv_and_the_environment_wins(
+    load: Load, tmp_path: Path, variable: str
+) -> None:
+    load(dotenv=f"{variable}='in the file'\n")
+    assert load_environment({"A": "b"}, tmp_path) == {variable: "in the file", "A": "b"}
+    given = {variable: "in the environment"}
     assert load_environment(given, tmp_path) == given
 
 

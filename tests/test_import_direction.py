@@ -36,14 +36,14 @@ LAYERS = (
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"trigger_data", "contract", "package", "backing", "channel"}
-PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "network", "proof"}
+PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {"ripemd160", "shape", "unit", "witness_proof"}
-MAY_READ_THE_KEY_FILE = ("obyte.keys", "obyte.mnemonics")
 CLOCK_AND_CHANCE = {"datetime", "random", "time"}
 OUTSIDE = {"asyncio", "io", "os", "pathlib", "socket", "sqlite3", "ssl", "subprocess", "threading", "urllib"}
 # Where each library that a host may not want to load is at home.
 HOMES = {
     "alembic": {"store"},
+    "cryptography": {"obyte"},
     "sqlalchemy": {"store"},
     "websockets": {"obyte", "devnet"},
     "dotenv": {"conf"},
@@ -139,8 +139,7 @@ def test_obyte_knows_nothing_of_channels(module: Module) -> None:
 def test_pure_modules_import_neither_settlement_nor_store_nor_anything_with_effects(module: Module) -> None:
     assert not (CLOCK_AND_CHANCE | OUTSIDE) & set(module.imports_of_others())
     for imported in module.imports_of_ours():
-        if (module.name, imported) != MAY_READ_THE_KEY_FILE:
-            assert imported == "errors" or is_pure(MODULES[imported]), f"{module.name} imports {imported}"
+        assert imported == "errors" or is_pure(MODULES[imported]), f"{module.name} imports {imported}"
 
 
 @each(module for module in INNER_MODULES if module.part == "devnet")

@@ -19,10 +19,11 @@ from dotenv import dotenv_values
 from paypercall.conf.names import ConfError, suggestion
 from paypercall.conf.project import MODULE_VARIABLE, Project, find_project, read_module
 from paypercall.conf.settings import SETTING_NAMES, Conf
+from paypercall.obyte.key_file import PASSPHRASE_VARIABLE
 from paypercall.obyte.mnemonics import MNEMONIC_VARIABLE
 
 _PREFIX = "PAYPERCALL_"
-_OTHER_VARIABLES = (MODULE_VARIABLE, MNEMONIC_VARIABLE)
+_OTHER_VARIABLES = (MODULE_VARIABLE, MNEMONIC_VARIABLE, PASSPHRASE_VARIABLE)
 _DOTENV = ".env"
 _SQLITE_FILE = re.compile(r"(?P<scheme>sqlite(\+\w+)?:///)(?!:memory:|file:)(?P<path>[^?]+)(?P<options>.*)")
 _TEXTS = frozenset(("network", "device_name", "database_url", "data_dir", "genesis_unit", "version", "alt"))
@@ -60,7 +61,7 @@ def load_conf(environment: Mapping[str, str] | None = None, folder: Path | None 
 def load_environment(
     environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> dict[str, str]:
-    """Returns the environment with the project's `.env` file below it; either may hold the mnemonic.
+    """Returns the environment with the project's `.env` file below it; either may hold the mnemonic or the passphrase.
 
     Args:
         environment: The environment variables; `os.environ` by default.

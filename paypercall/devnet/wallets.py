@@ -14,7 +14,8 @@ from paypercall.devnet.attachment import MAX_PARENTS, attach
 from paypercall.devnet.graph import Sequence, Vertex
 from paypercall.devnet.ledger import Ledger
 from paypercall.obyte.composer import Coin, Draft, compose
-from paypercall.obyte.keys import Key, key_from_mnemonic, new_mnemonic
+from paypercall.obyte.keys import Key, key_from_mnemonic
+from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.unit import (
     Unit,
     headers_size,

@@ -34,9 +34,26 @@ class InvalidPrivateKey(ObyteError, ValueError):
 
 
 class KeyFileError(ObyteError):
-    """The file that holds the mnemonic is unreadable, damaged or open to others."""
+    """The file that holds the mnemonic cannot be used. The text never repeats the words or the passphrase.
+
+    The codes: `key_file` (it cannot be read or written), `key_file_damaged`, `key_file_version`,
+    `key_file_open_to_others`, `key_file_missing`, `key_file_exists`, `wrong_network`, `passphrase_missing`,
+    `passphrase_wrong`, `extra_missing`.
+    """
 
     code = "key_file"
+
+
+class SealBroken(ObyteError):
+    """An encrypted text is malformed, or its parameters are beyond the limits."""
+
+    code = "seal_broken"
+
+
+class WrongPassphrase(ObyteError):
+    """An encrypted text does not open: the passphrase is another one, or the text was tampered with."""
+
+    code = "passphrase_wrong"
 
 
 class InvalidUnit(ObyteError, ValueError):

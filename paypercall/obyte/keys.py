@@ -20,7 +20,7 @@ from coincurve import PrivateKey, PublicKey
 
 from paypercall.obyte.address import PUBLIC_KEY_LENGTH, definition_address
 from paypercall.obyte.errors import InvalidPrivateKey
-from paypercall.obyte.mnemonics import load_mnemonic, mnemonic_seed, new_mnemonic
+from paypercall.obyte.mnemonics import mnemonic_seed
 
 __all__ = [
     "Key",
@@ -28,8 +28,6 @@ __all__ = [
     "derive_key",
     "device_key_from_mnemonic",
     "key_from_mnemonic",
-    "load_mnemonic",
-    "new_mnemonic",
     "verify_signature",
 ]
 

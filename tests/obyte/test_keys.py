@@ -1,17 +1,10 @@
-"""Keys, signatures and mnemonics against the wallets', and the file that holds a mnemonic."""
+"""Keys, signatures and mnemonics against the wallets'."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-import stat
-import subprocess
-import sys
-import traceback
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,24 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mnemonic import Mnemonic
 
-from paypercall.obyte import mnemonics
 from paypercall.obyte.address import is_valid_address
 from paypercall.obyte.canonical import json_source_string, source_string
-from paypercall.obyte.errors import InvalidMnemonic, InvalidPrivateKey, KeyFileError
+from paypercall.obyte.errors import InvalidMnemonic, InvalidPrivateKey
 from paypercall.obyte.keys import (
     Key,
     decode_base64,
     derive_key,
     device_key_from_mnemonic,
     key_from_mnemonic,
-    load_mnemonic,
-    new_mnemonic,
     verify_signature,
 )
-from paypercall.obyte.mnemonics import check_mnemonic, mnemonic_seed
+from paypercall.obyte.mnemonics import check_mnemonic, mnemonic_seed, new_mnemonic
 from tests.vectors import Case, failing, has_tag, load_cases
 
-WORDS = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
 KEY = Key(bytes(range(1, 33)))
 DIGEST = hashlib.sha256(b"what is signed").digest()
 SIGNATURE = KEY.sign(DIGEST)
@@ -79,6 +68,15 @@ def test_every_golden_wallets_first_address_and_device_are_found() -> None:
         )
 
     assert failing(wallets(valid=True), passes) == []
+
+
+@pytest.mark.parametrize("step", ["master", "purpose", "coin", "account", "address", "device"])
+def test_the_golden_wallets_have_a_private_key_with_a_leading_zero_byte_at_each_step(step: str) -> None:
+    """Where the step after it is a hardened one, the wallets' addresses are not those of BIP32."""
+    found = [case for case in wallets(valid=True) if has_tag(case, f"leading_zero_{step}")]
+    assert found
+    if step in ("master", "purpose", "coin"):
+        assert not any(case["bip32_standard"] for case in found)
 
 
 def test_every_golden_mnemonic_that_the_wallets_refuse_is_refused_without_being_repeated() -> None:
@@ -243,133 +241,3 @@ def test_a_single_flipped_bit_breaks_a_signature() -> None:
 def test_nothing_makes_the_verification_raise(signature: Any, public_key: Any) -> None:
     assert verify_signature(DIGEST, signature, KEY.public_key) in (True, False)
     assert verify_signature(DIGEST, SIGNATURE, public_key) in (True, False)
-
-
-def test_the_environments_mnemonic_wins_and_no_file_is_made(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    assert load_mnemonic(path, {"PAYPERCALL_MNEMONIC": WORDS}) == WORDS
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("words", ["", WORDS + " ", "hunter two"])
-def test_an_invalid_mnemonic_of_the_environment_is_refused_by_name(tmp_path: Path, words: str) -> None:
-    with pytest.raises(InvalidMnemonic, match="PAYPERCALL_MNEMONIC") as refusal:
-        load_mnemonic(tmp_path / "keys.json", {"PAYPERCALL_MNEMONIC": words})
-    assert "hunter" not in str(refusal.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_first_run_makes_a_private_file_that_later_runs_read(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "keys.json"
-    words = load_mnemonic(path, {})
-    check_mnemonic(words)
-    assert json.loads(path.read_text()) == {"mnemonic": words}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert list(path.parent.iterdir()) == [path]
-    assert load_mnemonic(path, {}) == words
-
-
-def test_a_loose_umask_does_not_open_the_file(tmp_path: Path) -> None:
-    previous = os.umask(0)
-    try:
-        load_mnemonic(tmp_path / "keys.json", {})
-    finally:
-        os.umask(previous)
-    assert stat.S_IMODE((tmp_path / "keys.json").stat().st_mode) == 0o600
-
-
-def test_processes_that_start_at_once_end_with_one_mnemonic(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib\n"
-        "from paypercall.obyte.keys import load_mnemonic\n"
-        "sys.stdin.readline()\n"
-        "sys.stdout.write(load_mnemonic(pathlib.Path(sys.argv[1]), {}))\n"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "keys.json")]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    found = {process.communicate(timeout=60)[0] for process in processes}
-    assert found == {load_mnemonic(tmp_path / "keys.json", {})}
-    assert [each.name for each in tmp_path.iterdir()] == ["keys.json"]
-
-
-def test_the_loser_of_a_race_takes_the_winners_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "keys.json"
-
-    def somebody_is_faster() -> str:
-        write_key_file(path, {"mnemonic": WORDS})
-        return "legal winner thank year wave sausage worth useful legal winner thank yellow"
-
-    monkeypatch.setattr(mnemonics, "new_mnemonic", somebody_is_faster)
-    assert load_mnemonic(path, {}) == WORDS
-    assert [each.name for each in tmp_path.iterdir()] == ["keys.json"]
-
-
-@pytest.mark.parametrize("mode", [0o604, 0o640, 0o660, 0o644])
-def test_a_file_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
-    path = tmp_path / "keys.json"
-    write_key_file(path, {"mnemonic": WORDS}, mode)
-    with pytest.raises(KeyFileError, match="chmod 600") as refusal:
-        load_mnemonic(path, {})
-    assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b'{"mnemonic": "abandon aban',
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"mnemonic": 5}',
-        b'{"mnemonic": "abandon about"}',
-        b'{"mnemonic": "' + WORDS.replace("about", "abandon").encode() + b'"}',
-        b'{"mnemonic": "' + WORDS.encode() + b'", "version": 2}',
-        b"\xff\xfe\x00",
-        b"[" * 100_000,
-    ],
-)
-def test_a_damaged_file_is_refused_left_alone_and_not_quoted(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "keys.json"
-    path.write_bytes(content)
-    path.chmod(0o600)
-    with pytest.raises(KeyFileError, match=re.escape(str(path))) as refusal:
-        load_mnemonic(path, {})
-    error: BaseException | None = refusal.value
-    assert "abandon" not in "".join(traceback.format_exception(error))
-    while error is not None:
-        assert not hasattr(error, "doc"), "a JSON error carries the whole text"
-        error = error.__context__
-    assert path.read_bytes() == content
-
-
-def test_a_field_that_later_releases_may_add_does_not_hide_the_mnemonic(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    write_key_file(path, {"mnemonic": WORDS, "note": "mine"})
-    assert load_mnemonic(path, {}) == WORDS
-
-
-def test_a_folder_in_place_of_the_file_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="cannot be used"):
-        load_mnemonic(tmp_path, {})
-
-
-def test_a_link_to_nowhere_is_a_clear_error_and_stays(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    path.symlink_to(tmp_path / "nowhere.json")
-    with pytest.raises(KeyFileError, match="cannot be used"):
-        load_mnemonic(path, {})
-    assert path.is_symlink()
-    assert not (tmp_path / "nowhere.json").exists()
-
-
-def write_key_file(path: Path, content: dict[str, Any], mode: int = 0o600) -> None:
-    path.write_text(json.dumps(content))
-    path.chmod(mode)
