@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paypercall.obyte.address import is_valid_address, is_valid_base64
-from paypercall.obyte.errors import InsufficientFunds, InvalidUnit, UnitTooLarge
+from paypercall.obyte.errors import InsufficientFunds, InvalidUnit, TooManyCoins, UnitTooLarge
 from paypercall.obyte.keys import Key
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import (
@@ -36,10 +36,10 @@ MAX_UNIT_BYTES = 10_000
 MAX_MESSAGES = 128
 MAX_OUTPUTS = 128
 MAX_COINS = 126  # two fewer than a payment may have inputs, as ocore picks them
+INPUT_BYTES = 44 + 8 + 8 + len("unit" + "message_index" + "output_index")
 
 _SIGNATURE_PLACEHOLDER = "-" * 88
 _CHANGE_PLACEHOLDER = 0  # every number counts eight bytes, so the size is right before the amount is known
-_INPUT_BYTES = 44 + 8 + 8 + len("unit" + "message_index" + "output_index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,19 @@ class Draft:
         messages: Data, text, definition and other messages.
         max_aa_responses: How many responses of agents the unit pays the TPS fee for; None means the most that
             the network knows, ten. It is written only into units that pay an agent, as the network demands.
+        change_to: Who gets the change in bytes; None means the author.
     """
 
     outputs: Mapping[str, tuple[Output, ...]] = field(default_factory=dict)
     messages: tuple[Message, ...] = ()
     max_aa_responses: int | None = None
+    change_to: str | None = None
+
+    @property
+    def payees(self) -> set[str]:
+        """All that it pays, the author apart."""
+        payees = {output.address for outputs in self.outputs.values() for output in outputs}
+        return payees if self.change_to is None else {*payees, self.change_to}
 
 
 def compose(
@@ -142,6 +150,7 @@ def compose(
 
     Raises:
         InsufficientFunds: The coins do not cover the outputs and the fees.
+        TooManyCoins: They would, if they were fewer.
         UnitTooLarge: More messages, outputs or bytes than the network takes without an oversize fee.
         InvalidUnit: An amount, an address or an asset of the draft is none.
         CanonicalError: A message has no canonical form.
@@ -150,8 +159,8 @@ def compose(
     spendable = [coin for coin in coins if coin.address == key.address]
     byte_target = _sum(draft.outputs.get(BASE, ()))
     byte_outputs = _wire_outputs(draft.outputs.get(BASE, ()))
-    unknown_change = {"address": key.address, "amount": _CHANGE_PLACEHOLDER}
-    byte_payment: dict[str, Any] = {"inputs": [], "outputs": [unknown_change, *byte_outputs]}
+    change_output: dict[str, Any] = {"address": draft.change_to or key.address, "amount": _CHANGE_PLACEHOLDER}
+    byte_payment: dict[str, Any] = {"inputs": [], "outputs": [change_output, *byte_outputs]}
     messages = [_inline(message["app"], deepcopy(message["payload"])) for message in draft.messages]
     messages.append(_inline_unhashed("payment", byte_payment))
     for asset, outputs in draft.outputs.items():
@@ -160,14 +169,14 @@ def compose(
 
     unit = _frame(network, key, draft, parents, messages, with_definition)
     fees_without_inputs = unit["headers_commission"] + total_payload_size(unit) + parents.tps_fee
-    chosen = _pick(BASE, spendable, byte_target + fees_without_inputs, _INPUT_BYTES, must_spend)
+    chosen = _pick(BASE, spendable, byte_target + fees_without_inputs, INPUT_BYTES, must_spend)
     byte_payment["inputs"] = _wire_inputs(chosen)
     unit["payload_commission"] = total_payload_size(unit)
     _check_size(unit)
 
     fees = unit["headers_commission"] + unit["payload_commission"] + parents.tps_fee
-    change = sum(coin.amount for coin in chosen) - byte_target - fees
-    byte_payment["outputs"] = _sorted([{"address": key.address, "amount": change}, *byte_outputs])
+    change_output["amount"] = sum(coin.amount for coin in chosen) - byte_target - fees
+    byte_payment["outputs"] = _sorted([change_output, *byte_outputs])
     messages[len(draft.messages)]["payload_hash"] = payload_hash(byte_payment)
     return sign_unit(unit, key)
 
@@ -245,8 +254,12 @@ def _pick(
         if covers(total, len(chosen)):
             return tuple(chosen)
     required = target + max(len(chosen), 1) * input_bytes + (1 if input_bytes else 0)
-    most = f" (a unit spends at most {MAX_COINS})" if len(candidates) > MAX_COINS else ""
-    raise InsufficientFunds(f"{len(chosen)} coins give {total} of {asset}{most}, but {required} is needed")
+    found = f"{len(chosen)} coins give {total} of {asset}"
+    all_of_worth = [coin.amount for coin in {*chosen, *candidates} if coin.amount > input_bytes]
+    if covers(sum(all_of_worth), len(all_of_worth)):
+        text = f"{found} (a unit spends at most {MAX_COINS}), but {required} is needed: consolidate them"
+        raise TooManyCoins(text, asset)
+    raise InsufficientFunds(f"{found}, but {required} is needed")
 
 
 def _smallest_stable_first(coin: Coin) -> tuple[Any, ...]:
@@ -274,6 +287,8 @@ def _check_draft(draft: Draft, must_spend: Iterable[Coin]) -> None:
             raise UnitTooLarge(f"a payment has at most {MAX_OUTPUTS - 1} outputs besides its change")
         for output in outputs:
             _check_output(output)
+    if draft.change_to is not None and not is_valid_address(draft.change_to):
+        raise InvalidUnit(f"{draft.change_to!r} is no address")
     if draft.max_aa_responses is not None and not 1 <= draft.max_aa_responses <= 10:
         raise InvalidUnit(f"max_aa_responses must be 1 to 10, not {draft.max_aa_responses}")
     for coin in must_spend:
@@ -291,8 +306,17 @@ def _check_output(output: Output) -> None:
 
 def _check_size(unit: Unit) -> None:
     size = unit["headers_commission"] + unit["payload_commission"]
-    if size > MAX_UNIT_BYTES:
-        raise UnitTooLarge(f"the unit has {size} bytes; above {MAX_UNIT_BYTES} it would owe an oversize fee")
+    if size <= MAX_UNIT_BYTES:
+        return
+    text = f"the unit has {size} bytes; above {MAX_UNIT_BYTES} it would owe an oversize fee"
+    payments = [message["payload"] for message in unit["messages"] if message["app"] == "payment"]
+    largest = max(payments, key=lambda payment: len(payment["inputs"]))
+    count = len(largest["inputs"])
+    if size - (count - 1) * INPUT_BYTES <= MAX_UNIT_BYTES:
+        raise TooManyCoins(
+            f"{text}: consolidate the {count} coins that it spends", largest.get("asset", BASE)
+        )
+    raise UnitTooLarge(text)
 
 
 def _inline(app: str, payload: Any) -> dict[str, Any]:

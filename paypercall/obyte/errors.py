@@ -98,6 +98,21 @@ class InsufficientFunds(ObyteError):
     code = "insufficient_funds"
 
 
+class TooManyCoins(InsufficientFunds):
+    """The coins would do, but not as many of them as fit into one unit: they must be consolidated first.
+
+    Args:
+        message: What was needed and what fits.
+        asset: "base" or the asset's id.
+    """
+
+    code = "too_many_coins"
+
+    def __init__(self, message: str, asset: str) -> None:
+        super().__init__(message)
+        self.asset = asset
+
+
 class FeeTooHigh(ObyteError):
     """The network asks for a higher TPS fee than the owner allows."""
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from weakref import WeakSet
 
 from paypercall.obyte.coins import Balance, CoinBook
 from paypercall.obyte.composer import BASE, Coin, Draft, Message, Output, Parents, compose
 from paypercall.obyte.errors import FeeTooHigh, HubError, HubRefused, InsufficientFunds, InvalidUnit
+from paypercall.obyte.gathering import coins_of_worth, gather
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History
@@ -25,6 +26,9 @@ from paypercall.obyte.unit import Unit, unit_hash
 __all__ = ["Balance", "Wallet"]
 
 _logger = logging.getLogger(__name__)
+
+_Plan = Callable[[list[Coin], tuple[Coin, ...]], tuple[Draft, tuple[Coin, ...]]]
+"""Given the coins, and those to spend in any case: what a unit does, and what it must spend."""
 
 
 class Wallet:
@@ -128,6 +132,11 @@ class Wallet:
         with self._lock:
             return sum(coin.amount for coin in self._book.spendable() if coin.asset == BASE)
 
+    def count_coins(self, asset: str) -> int:
+        """How many coins of an asset can be spent now and bring more than their input costs."""
+        with self._lock:
+            return len(coins_of_worth(self._book.spendable(), asset))
+
     def compose(
         self,
         draft: Draft,
@@ -151,6 +160,7 @@ class Wallet:
         Raises:
             FeeTooHigh: The network asks for more than `max_tps_fee`; nothing was composed.
             InsufficientFunds: The coins do not suffice, or less than `keep` would be left.
+            TooManyCoins: They would suffice, if they were consolidated first.
             InvalidUnit: The draft asks for what the network refuses, or a unit to replace is stable.
             UnitTooLarge: The unit would be larger than the network takes it without a further fee.
             HubError: The hub did not answer, or refused.
@@ -158,6 +168,35 @@ class Wallet:
         """
         with self._composing:
             return self._compose(draft, instead_of, max_tps_fee, keep)
+
+    def gather(
+        self,
+        asset: str,
+        address: str,
+        *,
+        instead_of: Sequence[Unit] = (),
+        max_tps_fee: int | None = None,
+        keep: int = 0,
+    ) -> Unit:
+        """Composes a unit that moves coins of an asset as a whole: the largest, as many as fit, less the fees.
+
+        Args:
+            asset: "base" or the asset's id.
+            address: Where to; one's own, to make one coin of many.
+            instead_of: As for `compose`.
+            max_tps_fee: As for `compose`.
+            keep: As for `compose`.
+
+        Raises:
+            InsufficientFunds: There is nothing to move, or it does not pay for its own fees.
+            PaypercallError: As `compose`.
+        """
+
+        def plan(coins: list[Coin], must_spend: tuple[Coin, ...]) -> tuple[Draft, tuple[Coin, ...]]:
+            return gather(coins, asset, address, must_spend)
+
+        with self._composing:
+            return self._compose_as_planned(plan, Draft(change_to=address), instead_of, max_tps_fee, keep)
 
     def post(self, unit: Unit) -> None:
         """Posts a unit of ours.
@@ -192,29 +231,39 @@ class Wallet:
             return unit
 
     def _compose(self, draft: Draft, instead_of: Sequence[Unit], max_tps_fee: int | None, keep: int) -> Unit:
+        return self._compose_as_planned(
+            lambda coins, must_spend: (draft, must_spend), draft, instead_of, max_tps_fee, keep
+        )
+
+    def _compose_as_planned(
+        self, plan: _Plan, outline: Draft, instead_of: Sequence[Unit], max_tps_fee: int | None, keep: int
+    ) -> Unit:
+        """Composes what a plan makes of the coins, of which the outline tells the payees beforehand."""
         if self._losses_explained < self._losses_seen:
             self.refresh()
-        payees = {output.address for outputs in draft.outputs.values() for output in outputs}
-        parents = self.light.parents([self.address], [self.address, *payees], draft.max_aa_responses)
+        parents = self.light.parents(
+            [self.address], [self.address, *outline.payees], outline.max_aa_responses
+        )
         limit = self._max_tps_fee if max_tps_fee is None else max_tps_fee
         if parents.tps_fee > limit:
             raise FeeTooHigh(f"the network asks a TPS fee of {parents.tps_fee} bytes, the limit is {limit}")
         with self._lock:
             changes = self._book.changes
         try:
-            return self._sign(draft, parents, instead_of, keep)
+            return self._sign(plan, parents, instead_of, keep)
         except InsufficientFunds:
             self.refresh()
             with self._lock:
                 has_learnt = self._book.changes != changes
             if not has_learnt:
                 raise
-        return self._sign(draft, parents, instead_of, keep)
+        return self._sign(plan, parents, instead_of, keep)
 
-    def _sign(self, draft: Draft, parents: Parents, instead_of: Sequence[Unit], keep: int) -> Unit:
+    def _sign(self, plan: _Plan, parents: Parents, instead_of: Sequence[Unit], keep: int) -> Unit:
         with_definition = self._needs_definition(parents.last_ball_mci)
         with self._lock:
-            coins, must_spend = self._book.spendable_instead_of(*instead_of)
+            coins, rivals_coins = self._book.spendable_instead_of(*instead_of)
+            draft, must_spend = plan(coins, rivals_coins)
             unit = compose(
                 self.light.network,
                 self.key,
@@ -224,16 +273,22 @@ class Wallet:
                 with_definition=with_definition,
                 must_spend=must_spend,
             )
-            left = self._bytes_left(coins, draft, unit)
+            left = self._bytes_left(coins, unit)
             if left < keep:
                 raise InsufficientFunds(f"{left} bytes would be left of the {keep} that are held back")
             self._book.adopt(unit)
         return unit
 
-    def _bytes_left(self, coins: Iterable[Coin], draft: Draft, unit: Unit) -> int:
+    def _bytes_left(self, coins: Iterable[Coin], unit: Unit) -> int:
         """The bytes that can still be spent after a unit, its change included."""
         before = sum(coin.amount for coin in coins if coin.asset == BASE)
-        paid = sum(output.amount for output in draft.outputs.get(BASE, ()) if output.address != self.address)
+        paid: int = sum(
+            output["amount"]
+            for message in unit["messages"]
+            if message["app"] == "payment" and "asset" not in message["payload"]
+            for output in message["payload"]["outputs"]
+            if output["address"] != self.address
+        )
         fees: int = unit["headers_commission"] + unit["payload_commission"] + unit["tps_fee"]
         return before - paid - fees
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paypercall.obyte.composer import (
+    INPUT_BYTES,
     MAX_AMOUNT,
     MAX_COINS,
     MAX_UNIT_BYTES,
@@ -22,7 +23,13 @@ from paypercall.obyte.composer import (
     Parents,
     compose,
 )
-from paypercall.obyte.errors import CanonicalError, InsufficientFunds, InvalidUnit, UnitTooLarge
+from paypercall.obyte.errors import (
+    CanonicalError,
+    InsufficientFunds,
+    InvalidUnit,
+    TooManyCoins,
+    UnitTooLarge,
+)
 from paypercall.obyte.keys import Key
 from paypercall.obyte.network import devnet
 from paypercall.obyte.unit import headers_size, total_payload_size, unit_hash
@@ -182,6 +189,25 @@ def test_an_asset_is_issued_with_a_payment_among_the_messages() -> None:
     assert signers(unit, {key.address: key.definition}) == {key.address}
 
 
+def test_all_that_an_address_has_is_sent_as_the_real_wallet_sends_it() -> None:
+    recorded = next(unit for unit in TRACES["units"] if unit["name"] == "send_all")
+    [author] = recorded["compose"]["authors"]
+    key = Key(bytes.fromhex(recorded["private_keys"][author["address"]]["privkey_hex"]))
+    coins = sorted(
+        (coin for coin in recorded_coins(recorded) if coin.asset == "base"), key=lambda coin: -coin.amount
+    )
+    unit = compose(
+        NETWORK,
+        key,
+        Draft(change_to=recorded["compose"]["change_address"]),
+        coins,
+        recorded_parents(recorded),
+        with_definition=False,
+        must_spend=tuple(coins),
+    )
+    assert unit == recorded["joint"]["unit"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     amounts=st.lists(st.integers(1, 10_000_000), min_size=1, max_size=20),
@@ -302,6 +328,7 @@ def test_an_amount_that_is_no_positive_integer_within_the_limit_is_refused(amoun
         Draft({ASSET: ()}),
         Draft({}, (), 0),
         Draft({}, (), 11),
+        Draft(change_to="NOT AN ADDRESS"),
     ],
 )
 def test_what_the_network_would_refuse_is_refused(draft: Draft) -> None:
@@ -335,8 +362,33 @@ def test_too_many_outputs_or_messages_are_refused() -> None:
 
 def test_dust_beyond_what_a_unit_spends_is_named() -> None:
     coins = [coin(1, number, ASSET) for number in range(MAX_COINS + 10)]
-    with pytest.raises(InsufficientFunds, match=rf"{MAX_COINS} coins give {MAX_COINS} .*at most {MAX_COINS}"):
+    with pytest.raises(
+        TooManyCoins, match=rf"{MAX_COINS} coins give {MAX_COINS} .*at most {MAX_COINS}"
+    ) as refusal:
         compose_one(pay(MAX_COINS + 1, ASSET), [*coins, coin(50_000, 999)])
+    assert refusal.value.asset == ASSET
+
+
+def test_dust_that_a_unit_of_the_largest_size_cannot_spend_is_named() -> None:
+    with pytest.raises(TooManyCoins, match=r"126 coins give 25200 of base .*at most 126"):
+        compose_one(pay(14_000), [coin(200 if n < 140 else 1, n) for n in range(10_000)])
+    with pytest.raises(TooManyCoins, match="oversize fee: consolidate the 111 coins") as refusal:
+        compose_one(pay(110_000), [coin(1_090, number) for number in range(130)])
+    assert refusal.value.asset == "base"
+    dust = [coin(10, number, ASSET) for number in range(120)]
+    with pytest.raises(TooManyCoins, match="consolidate the 120 coins") as refusal:
+        compose_one(pay(1_200, ASSET), [*dust, coin(50_000, 999)])
+    assert refusal.value.asset == ASSET
+
+
+def test_dust_that_is_worth_less_than_its_input_does_not_ask_for_consolidation() -> None:
+    dust = [coin(INPUT_BYTES, number) for number in range(10_000)]
+    with pytest.raises(InsufficientFunds) as refusal:
+        compose_one(pay(20_000), [*dust, coin(10_000, 10_001)])
+    assert type(refusal.value) is InsufficientFunds
+    with pytest.raises(InsufficientFunds) as refusal:
+        compose_one(pay(MAX_COINS + 1, ASSET), [coin(1, n, ASSET) for n in range(MAX_COINS)])
+    assert type(refusal.value) is InsufficientFunds
 
 
 def test_parents_are_sorted_and_the_draft_stays_untouched() -> None:

@@ -23,6 +23,7 @@ from paypercall.obyte.errors import (
     HubTimeout,
     InsufficientFunds,
     InvalidUnit,
+    TooManyCoins,
 )
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key
@@ -185,6 +186,72 @@ def test_what_must_be_kept_is_not_spent(wallet: Wallet, net: Devnet) -> None:
 def test_what_is_paid_to_itself_is_kept(wallet: Wallet, net: Devnet) -> None:
     funded(wallet, net, 10_000)
     wallet.compose(Draft({"base": (Output(wallet.address, 5_000),)}), keep=8_000)
+
+
+def test_many_coins_become_one(wallet: Wallet, net: Devnet) -> None:
+    funded(wallet, net, *[2_000] * 130)
+    assert wallet.count_coins("base") == 130
+    for left in (31, 1):
+        unit = wallet.gather("base", wallet.address, keep=100_000)
+        wallet.post(unit)
+        assert wallet.count_coins("base") == left
+    net.settle()
+    wallet.refresh()
+    assert bytes_of(wallet) == (net.balance(wallet.address), 0)
+    with pytest.raises(InsufficientFunds, match="held back"):
+        wallet.gather("base", wallet.address, keep=net.balance(wallet.address))
+
+
+def test_coins_of_an_asset_become_one(wallet: Wallet, net: Devnet) -> None:
+    asset = net.issue_asset(1_000)
+    for _ in range(5):
+        net.fund(wallet.address, 7, asset)
+    funded(wallet, net, 100_000)
+    wallet.post(wallet.gather(asset, wallet.address))
+    assert wallet.count_coins(asset) == 1
+    net.settle()
+    wallet.refresh()
+    assert wallet.balance()[asset].stable == net.balance(wallet.address, asset) == 35
+
+
+def test_all_that_there_is_can_be_sent_to_another_address(wallet: Wallet, net: Devnet) -> None:
+    asset = net.issue_asset(1_000)
+    net.fund(wallet.address, 7, asset)
+    funded(wallet, net, 100_000, 50_000)
+    payee = fresh_key().address
+    units = []
+    for each in (asset, "base"):
+        units.append(wallet.gather(each, payee))
+        wallet.post(units[-1])
+    fees = sum(unit["headers_commission"] + unit["payload_commission"] + unit["tps_fee"] for unit in units)
+    assert (net.balance(payee, asset), net.balance(payee)) == (7, 150_000 - fees)
+    assert net.balance(wallet.address) == net.balance(wallet.address, asset) == 0
+    with pytest.raises(InsufficientFunds):
+        wallet.gather("base", payee)
+
+
+def test_what_is_left_after_all_was_sent_away_is_nothing(wallet: Wallet, net: Devnet) -> None:
+    funded(wallet, net, 100_000)
+    with pytest.raises(InsufficientFunds, match="0 bytes would be left of the 1 "):
+        wallet.gather("base", PAYEE, keep=1)
+
+
+def test_a_unit_that_moves_all_in_place_of_another_spends_one_of_its_coins(
+    wallet: Wallet, net: Devnet
+) -> None:
+    funded(wallet, net, 100_000, 90_000)
+    refused = wallet.compose(DRAFT)
+    wallet.forget(refused["unit"])
+    moved = wallet.gather("base", PAYEE, instead_of=[refused])
+    assert inputs(refused) & inputs(moved)
+
+
+def test_a_payment_that_takes_too_many_coins_says_what_to_do(wallet: Wallet, net: Devnet) -> None:
+    funded(wallet, net, *[1_500] * 130)
+    with pytest.raises(TooManyCoins, match="consolidate"):
+        wallet.pay([Output(PAYEE, 150_000)])
+    wallet.post(wallet.gather("base", wallet.address))
+    wallet.pay([Output(PAYEE, 150_000)])
 
 
 def test_many_threads_pay_at_once(wallet: Wallet, net: Devnet) -> None:
