@@ -222,7 +222,7 @@ class CoinBook:
             return True
         return any(
             output["address"] == self.address
-            for _, payload in _payments(unit)
+            for _, payload in payments_of(unit)
             for output in payload["outputs"]
         )
 
@@ -230,9 +230,9 @@ class CoinBook:
         authors = [author["address"] for author in unit["authors"]]
         coins: list[Coin] = []
         spends: set[Place] = set()
-        for index, payload in _payments(unit):
+        for index, payload in payments_of(unit):
             if self.address in authors:
-                spends.update(_spent_places(payload))
+                spends.update(spent_places(payload))
             for place, output in enumerate(payload["outputs"]):
                 if output["address"] == self.address:
                     asset = payload.get("asset", BASE)
@@ -361,7 +361,7 @@ def _find_doubtful(living: list[_Entry], gone: AbstractSet[str]) -> set[str]:
         doubtful |= more
 
 
-def _payments(unit: Unit) -> list[tuple[int, dict[str, Any]]]:
+def payments_of(unit: Unit) -> list[tuple[int, dict[str, Any]]]:
     """The public payments of a unit, each with its place; fixed denominations are no coins for us."""
     return [
         (index, message["payload"])
@@ -370,7 +370,8 @@ def _payments(unit: Unit) -> list[tuple[int, dict[str, Any]]]:
     ]
 
 
-def _spent_places(payload: dict[str, Any]) -> list[Place]:
+def spent_places(payload: dict[str, Any]) -> list[Place]:
+    """Where the coins are that a payment spends."""
     return [
         (source["unit"], source["message_index"], source["output_index"])
         for source in payload["inputs"]

@@ -21,9 +21,10 @@ from paypercall.obyte.gathering import coins_of_worth, gather
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History
+from paypercall.obyte.transactions import Transaction, transactions_of
 from paypercall.obyte.unit import Unit, unit_hash
 
-__all__ = ["Balance", "Wallet"]
+__all__ = ["Balance", "Transaction", "Wallet"]
 
 _logger = logging.getLogger(__name__)
 
@@ -126,6 +127,21 @@ class Wallet:
         """What there is, by asset; bytes ("base") always among them."""
         with self._lock:
             return self._book.balances()
+
+    def transactions(self) -> list[Transaction]:
+        """What came and went, the oldest first; all of it is asked for anew.
+
+        Raises:
+            HubError: The hub did not answer, or refused.
+            ProofError: Its answer does not prove what it must.
+        """
+        histories = [self.light.history([self.address])]
+        stripped = [
+            entry.hash for entry in histories[0].units if entry.is_stripped and not entry.is_final_bad
+        ]
+        if stripped:
+            histories.append(self.light.history((), requested_units=stripped))
+        return transactions_of(self.address, *histories)
 
     def spendable_bytes(self) -> int:
         """The bytes that can be spent now: not what others have sent and is unconfirmed."""
