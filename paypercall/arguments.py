@@ -66,6 +66,26 @@ def check_refill_threshold(threshold: object, deposit_amount: int) -> None:
         )
 
 
+def check_payee(address: object) -> None:
+    """Checks that something is an address that can be paid.
+
+    Raises:
+        Refusal: With `wrong_parameters`.
+    """
+    if not is_valid_address(address):
+        raise Refusal(RefusalCode.WRONG_PARAMETERS, "the address is not a valid Obyte address")
+
+
+def check_asset(asset: object) -> None:
+    """Checks that something names bytes or may be the id of an asset.
+
+    Raises:
+        Refusal: With `wrong_asset`.
+    """
+    if asset != BASE and not is_valid_base64(asset, _ASSET_LENGTH):
+        raise Refusal(RefusalCode.WRONG_ASSET, f"the asset must be {BASE!r} or a 44-character asset id")
+
+
 def check_withdrawal(amount: object, address: object, asset: object) -> None:
     """Checks that an amount of an asset can be sent to an address; whether it is there turns out when it is sent.
 
@@ -73,7 +93,5 @@ def check_withdrawal(amount: object, address: object, asset: object) -> None:
         Refusal: With `wrong_amount`, `wrong_parameters` or `wrong_asset`.
     """
     check_amount(amount)
-    if not is_valid_address(address):
-        raise Refusal(RefusalCode.WRONG_PARAMETERS, "the address is not a valid Obyte address")
-    if asset != BASE and not is_valid_base64(asset, _ASSET_LENGTH):
-        raise Refusal(RefusalCode.WRONG_ASSET, f"the asset must be {BASE!r} or a 44-character asset id")
+    check_payee(address)
+    check_asset(asset)

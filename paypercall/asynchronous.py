@@ -19,8 +19,9 @@ from paypercall.client import USABLE_SECONDS, Client
 from paypercall.conf import Conf
 from paypercall.contract import BASE
 from paypercall.events import EventKind, Subscriber
-from paypercall.obyte.wallet import Wallet
-from paypercall.party import POSTING_SECONDS, Party
+from paypercall.funds import POSTING_SECONDS, Funds, Moved
+from paypercall.obyte.wallet import Balance, Transaction, Wallet
+from paypercall.party import Party
 from paypercall.results import ChannelBalance, Payment
 from paypercall.server import LEDGER_SECONDS, Server
 from paypercall.store import PeriodRecord
@@ -73,6 +74,11 @@ class AsyncParty(Generic[_PartyT]):
         """Sends money out of the wallet; see `Party.withdraw`."""
         await self._in_thread(self._party.withdraw, amount, address, asset, timeout)
 
+    @property
+    def funds(self) -> AsyncFunds:
+        """What the wallet has, and ways to move it; see `Party.funds`."""
+        return AsyncFunds(self)
+
     async def settled_periods(self) -> list[PeriodRecord]:
         """The sums of all periods that have ended."""
         return await self._in_thread(self._party.settled_periods)
@@ -106,6 +112,44 @@ class AsyncParty(Generic[_PartyT]):
     ) -> _Result:
         call = functools.partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+class AsyncFunds:
+    """The async twin of `Funds`.
+
+    Args:
+        party: Whose.
+    """
+
+    def __init__(self, party: AsyncParty[Any]) -> None:
+        self._party = party
+
+    async def balance(self) -> dict[str, Balance]:
+        """What there is by asset; see `Funds.balance`."""
+        return await self._party._in_thread(self._funds.balance)
+
+    async def history(self) -> list[Transaction]:
+        """What came and went; see `Funds.history`."""
+        return await self._party._in_thread(self._funds.history)
+
+    async def send(
+        self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS
+    ) -> str:
+        """Sends an amount; see `Funds.send`."""
+        return await self._party._in_thread(self._funds.send, amount, address, asset, timeout)
+
+    async def sweep_out(self, address: str, timeout: float = POSTING_SECONDS) -> Moved:
+        """Sends everything to an address; see `Funds.sweep_out`."""
+        return await self._party._in_thread(self._funds.sweep_out, address, timeout)
+
+    async def consolidate(self, asset: str = BASE, timeout: float = POSTING_SECONDS) -> Moved:
+        """Makes one coin of many; see `Funds.consolidate`."""
+        return await self._party._in_thread(self._funds.consolidate, asset, timeout)
+
+    @property
+    def _funds(self) -> Funds:
+        funds: Funds = self._party._party.funds
+        return funds
 
 
 class AsyncClient(AsyncParty[Client]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -56,6 +57,29 @@ class Calls:
             if not self._under_way[thread]:
                 del self._under_way[thread]
             self._changed.notify_all()
+
+    def wait_for(self, is_done: Callable[[], bool], seconds: float, pause: Callable[[float], None]) -> bool:
+        """Waits within a call.
+
+        Args:
+            is_done: Whether what is waited for has happened; asked again and again.
+            seconds: How long to wait.
+            pause: Waits until something may have changed, but for so many seconds at most.
+
+        Returns:
+            Whether it has happened in time.
+
+        Raises:
+            PartyClosed: When it should wait no longer.
+        """
+        deadline = time.monotonic() + seconds
+        while not is_done():
+            self.require_open()
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            pause(remaining)
+        return True
 
     def require_open(self) -> None:
         """To be asked again and again by a call that waits for something.

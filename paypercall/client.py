@@ -14,8 +14,9 @@ from paypercall.conf import Conf
 from paypercall.contract import BASE, ChannelParameters
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import EventKind
+from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
-from paypercall.party import POSTING_SECONDS, Party
+from paypercall.party import Party
 from paypercall.results import ChannelBalance, ChannelTimeout
 from paypercall.settlement.upkeep import add_deposit
 from paypercall.store import Books, OutboxKind, Refill

@@ -24,6 +24,7 @@ from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import Event, EventKind, Subscriber
+from paypercall.funds import POSTING_SECONDS, Funds, decide_withdrawal
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
@@ -44,9 +45,6 @@ BLIND_SECONDS = 600
 
 LOOK_SECONDS = 60
 """A party that starts signs nothing before the ledger was seen so lately, which shows whether its books are old."""
-
-POSTING_SECONDS = 60.0
-"""How long a call that sends something waits for the hub to take the unit."""
 
 TELLING_SECONDS = 2.0
 """How long closing waits for subscribers that are told of events."""
@@ -423,13 +421,8 @@ class Party:
         self._node.wake()
 
     def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
-        deadline = time.monotonic() + timeout
-        while not is_done():
-            self._calls.require_open()
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ChannelTimeout(f"{what}; it goes on by itself")
-            self._node.wait_for_change(remaining)
+        if not self._calls.wait_for(is_done, timeout, self._node.wait_for_change):
+            raise ChannelTimeout(f"{what}; it goes on by itself")
 
     @counted
     def settled_periods(self) -> list[PeriodRecord]:
@@ -438,6 +431,11 @@ class Party:
             return books.periods.all()
 
     # --- the wallet --------------------------------------------------------------------------------------------------
+
+    @property
+    def funds(self) -> Funds:
+        """What the wallet has, and ways to move it; to be asked for anew after `close_node`."""
+        return Funds(self._store, self.wallet, self._node, self._calls)
 
     @counted
     def withdraw(
@@ -457,13 +455,7 @@ class Party:
         """
         check_withdrawal(amount, address, asset)
         with self._store.transaction() as books:
-            row = books.outbox.add(
-                OutboxKind.WITHDRAWAL,
-                aa_address=None,
-                period=None,
-                details={"address": address, "amount": amount, "asset": asset},
-                now=self._node.now(),
-            )
+            row = decide_withdrawal(books, amount, address, asset, self._node.now())
         self._node.start()
         self._node.wake()
         self._wait(lambda: self._is_posted(row), timeout, "the withdrawal is decided, but not posted yet")

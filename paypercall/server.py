@@ -12,9 +12,10 @@ from paypercall.calls import counted
 from paypercall.channel import Status
 from paypercall.conf import Conf
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage
-from paypercall.party import POSTING_SECONDS, Party
+from paypercall.party import Party
 from paypercall.results import ChannelBalance, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED
 

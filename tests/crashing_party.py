@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Orders:
 
 @dataclass(frozen=True)
 class Call:
-    """A call of one of the party's methods."""
+    """A call of one of the party's methods, or of one of what it gives, such as `funds.send`."""
 
     name: str
     arguments: dict[str, Any]
@@ -205,7 +206,7 @@ def open_party(orders: Orders) -> Party:
 def answer(party: Party, call: Call) -> Any:
     """Makes one call; what it refuses is its result."""
     try:
-        return getattr(party, call.name)(**call.arguments)
+        return attrgetter(call.name)(party)(**call.arguments)
     except PaypercallError as error:
         return Refused(error.code, str(error))
 

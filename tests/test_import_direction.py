@@ -23,6 +23,7 @@ LAYERS = (
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
+    ("funds",),
     ("party",),
     ("client", "server"),
     ("asynchronous",),

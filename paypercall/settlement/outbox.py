@@ -12,11 +12,17 @@ from collections.abc import Callable
 
 from paypercall.channel import Channel, Status
 from paypercall.errors import PaypercallError
-from paypercall.obyte.errors import HubError, HubRefused
+from paypercall.obyte.errors import HubError, HubRefused, TooManyCoins
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.commands import COMMANDS, DEPOSITS, draft_of
+from paypercall.settlement.gathering import (
+    GATHERINGS,
+    consolidation_for,
+    is_too_late,
+    require_no_need_for_reserve,
+)
 from paypercall.settlement.lease import Lease
 from paypercall.settlement.spending import Spending, tps_fee_limit
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
@@ -100,7 +106,7 @@ class Outbox:
             if self._next_attempt.get(row.id, 0) > self._clock():
                 continue
             try:
-                has_sent |= self._step(row)
+                has_sent |= self._step_or_consolidate(row)
             except HubRefused as refusal:
                 self._note_failure(row, refusal)
             except HubError:
@@ -110,6 +116,15 @@ class Outbox:
             except PaypercallError as error:
                 self._note_failure(row, error)
         return has_sent
+
+    def _step_or_consolidate(self, row: OutboxRow) -> bool:
+        try:
+            return self._step(row)
+        except TooManyCoins as error:
+            with self._store.transaction() as books:
+                consolidation = consolidation_for(books, row, error, self._wallet.address, self._clock())
+            logger.info("coins are consolidated for a %s: %s", row.kind.value, error)
+            return self._step_or_consolidate(consolidation)
 
     def _step(self, row: OutboxRow) -> bool:
         if row.state is OutboxState.POSTED and self._clock() - row.updated_at < REPOST_SECONDS:
@@ -139,7 +154,7 @@ class Outbox:
 
     def _is_due(self, row: OutboxRow, channel: Channel | None) -> bool:
         """Whether a unit of a row that has none yet would do now what was decided."""
-        if _is_overtaken(row, channel):
+        if _is_overtaken(row, channel) or is_too_late(row, self._clock()):
             self._give_up(row)
             return False
         # An agent that is closing would refuse a deposit, and keep the bounce fee.
@@ -147,7 +162,7 @@ class Outbox:
         return row.kind in COMMANDS or not is_closing
 
     def _give_up(self, row: OutboxRow) -> None:
-        logger.info("%s is not sent any more: its period has ended", row.kind.value)
+        logger.info("%s is not sent any more: it is too late for it", row.kind.value)
         with self._store.transaction() as books:
             books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
 
@@ -159,13 +174,14 @@ class Outbox:
         """
         with self._store.reading() as books:
             signed = books.outbox.signed_units(row.id)
-        is_command = row.kind in COMMANDS
-        unit = self._wallet.compose(
-            draft_of(row, channel.parameters if channel else None),
-            instead_of=signed,
-            max_tps_fee=self._fee_limit(row, channel),
-            keep=0 if is_command else self._reserve(new_channels=int(row.kind is not OutboxKind.REFILL)),
-        )
+        served = self._served_by(row)
+        max_tps_fee, keep = self._fee_limit(served, self._channel(served)), self._bytes_to_keep(served)
+        if row.kind in GATHERINGS:
+            asset, address = row.details["asset"], row.details["address"]
+            unit = self._wallet.gather(asset, address, instead_of=signed, max_tps_fee=max_tps_fee, keep=keep)
+        else:
+            draft = draft_of(row, channel.parameters if channel else None)
+            unit = self._wallet.compose(draft, instead_of=signed, max_tps_fee=max_tps_fee, keep=keep)
         try:
             return self._save(row, unit)
         except BaseException:
@@ -193,9 +209,23 @@ class Outbox:
         ledger_time = self._ledger_time() if row.kind is OutboxKind.CONFIRM else 0
         return tps_fee_limit(row, channel, self._spending, ledger_time)
 
-    def _reserve(self, new_channels: int) -> int:
+    def _served_by(self, row: OutboxRow) -> OutboxRow:
+        """The row that a consolidation is made for, whose limits it has; else the row itself."""
+        number = row.details["serves"] if row.kind in GATHERINGS else None
+        if number is None:
+            return row
         with self._store.reading() as books:
-            return bytes_in_reserve(books, self._spending, new_channels)
+            served = books.outbox.get(number)
+        return served or row
+
+    def _bytes_to_keep(self, row: OutboxRow) -> int:
+        if row.kind in COMMANDS:
+            return 0
+        with self._store.reading() as books:
+            if row.kind is OutboxKind.SWEEP_OUT:
+                require_no_need_for_reserve(books)
+                return 0
+            return bytes_in_reserve(books, self._spending, int(row.kind is not OutboxKind.REFILL))
 
     def _post(self, row: OutboxRow) -> None:
         assert row.unit is not None

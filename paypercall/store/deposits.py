@@ -94,6 +94,10 @@ class Deposits:
         statement = _PENDING_AND_POSTED if posted_only else _PENDING
         return int(self._connection.value(statement, {"key": aa_address}))
 
+    def has_pending(self) -> bool:
+        """Whether any of my deposits is pending, to whatever channel."""
+        return self._connection.first(_ANY_PENDING, {}) is not None
+
     def unanswered(self, stable_before: int) -> list[str]:
         """The units of my pending deposits that have been stable since before a time, in seconds."""
         return self._connection.values(_UNANSWERED, {"before": stable_before})
@@ -146,6 +150,7 @@ _UNANSWERED = Statement(
     )
     .order_by(deposits.c.id)
 )
+_ANY_PENDING = Statement(select(deposits.c.id).where(_IS_PENDING).limit(1))
 _PENDING = Statement(_SUM)
 _PENDING_AND_POSTED = Statement(
     _SUM.select_from(deposits.outerjoin(outbox)).where(

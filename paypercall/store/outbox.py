@@ -28,6 +28,8 @@ class OutboxKind(Enum):
     CONFIRM = "confirm"
     FRAUD_PROOF = "fraud_proof"
     WITHDRAWAL = "withdrawal"
+    SWEEP_OUT = "sweep_out"
+    CONSOLIDATION = "consolidation"
 
 
 class OutboxState(Enum):
@@ -53,7 +55,7 @@ class OutboxRow:
         id: Its number.
         kind: What it sends.
         state: How far it has got.
-        aa_address: The channel, or None for a withdrawal.
+        aa_address: The channel, or None for what only moves the wallet's own money.
         period: The channel's period, if it is about one.
         details: What else is needed to compose it.
         unit: The unit that is to be posted, or None as long as nothing is signed.
@@ -138,7 +140,7 @@ class Outbox:
         """Stores the signed unit that is to be posted from now on; one that it replaces is kept.
 
         Raises:
-            StoreError: When the unit is another row's.
+            StoreError: When the unit is another row's, or the row is finished.
         """
         unit_hash = unit["unit"]
         owner = self._connection.value(_OWNER, {"key": unit_hash})
@@ -161,13 +163,22 @@ class Outbox:
             raise ValueError("a row ends as stable or failed")
         self._update(_FINISHED, outbox_id, now, {"state": state.value})
 
+    def cancel(self, outbox_id: int, now: int) -> bool:
+        """Ends a row as failed if nothing was ever signed for it.
+
+        Returns:
+            Whether it did, so that nothing will be sent.
+        """
+        values = {"key": outbox_id, "now": now, "state": OutboxState.FAILED.value}
+        return self._connection.change(_CANCEL, values) > 0
+
     def failed_attempt(self, outbox_id: int, error: str, now: int) -> None:
         """Counts a failed attempt to send; the row stays what it is."""
         self._update(_FAILED_ATTEMPT, outbox_id, now, {"error": error})
 
     def _update(self, statement: Statement, outbox_id: int, now: int, values: dict[str, Any]) -> None:
         if not self._connection.change(statement, {**values, "key": outbox_id, "now": now}):
-            raise StoreError("there is no such row in the outbox")
+            raise StoreError("there is no such row in the outbox, or it is finished")
 
     def _all(self, statement: Statement, parameters: dict[str, Any]) -> list[OutboxRow]:
         rows = self._connection.all(statement, parameters)
@@ -229,7 +240,12 @@ _HASHES = Statement(
     .where(outbox_units.c.outbox_id == bindparam("key"))
     .order_by(outbox_units.c.id)
 )
-_SIGNED = Statement(_UPDATE.values(state=bindparam("state"), unit_hash=bindparam("hash")))
+_SIGNED = Statement(
+    _UPDATE.where(_IS_UNFINISHED).values(state=bindparam("state"), unit_hash=bindparam("hash"))
+)
 _POSTED = Statement(_UPDATE.values(state=bindparam("state"), last_error=null()))
 _FINISHED = Statement(_UPDATE.values(state=bindparam("state")))
+_CANCEL = Statement(
+    _UPDATE.where(outbox.c.unit_hash.is_(None), _IS_UNFINISHED).values(state=bindparam("state"))
+)
 _FAILED_ATTEMPT = Statement(_UPDATE.values(attempts=outbox.c.attempts + 1, last_error=bindparam("error")))

@@ -71,6 +71,10 @@ class Unconfirmed:
         """Sets since when a unit is proven stable, unless that is known already."""
         self._connection.change(_MARK_STABLE, {"key": unit, "now": now})
 
+    def has_deposits(self) -> bool:
+        """Whether any deposit is unanswered that is not known to conflict with another unit."""
+        return self._connection.first(_ANY_DEPOSIT, {}) is not None
+
     def all_unanswered_units(self) -> list[str]:
         """The hashes of all units that are not known to conflict with another one, each once."""
         return self._connection.values(_ALL, {})
@@ -141,6 +145,13 @@ _MARK_STABLE = Statement(
     update(unconfirmed_units)
     .where(unconfirmed_units.c.unit == bindparam("key"), unconfirmed_units.c.stable_since.is_(None))
     .values(stable_since=bindparam("now"))
+)
+_ANY_DEPOSIT = Statement(
+    select(unconfirmed_units.c.unit)
+    .where(
+        unconfirmed_units.c.kind == TriggerKind.DEPOSIT.value, unconfirmed_units.c.is_double_spent.is_(False)
+    )
+    .limit(1)
 )
 _ALL = Statement(
     select(unconfirmed_units.c.unit)

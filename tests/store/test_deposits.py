@@ -33,6 +33,17 @@ def test_pending_deposits_are_summed(store: Store) -> None:
         assert books.deposits.pending(channel("other").aa_address) == 0
 
 
+def test_whether_any_deposit_is_pending_is_told_over_all_channels(store: Store) -> None:
+    with store.reading() as books:
+        assert not books.deposits.has_pending()
+    row = add(store, 5)
+    with store.transaction() as books:
+        assert books.deposits.has_pending()
+        books.deposits.set_unit(row, unit_hash(1))
+        books.deposits.settle(unit_hash(1), DepositState.CONFIRMED)
+        assert not books.deposits.has_pending()
+
+
 @pytest.mark.parametrize("outcome", [DepositState.CONFIRMED, DepositState.REFUSED, DepositState.FAILED])
 def test_a_settled_deposit_is_not_pending_any_more(store: Store, outcome: DepositState) -> None:
     row = add(store, 5)

@@ -67,6 +67,32 @@ def test_a_row_goes_through_its_states(store: Store) -> None:
     assert (row.state, row.unit, row.updated_at) == (OutboxState.STABLE, UNIT, 13)
 
 
+def test_a_row_for_which_nothing_was_signed_can_be_cancelled_and_nothing_is_signed_for_it_any_more(
+    store: Store,
+) -> None:
+    number = add(store)
+    with store.transaction() as books:
+        assert books.outbox.cancel(number, now=11)
+        assert not books.outbox.cancel(number, now=12)
+        row = books.outbox.get(number)
+        assert row is not None
+        assert (row.state, row.updated_at) == (OutboxState.FAILED, 11)
+    with pytest.raises(StoreError, match="finished"), store.transaction() as books:
+        books.outbox.signed(number, UNIT, now=13)
+    with store.reading() as books:
+        assert books.outbox.signed_units(number) == []
+
+
+def test_a_row_for_which_a_unit_was_signed_cannot_be_cancelled(store: Store) -> None:
+    number = add(store)
+    with store.transaction() as books:
+        books.outbox.signed(number, UNIT, now=11)
+        assert not books.outbox.cancel(number, now=12)
+        books.outbox.posted(number, now=13)
+        assert not books.outbox.cancel(number, now=14)
+        assert [row.state for row in books.outbox.unfinished()] == [OutboxState.POSTED]
+
+
 @pytest.mark.parametrize("state", [state for state in OutboxState if not state.is_finished])
 def test_a_row_ends_only_as_stable_or_failed(store: Store, state: OutboxState) -> None:
     number = add(store)

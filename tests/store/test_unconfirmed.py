@@ -32,6 +32,15 @@ def test_units_come_back_as_they_were_seen_in_that_order(store: Store) -> None:
         assert books.unconfirmed.all_unanswered_units() == [unit_hash(2), unit_hash(3)]  # 1 is double-spent
 
 
+def test_whether_a_deposit_is_unanswered_is_told_over_all_channels(store: Store) -> None:
+    with store.transaction() as books:
+        books.unconfirmed.see(AA_ADDRESS, unconfirmed(1, TriggerKind.CLOSE))
+        books.unconfirmed.see(AA_ADDRESS, unconfirmed(2, TriggerKind.DEPOSIT, is_double_spent=True))
+        assert not books.unconfirmed.has_deposits()
+        books.unconfirmed.see(OTHER_ADDRESS, unconfirmed(3, TriggerKind.DEPOSIT))
+        assert books.unconfirmed.has_deposits()
+
+
 def test_the_time_of_the_first_sight_is_kept(store: Store) -> None:
     with store.transaction() as books:
         assert books.unconfirmed.see(AA_ADDRESS, unconfirmed(1, first_seen=50))
