@@ -23,7 +23,7 @@ LAYERS = (
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
-    ("funds",),
+    ("funds", "recovery"),
     ("party",),
     ("client", "server"),
     ("asynchronous",),

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from paypercall import __version__
-from paypercall.cli import demo, devnet, migrate
+from paypercall.cli import demo, devnet, migrate, wallet
 from paypercall.errors import PaypercallError
 
-COMMANDS = (demo, devnet, migrate)
+COMMANDS = (demo, devnet, migrate, wallet)
 INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 
 

@@ -7,7 +7,7 @@ which prove themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +15,22 @@ from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubError, HubRefused, ObyteError, ProofError
 from paypercall.obyte.hub import Hub
+from paypercall.obyte.hub_answers import (
+    read_agent_responses,
+    read_agents,
+    read_asset_definition,
+    read_parents,
+)
 from paypercall.obyte.hubs import Hubs
 from paypercall.obyte.network import Network
 from paypercall.obyte.proof import History, HistoryUnit, earlier_first, verify_history
-from paypercall.obyte.shape import is_hash, is_hash_list, is_natural, is_positive
-from paypercall.obyte.unit import Unit, payload_hash, unit_hash
+from paypercall.obyte.shape import is_hash
+from paypercall.obyte.unit import Unit
 
 HISTORY_LIMIT = 2_000  # addresses, requested units, known units and units in an answer (ocore `light`)
 MAX_AA_RESPONSES = 10  # ocore `MAX_RESPONSES_PER_PRIMARY_TRIGGER`
 HISTORY_SECONDS = 120.0
+AGENTS_SECONDS = 30.0
 POST_SECONDS = 60.0
 MAX_KEPT_DEFINITIONS = 10_000
 MAX_ASKED_DEFINITIONS = 20  # for one history: a flood of dust must not become a flood of requests
@@ -235,7 +242,7 @@ class LightClient:
         with self._leaving_if_useless(hub):
             while True:
                 params = {"aa": agent, "min_mci": since, "order": "ASC"}
-                page = _read_agent_responses(hub.request("light/get_aa_responses", params), since)
+                page = read_agent_responses(hub.request("light/get_aa_responses", params), since)
                 taken = (row for row in page if not row["bounced"])
                 units |= dict.fromkeys(
                     unit for row in taken for unit in map(row.get, _ANSWERED) if is_hash(unit)
@@ -245,6 +252,22 @@ class LightClient:
                 # A page begins again where the last one ended, unless that would be the same page.
                 first, last = page[0]["mci"], page[-1]["mci"]
                 since = last if first < last else last + 1
+
+    def agents(self, base_agents: Iterable[str], parameters: Mapping[str, str]) -> list[Any]:
+        """Asks for the agents made of base agents that have certain parameters, of whoever defined them.
+
+        An agent's address follows from its definition; agents can be left out by the hub.
+
+        Returns:
+            Their definitions.
+
+        Raises:
+            HubError: The hub did not answer, refused, or answered something else.
+        """
+        params = {"base_aas": sorted(base_agents), "params": dict(parameters)}
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            return read_agents(hub.request("light/get_aas_by_base_aas", params, AGENTS_SECONDS))
 
     def parents(
         self,
@@ -271,7 +294,7 @@ class LightClient:
         hub = self._hubs.current
         with self._leaving_if_useless(hub):
             answer = hub.request("light/get_parents_and_last_ball_and_witness_list_unit", params)
-            return _read_parents(answer)
+            return read_parents(answer)
 
     def post(self, unit: Unit, *, to_all_hubs: bool = False) -> None:
         """Posts a signed unit; that a hub has it already is success.
@@ -314,7 +337,7 @@ class LightClient:
             return None
         hub = self._hubs.current
         with self._leaving_if_useless(hub):
-            return _asset_definition(hub, asset)
+            return read_asset_definition(hub.request("get_joint", asset), asset)
 
 
 def _post(hub: Hub, unit: Unit) -> None:
@@ -326,69 +349,6 @@ def _post(hub: Hub, unit: Unit) -> None:
         raise
     if answer != "accepted":
         raise HubError("the hub's answer to a posted unit is neither acceptance nor refusal")
-
-
-def _asset_definition(hub: Hub, asset: str) -> dict[str, Any] | None:
-    answer = hub.request("get_joint", asset)
-    if not isinstance(answer, dict) or not isinstance(answer.get("joint"), dict):
-        return None
-    unit = answer["joint"].get("unit")
-    if not isinstance(unit, dict) or not _has_hash(unit, asset):
-        raise HubError(f"the hub gave another unit than {asset}")
-    messages = unit.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        if message["app"] == "asset":
-            return _checked_payload(message, asset)
-    return None
-
-
-def _read_agent_responses(answer: Any, since: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
-    for row in rows:
-        is_sound = isinstance(row, dict) and is_positive(row.get("mci")) and row.get("bounced") in (0, 1)
-        if not is_sound or row["mci"] < since:
-            raise HubError("the hub's answer about an agent's responses is malformed or out of order")
-        since = row["mci"]
-    return rows
-
-
-def _read_parents(answer: Any) -> Parents:
-    if not isinstance(answer, dict):
-        raise HubError("the hub's answer about parents is no object")
-    is_sound = (
-        is_positive(answer.get("timestamp"))
-        and is_hash_list(answer.get("parent_units"))
-        and is_hash(answer.get("last_stable_mc_ball"))
-        and is_hash(answer.get("last_stable_mc_ball_unit"))
-        and is_natural(answer.get("last_stable_mc_ball_mci"))
-        and is_natural(answer.get("tps_fee"))
-        and is_natural(answer.get("count_primary_aa_triggers", 0))
-    )
-    if not is_sound:
-        raise HubError("the hub's answer about parents is incomplete or malformed")
-    return Parents(
-        timestamp=answer["timestamp"],
-        parent_units=tuple(answer["parent_units"]),
-        last_ball=answer["last_stable_mc_ball"],
-        last_ball_unit=answer["last_stable_mc_ball_unit"],
-        last_ball_mci=answer["last_stable_mc_ball_mci"],
-        tps_fee=answer["tps_fee"],
-        primary_aa_triggers=answer.get("count_primary_aa_triggers", 0),
-    )
-
-
-def _checked_payload(message: dict[str, Any], asset: str) -> dict[str, Any]:
-    payload = message.get("payload")
-    if not isinstance(payload, dict) or payload_hash(payload) != message.get("payload_hash"):
-        raise HubError(f"the hub gave another definition than that of {asset}")
-    return payload
-
-
-def _has_hash(unit: dict[str, Any], expected: str) -> bool:
-    try:
-        return unit_hash(unit) == expected
-    except ObyteError:
-        return False
 
 
 def _is_definition_of(address: str, definition: Any) -> bool:

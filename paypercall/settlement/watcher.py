@@ -135,17 +135,23 @@ class Watcher:
         session = self._light.session
         if session == self._session:
             return
-        reached = self._light.parents([self._wallet_address], [self._wallet_address]).last_ball_mci
-        if self._reached is not None and reached < self._reached - INDICES_BETWEEN_HUBS:
-            logger.warning(
-                "the hub has lied, or this one does, about how long the main chain is: all is read anew"
-            )
+        is_other_hub = self._session is not None and self._session[0] != session[0]
+        if is_other_hub:
+            self._doubt_reached()
+        self._following.begin_session(step_back=INDICES_BETWEEN_HUBS if is_other_hub else 0)
+        self._session = session
+
+    def _doubt_reached(self) -> None:
+        """Compares how far the last hub told that the main chain had got with what another one says."""
+        if self._reached is None:
+            return
+        index = self._light.parents([self._wallet_address], [self._wallet_address]).last_ball_mci
+        if index < self._reached - INDICES_BETWEEN_HUBS:
+            logger.warning("one of two hubs lies about the length of the main chain: all is read anew")
             self._following.begin_anew()
             self._reached = None
-        self._reached = reached if self._reached is None else min(reached, self._reached)
-        is_same_hub = self._session is not None and self._session[0] == session[0]
-        self._following.begin_session(step_back=0 if is_same_hub else INDICES_BETWEEN_HUBS)
-        self._session = session
+        else:
+            self._reached = min(index, self._reached)
 
     def _follow_new(self) -> None:
         with self._store.reading() as books:

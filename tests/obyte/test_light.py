@@ -466,3 +466,18 @@ def test_a_light_client_lives_on_the_local_network(net: Devnet) -> None:
         assert told
     finally:
         light.close()
+
+
+def test_agents_are_asked_for_by_base_and_parameters_and_their_definitions_returned() -> None:
+    rows = [{"address": "A", "definition": ["autonomous agent", {}], "unit": "u"}, {"address": "B"}]
+    hub = ScriptedHub(rows)
+    assert client(hub).agents(["Z", "B"], {"addressA": "me"}) == [["autonomous agent", {}], None]
+    assert hub.asked == [
+        ("light/get_aas_by_base_aas", {"base_aas": ["B", "Z"], "params": {"addressA": "me"}})
+    ]
+
+
+@pytest.mark.parametrize("answer", [None, {}, "none", [1], [None], [[]]])
+def test_an_answer_about_agents_that_is_no_list_of_objects_is_refused(answer: Any) -> None:
+    with pytest.raises(HubError, match="no list"):
+        client(ScriptedHub(answer)).agents(["A"], {})

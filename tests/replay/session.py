@@ -22,7 +22,9 @@ from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.settlement.commands import draft_of
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import Lease
+from paypercall.settlement.memory import Memory
 from paypercall.settlement.outbox import Outbox, Spending
+from paypercall.settlement.reader import Reader
 from paypercall.settlement.upkeep import SweepingRules, Upkeep, add_deposit, decide_to_close
 from paypercall.settlement.watcher import Watcher
 from paypercall.store import OutboxKind, Store
@@ -89,12 +91,16 @@ class Session:
         published = Events()
         for kind in EventKind:
             published.subscribe(kind, self.events.append)
-        discovery = Discovery(self.store, key.address, 0, published, self.clock)
-        self.watcher = Watcher(self.store, self.light, self.wallet, discovery, published, self.clock)
-        rules = SweepingRules(None, {}, {})
-        self.upkeep = Upkeep(self.store, key.address, rules, published, self.clock, self.clock)
+        discovery = Discovery(self.store, key.address, published, self.clock)
         self.lease = Lease(self.store, key.address, self.clock)
-        self.outbox = Outbox(self.store, self.wallet, self.light, self.lease, Spending(2_000, 0), self.clock)
+        memory = Memory(self.store, self.folder, self.clock)
+        reader = Reader(self.store, self.wallet, discovery, memory, self.lease, published, self.clock)
+        self.watcher = Watcher(self.store, self.light, key.address, discovery, reader, self.clock)
+        rules = SweepingRules({}, {})
+        self.upkeep = Upkeep(self.store, key.address, rules, published, self.clock, self.clock)
+        self.outbox = Outbox(
+            self.store, self.wallet, self.light, self.lease, Spending(2_000, 0), self.clock, self.clock
+        )
 
     def clock(self) -> int:
         """The time of the recording."""
@@ -104,7 +110,7 @@ class Session:
     def play(self) -> None:
         """Goes through the session, and ends it."""
         self.lease.take()
-        self.light.on_news(lambda: self.news.append(None))
+        self.light.on_news(lambda unit: self.news.append(None))
         for line in self.recording.requests(HISTORY, PARENTS):
             if line.number < self.hub.next_request:
                 continue  # our code has asked for it already, or had no need to
