@@ -182,7 +182,11 @@ def test_the_words_are_asked_for_without_echo_and_encrypted_if_there_is_a_passph
     assert project.ok("address", environment=WITH_PASSPHRASE) == f"{ADDRESS}\n"
 
 
-@pytest.mark.parametrize("content", [json.dumps({"mnemonic": new_mnemonic()}), "damaged", ""])
+@pytest.mark.parametrize(
+    "content",
+    [json.dumps({"mnemonic": new_mnemonic()}), "damaged", ""],
+    ids=["another wallet's", "damaged", "empty"],
+)
 def test_a_key_file_that_is_there_is_never_overwritten(project: Project, content: str) -> None:
     project.key_path.touch(0o600)
     project.key_path.write_text(content)
