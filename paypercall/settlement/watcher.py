@@ -128,7 +128,7 @@ class Watcher:
             seen |= self._ask_again()
         if not self._following.is_behind and self._clock() - self._turn_at >= TURN_SECONDS:
             self._turn_at = self._clock()
-            seen |= self._look_in_turn()
+            seen |= self._look_in_turn(besides=set(active))
         self._look_for_vanished(seen)
 
     def _begin_session(self) -> None:
@@ -140,6 +140,7 @@ class Watcher:
             self._doubt_reached()
         self._following.begin_session(step_back=INDICES_BETWEEN_HUBS if is_other_hub else 0)
         self._session = session
+        self._turn_at = self._clock()
 
     def _doubt_reached(self) -> None:
         """Compares how far the last hub told that the main chain had got with what another one says."""
@@ -217,7 +218,7 @@ class Watcher:
         self._following.begin_anew(doubtful)
         return self._ask([address for address in doubtful if address in self._following])
 
-    def _look_in_turn(self) -> set[str]:
+    def _look_in_turn(self, besides: set[str]) -> set[str]:
         """Asks about some of the quiet addresses: another hub, if there is one, for what this one leaves out."""
         addresses = self._following.next_in_turn()
         if not addresses:
@@ -226,7 +227,7 @@ class Watcher:
             self._following.keep([*channels, *self._discovery.announced_addresses()])
             addresses = self._following.next_in_turn()
         if not self._light.finds_other_hub():
-            return self._ask(addresses)
+            return self._ask([address for address in addresses if address not in besides])
         since = self._following.since(addresses)
         asked_at = self._clock()
         try:
