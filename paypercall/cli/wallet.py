@@ -17,6 +17,7 @@ from paypercall.cli import keys
 from paypercall.cli.numbers import number
 
 if TYPE_CHECKING:
+    from paypercall.conf import Conf
     from paypercall.funds import Funds, Moved
     from paypercall.obyte.wallet import Transaction, Wallet
 
@@ -71,14 +72,14 @@ def _add_asset(parser: argparse.ArgumentParser) -> None:
 
 def run_address(options: argparse.Namespace) -> int:
     """Prints the wallet's address."""
-    with _wallet() as wallet:
+    with _wallet() as (wallet, _):
         print(wallet.address)
     return 0
 
 
 def run_balance(options: argparse.Namespace) -> int:
     """Prints what there is of each asset."""
-    with _wallet() as wallet:
+    with _wallet() as (wallet, _):
         wallet.refresh()
         for asset, balance in sorted(wallet.balance().items(), key=lambda item: (item[0] != BASE, item[0])):
             print(f"{asset}: {balance.stable} stable, {balance.pending} pending")
@@ -87,7 +88,7 @@ def run_balance(options: argparse.Namespace) -> int:
 
 def run_history(options: argparse.Namespace) -> int:
     """Prints what came and went, the oldest first."""
-    with _wallet() as wallet:
+    with _wallet() as (wallet, _):
         for transaction in wallet.transactions():
             print(_describe(transaction))
     return 0
@@ -113,7 +114,7 @@ def run_consolidate(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _wallet() -> Iterator[Wallet]:
+def _wallet() -> Iterator[tuple[Wallet, Conf]]:
     from paypercall.cli.asking import environment_for
     from paypercall.conf import load_conf
     from paypercall.wiring import open_wallet
@@ -121,18 +122,17 @@ def _wallet() -> Iterator[Wallet]:
     conf = load_conf()
     wallet = open_wallet(conf, environment_for(conf))
     try:
-        yield wallet
+        yield wallet, conf
     finally:
         wallet.close()
 
 
 @contextmanager
 def _funds() -> Iterator[Funds]:
-    from paypercall.conf import load_conf
     from paypercall.party import Party
 
-    with _wallet() as wallet:
-        party = Party(load_conf(), wallet)
+    with _wallet() as (wallet, conf):
+        party = Party(conf, wallet)
         try:
             yield party.funds
         finally:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from paypercall.obyte import encryption, key_file
 from paypercall.obyte.errors import KeyFileError
@@ -239,6 +241,28 @@ def test_a_file_that_is_cut_off_anywhere_is_damaged(path: Path) -> None:
     for length in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:length])
         assert refusal_of(lambda: KeyFile(path, NETWORK).read(PASSPHRASE)).code == "key_file_damaged"
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    field=st.sampled_from(
+        ["version", "network", "n", "r", "p", "salt", "nonce", "ciphertext", "kdf", "more"]
+    ),
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5
+    ),
+    with_checksum=st.booleans(),
+)
+def test_nothing_in_a_file_makes_reading_it_fail_in_another_way(
+    path: Path, field: str, value: Any, with_checksum: bool
+) -> None:
+    original = path.read_text()
+    try:
+        rewrite(path, with_checksum=with_checksum, **{field: value})
+        if json.loads(path.read_text()) != json.loads(original):
+            refusal_of(lambda: KeyFile(path, NETWORK).read(PASSPHRASE))
+    finally:
+        path.write_text(original)
 
 
 def test_an_endless_file_is_not_read_to_its_end(path: Path) -> None:
