@@ -9,7 +9,7 @@ from typing import Any
 
 from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubError, ObyteError
-from paypercall.obyte.shape import is_hash, is_hash_list, is_natural, is_positive
+from paypercall.obyte.shape import is_address, is_hash, is_hash_list, is_natural, is_positive
 from paypercall.obyte.unit import payload_hash, unit_hash
 
 
@@ -55,6 +55,17 @@ def read_agents(answer: Any) -> list[Any]:
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
         raise HubError("the hub's answer about agents is no list of objects")
     return [row.get("definition") for row in answer]
+
+
+def read_order_providers(answer: Any) -> frozenset[str]:
+    """Reads the answer to `get_witnesses`.
+
+    Raises:
+        HubError: It is no list of addresses.
+    """
+    if not isinstance(answer, list) or not answer or not all(map(is_address, answer)):
+        raise HubError("the hub's answer about order providers is no list of addresses")
+    return frozenset(answer)
 
 
 def read_parents(answer: Any) -> Parents:

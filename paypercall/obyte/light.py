@@ -19,6 +19,7 @@ from paypercall.obyte.hub_answers import (
     read_agent_responses,
     read_agents,
     read_asset_definition,
+    read_order_providers,
     read_parents,
 )
 from paypercall.obyte.hubs import Hubs
@@ -268,6 +269,16 @@ class LightClient:
         hub = self._hubs.current
         with self._leaving_if_useless(hub):
             return read_agents(hub.request("light/get_aas_by_base_aas", params, AGENTS_SECONDS))
+
+    def order_providers(self) -> frozenset[str]:
+        """Asks for the addresses that order the ledger now, which is the hub's word.
+
+        Raises:
+            HubError: The hub did not answer, refused, or answered something else.
+        """
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            return read_order_providers(hub.request("get_witnesses"))
 
     def parents(
         self,

@@ -136,11 +136,24 @@ class Watcher:
         if session == self._session:
             return
         is_other_hub = self._session is not None and self._session[0] != session[0]
+        if self._session is None or is_other_hub:
+            self._compare_order_providers()
         if is_other_hub:
             self._doubt_reached()
         self._following.begin_session(step_back=INDICES_BETWEEN_HUBS if is_other_hub else 0)
         self._session = session
         self._turn_at = self._clock()
+
+    def _compare_order_providers(self) -> None:
+        """Warns when the hub knows other order providers. Its word alone must not change who vouches for the ledger."""
+        ours, told = frozenset(self._light.network.order_providers), self._light.order_providers()
+        if told != ours:
+            logger.warning(
+                "the hub names other order providers: %s instead of %s. They are elected; if a source that you trust"
+                " says the same, set order_providers. Histories are believed as long as a majority of ours signs them",
+                ", ".join(sorted(told - ours)) or "none",
+                ", ".join(sorted(ours - told)) or "none",
+            )
 
     def _doubt_reached(self) -> None:
         """Compares how far the last hub told that the main chain had got with what another one says."""

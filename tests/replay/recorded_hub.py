@@ -105,6 +105,8 @@ class RecordedHub:
         self._next_push = max(self._next_push, until)
 
     def _find(self, request: dict[str, Any]) -> Line | None:
+        if request["command"] == "get_witnesses" and not self._is_strict:
+            return None
         for line in self._recording.requests(request["command"]):
             if line.number >= self.next_request and self._is_same(
                 request["command"], request.get("params"), line.content.get("params")
@@ -120,6 +122,9 @@ class RecordedHub:
         return is_of_all and params["witnesses"] == recorded["witnesses"]
 
     def _answer_unrecorded(self, command: str, params: Any) -> Any:
+        if command == "get_witnesses":
+            [request, *_] = self._recording.requests(command)  # the answer is the same at any time
+            return self._recording.answer_to(request).content["response"]
         if command == "light/get_definition_for_address" and params["address"] in self._definitions:
             address = params["address"]
             definition = self._definitions[address]

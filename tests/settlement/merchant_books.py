@@ -118,7 +118,7 @@ class WatchedHub(Hub):
         self.interruption: Callable[[], object] | None = None
 
     def request(self, command: str, params: Any = None, timeout: float = REQUEST_SECONDS) -> Any:
-        if "requested_joints" in params:
+        if params and "requested_joints" in params:
             self.asked_by_name.append(params["requested_joints"])
             if self.refusal is not None:
                 raise HubRefused(self.refusal)

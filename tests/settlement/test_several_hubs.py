@@ -137,3 +137,17 @@ def test_payments_go_on_when_the_preferred_hub_is_not_there_at_the_start(
         settle_a_period(net, merchant, customer)
     for wallet in wallets:
         wallet.close()
+
+
+def test_a_hub_that_names_other_order_providers_changes_nothing_but_is_reported(
+    net: Devnet, first: HubProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = key_from_mnemonic(new_mnemonic()).address
+    with first.fault(in_response("get_witnesses", lambda answer: [stranger])):
+        key = key_from_mnemonic(new_mnemonic())
+        wallet = Wallet(key, LightClient(Hub(first.url, net.network), net.network), max_tps_fee=20_000)
+        with Server(wallet=wallet, conf=conf_for(net, tmp_path / "merchant")) as merchant:
+            wait_until(lambda: merchant._node_health().synced_at is not None, "the ledger is seen")
+        wallet.close()
+    assert f"{stranger} instead of {net.network.order_providers[0]}" in caplog.text
+    assert first.requests(HISTORY)[0]["witnesses"] == list(net.network.order_providers)
