@@ -28,8 +28,9 @@ which is named by the hash of the unit that defined it (44 characters).
 # end.
 network = "livenet"
 
-# The Obyte full node to talk to: a websocket address. A list of them is taken, too, but this release only
-# talks to the first one. None stands for the network's public hub.
+# The Obyte full node to talk to: a websocket address, or a list of them, the preferred one first. The node goes
+# on to the next one when a hub is of no use, and asks the others for what it leaves out. None stands for the
+# network's public hub.
 hub = None  # e.g. "wss://obyte.org/bb"
 
 # How this node introduces itself to the hub.
