@@ -47,7 +47,7 @@ class Following:
 
     def is_up_to_date(self, address: str) -> bool:
         """Whether everything that the hub has shown of an address is taken."""
-        return self._since.get(address) is not None and address not in self._waiting
+        return address in self._since and address not in self._waiting
 
     def since(self, addresses: Iterable[str]) -> int | None:
         """The main chain index from which all of the addresses must be asked about; None for the whole history."""
