@@ -12,6 +12,8 @@ from paypercall.obyte.errors import HubError, ObyteError
 from paypercall.obyte.shape import is_address, is_hash, is_hash_list, is_natural, is_positive
 from paypercall.obyte.unit import payload_hash, unit_hash
 
+RESPONSES_IN_PAGE = 100  # ocore `light/get_aa_responses`
+
 
 def read_asset_definition(answer: Any, asset: str) -> dict[str, Any] | None:
     """Reads the answer to `get_joint` for the unit that defined an asset; None if there is none.
@@ -35,9 +37,11 @@ def read_agent_responses(answer: Any, since: int) -> list[dict[str, Any]]:
     """Reads a page of `light/get_aa_responses` in ascending order, from a main chain index on.
 
     Raises:
-        HubError: It is malformed or out of order.
+        HubError: It is malformed, out of order or longer than a page.
     """
     rows: list[dict[str, Any]] = answer if isinstance(answer, list) else [{}]
+    if len(rows) > RESPONSES_IN_PAGE:
+        raise HubError("the hub's answer about an agent's responses is longer than a page")
     for row in rows:
         is_sound = isinstance(row, dict) and is_positive(row.get("mci")) and row.get("bounced") in (0, 1)
         if not is_sound or row["mci"] < since:

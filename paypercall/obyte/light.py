@@ -16,6 +16,7 @@ from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubError, HubRefused, ObyteError, ProofError
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.hub_answers import (
+    RESPONSES_IN_PAGE,
     read_agent_responses,
     read_agents,
     read_asset_definition,
@@ -35,8 +36,7 @@ AGENTS_SECONDS = 30.0
 POST_SECONDS = 60.0
 MAX_KEPT_DEFINITIONS = 10_000
 MAX_ASKED_DEFINITIONS = 20  # for one history: a flood of dust must not become a flood of requests
-
-RESPONSES_IN_PAGE = 100  # ocore `light/get_aa_responses`
+MAX_PAGES = 10_000  # of one agent's responses: a hub that always has more must not hold its asker for ever
 
 _ANSWERED = ("trigger_unit", "response_unit")
 _TOO_LARGE = "your history is too large"
@@ -235,13 +235,13 @@ class LightClient:
             min_main_chain_index: Leave out what it answered before.
 
         Raises:
-            HubError: The hub did not answer, refused, or answered something else.
+            HubError: The hub did not answer, refused, answered something else, or comes to no end.
         """
         units: dict[str, None] = {}
         since = max(min_main_chain_index or 1, 1)
         hub = self._hubs.current
         with self._leaving_if_useless(hub):
-            while True:
+            for _ in range(MAX_PAGES):
                 params = {"aa": agent, "min_mci": since, "order": "ASC"}
                 page = read_agent_responses(hub.request("light/get_aa_responses", params), since)
                 taken = (row for row in page if not row["bounced"])
@@ -253,6 +253,7 @@ class LightClient:
                 # A page begins again where the last one ended, unless that would be the same page.
                 first, last = page[0]["mci"], page[-1]["mci"]
                 since = last if first < last else last + 1
+            raise HubError(f"the hub's answers about the responses of {agent} come to no end")
 
     def agents(self, base_agents: Iterable[str], parameters: Mapping[str, str]) -> list[Any]:
         """Asks for the agents made of base agents that have certain parameters, of whoever defined them.
