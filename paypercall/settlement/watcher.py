@@ -92,7 +92,7 @@ class Watcher:
         try:
             paid = _bytes_paid(unit)
             hash_ = unit["unit"]
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, OverflowError):
             return
         agents = [address for address, amount in paid.items() if amount >= BOUNCE_FEE]
         self._following.touch(agents)
@@ -120,8 +120,9 @@ class Watcher:
         """
         self._begin_session()
         self._follow_new()
-        active = self._active()
-        seen = self._ask(active, self._take_shown())
+        active, shown = self._active(), self._shown_units()
+        seen = self._ask(active, shown)
+        self._forget_shown(shown)
         waiting = [address for address in self._following.next_waiting() if address not in active]
         seen |= self._ask(waiting)
         if self._doubtful:
@@ -186,10 +187,14 @@ class Watcher:
         candidates = dict.fromkeys([*self._following.active(), *announced, *unanswered])
         return [address for address in candidates if address in self._following]
 
-    def _take_shown(self) -> list[str]:
+    def _shown_units(self) -> list[str]:
         with self._shown_lock:
-            shown, self._shown = self._shown, {}
-        return list(shown)
+            return list(self._shown)
+
+    def _forget_shown(self, units: Sequence[str]) -> None:
+        with self._shown_lock:
+            for unit in units:
+                self._shown.pop(unit, None)
 
     def _ask(self, addresses: Sequence[str], units: Sequence[str] = ()) -> set[str]:
         """Asks about addresses, and for units that were shown, and takes what comes; tells which units came."""
