@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, exists, func, or_, select, text, update
+from sqlalchemy import Select, and_, bindparam, exists, func, select, text, union, update
 
 from paypercall.channel import NEVER, Channel, Decision, Freeze, PendingClose, Status
 from paypercall.contract import ChannelParameters
@@ -306,10 +306,13 @@ def _update_of(names: tuple[str, ...]) -> Statement:
 
 
 _IS_MINE = channels.c.my_address == bindparam("mine")
+# All channels of most databases are mine, and open. SQLite would take the index of such a condition all the same and
+# read them all; a computed value has none, so that the few that are looked for are found by their own.
+_IS_MINE_BESIDES = channels.c.my_address.concat("") == bindparam("mine")
 _IS_USABLE = and_(channels.c.status == Status.OPEN.value, channels.c.freeze_decision.is_(None))
 _ONE = _RECORD.where(channels.c.aa_address == bindparam("key"))
 _BATCHES = (
-    _RECORD.where(_IS_MINE, channels.c.aa_address > bindparam("after"))
+    _RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address > bindparam("after"))
     .order_by(channels.c.aa_address)
     .limit(_BATCH)
 )
@@ -320,14 +323,14 @@ _LOCK = Statement(_ONE.with_for_update(of=channels))
 _BETWEEN = Statement(
     _RECORD.where(
         _IS_MINE, channels.c.peer_address == bindparam("peers"), channels.c.asset == bindparam("asset")
-    ).order_by(channels.c.created_at.desc(), channels.c.aa_address)
+    ).order_by((channels.c.created_at + 0).desc(), channels.c.aa_address)
 )
 _ADDRESSES = Statement(select(channels.c.aa_address).where(_IS_MINE).order_by(channels.c.aa_address))
 _ADDED_SINCE = Statement(
     select(channels.c.aa_address).where(_IS_MINE, channels.c.created_at >= bindparam("time"))
 )
 _RECORDS = Statement(_BATCHES)
-_RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status == bindparam("status")))
+_RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status.concat("") == bindparam("status")))
 _COUNT_NOT_CLOSED = Statement(
     select(func.count())
     .select_from(channels)
@@ -349,14 +352,24 @@ _ABOVE_UNSETTLED = Statement(
     .limit(bindparam("limit"))
 )
 _WITH_REFILL = Statement(
-    _RECORD.where(_IS_MINE, channels.c.refill_threshold.is_not(None)).order_by(channels.c.aa_address)
+    _RECORD.where(
+        _IS_MINE_BESIDES,
+        channels.c.aa_address.in_(
+            select(channels.c.aa_address).where(channels.c.refill_threshold.is_not(None))
+        ),
+    ).order_by(channels.c.aa_address)
 )
 _DISTRUSTED = Statement(
     # Spelled as in the index, which is not used for a bound value.
     _RECORD.where(_IS_MINE, text(f"signs_from_period = {NEVER}")).order_by(channels.c.aa_address)
 )
+# Each of the two has an index, which SQLite uses for neither in a condition with "or".
+_CLOSING_ADDRESSES = union(
+    select(channels.c.aa_address).where(channels.c.status == Status.CLOSING.value),
+    select(channels.c.aa_address).where(channels.c.freeze_decision.is_not(None)),
+)
 _CLOSING = Statement(
-    _RECORD.where(
-        _IS_MINE, or_(channels.c.status == Status.CLOSING.value, channels.c.freeze_decision.is_not(None))
-    ).order_by(channels.c.aa_address)
+    _RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address.in_(_CLOSING_ADDRESSES)).order_by(
+        channels.c.aa_address
+    )
 )
