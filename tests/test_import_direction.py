@@ -38,7 +38,16 @@ PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in payperc
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"trigger_data", "contract", "package", "backing", "channel"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
-PURE_OBYTE |= {"coins", "gathering", "ripemd160", "shape", "transactions", "unit", "witness_proof"}
+PURE_OBYTE |= {
+    "coins",
+    "final_units",
+    "gathering",
+    "ripemd160",
+    "shape",
+    "transactions",
+    "unit",
+    "witness_proof",
+}
 CLOCK_AND_CHANCE = {"datetime", "random", "time"}
 OUTSIDE = {"asyncio", "io", "os", "pathlib", "socket", "sqlite3", "ssl", "subprocess", "threading", "urllib"}
 # Where each library that a host may not want to load is at home.

@@ -16,11 +16,9 @@ from typing import Any
 
 from paypercall.obyte.composer import BASE, Coin
 from paypercall.obyte.errors import InsufficientFunds, InvalidUnit
+from paypercall.obyte.final_units import FinalUnit, Outcome, Place
 from paypercall.obyte.proof import HistoryUnit
 from paypercall.obyte.unit import Unit
-
-Place = tuple[str, int, int]
-"""Where a coin is: the unit, the message, the output."""
 
 _logger = logging.getLogger(__name__)
 
@@ -91,6 +89,7 @@ class CoinBook:
         self.changes = 0
         self._coins: dict[Place, Coin] = {}
         self._spent: dict[Place, str] = {}
+        self._final: list[FinalUnit] = []
         self._stable: set[str] = set()
         self._stripped: set[str] = set()
         self._void: set[str] = set()
@@ -112,10 +111,7 @@ class CoinBook:
         if entry.is_final_bad:
             # Kept whether it concerns us or not: it comes without its messages, and an older history may
             # still show what it would have paid us.
-            self._void.add(unit)
-            self._open.pop(unit, None)
-            self._forgotten.pop(unit, None)
-            self._note_change()
+            self.learn(FinalUnit(unit, Outcome.VOID))
             return
         is_known = unit in self._open or unit in self._stripped
         if not is_known and not self._concerns_us(entry.unit):
@@ -125,6 +121,34 @@ class CoinBook:
         elif is_known or (entry.is_signature_checked and not entry.is_stripped):
             self._forgotten.pop(unit, None)
             self._put_open(self._read(entry.unit, is_posted=True))
+
+    def learn(self, final: FinalUnit) -> None:
+        """Takes in what is known for good of a unit, in any order and as often as it comes."""
+        self._note_own_index(final.own_index)
+        unit = final.unit
+        if unit in self._stable or unit in self._void:
+            return
+        if final.outcome is Outcome.UNKNOWN:
+            if unit not in self._stripped:
+                self._stripped.add(unit)
+                self._final.append(final)
+            return
+        self._final.append(final)
+        self._stripped.discard(unit)
+        self._open.pop(unit, None)
+        self._forgotten.pop(unit, None)
+        (self._void if final.outcome is Outcome.VOID else self._stable).add(unit)
+        for coin in final.coins:
+            if _place(coin) not in self._spent:
+                self._coins[_place(coin)] = coin
+        for place in final.spends:
+            self._spent[place] = unit
+            self._coins.pop(place, None)
+        self._note_change()
+
+    def final_units(self, after: int = 0) -> list[FinalUnit]:
+        """What is known for good, in the order in which it came, without so many of the first."""
+        return self._final[after:]
 
     def adopt(self, unit: Unit) -> None:
         """Takes in a signed unit of ours that the hub may not know yet.
@@ -259,26 +283,16 @@ class CoinBook:
             self._note_change()
 
     def _take_stable(self, history_unit: HistoryUnit) -> None:
-        unit = history_unit.hash
-        entry = self._open.pop(unit, None)
-        if self.address in (author["address"] for author in history_unit.unit["authors"]):
-            self._note_own_index(history_unit.main_chain_index)
+        unit, index = history_unit.hash, history_unit.main_chain_index
+        is_own = self.address in (author["address"] for author in history_unit.unit["authors"])
+        own_index = index if is_own else None
+        entry = self._open.get(unit)
         if entry is None and history_unit.is_stripped:
-            self._stripped.add(unit)
+            self.learn(FinalUnit(unit, Outcome.UNKNOWN, own_index))
             return
         entry = entry or self._read(history_unit.unit, is_posted=True)
-        self._stripped.discard(unit)
-        self._forgotten.pop(unit, None)
-        self._stable.add(unit)
-        for coin in entry.coins:
-            if _place(coin) not in self._spent:
-                self._coins[_place(coin)] = replace(
-                    coin, is_stable=True, main_chain_index=history_unit.main_chain_index
-                )
-        for place in entry.spends:
-            self._spent[place] = unit
-            self._coins.pop(place, None)
-        self._note_change()
+        coins = tuple(replace(coin, is_stable=True, main_chain_index=index) for coin in entry.coins)
+        self.learn(FinalUnit(unit, Outcome.GOOD, own_index, coins, entry.spends))
 
     def _note_own_index(self, index: int | None) -> None:
         if index is not None and (self._first_own_index is None or index < self._first_own_index):

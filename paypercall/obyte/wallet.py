@@ -17,6 +17,7 @@ from weakref import WeakSet
 from paypercall.obyte.coins import Balance, CoinBook
 from paypercall.obyte.composer import BASE, Coin, Draft, Message, Output, Parents, compose
 from paypercall.obyte.errors import FeeTooHigh, HubError, HubRefused, InsufficientFunds, InvalidUnit
+from paypercall.obyte.final_units import FinalUnit
 from paypercall.obyte.gathering import coins_of_worth, gather
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
@@ -101,6 +102,22 @@ class Wallet:
                     # Another unit with our signature has won. It may spend coins that this history does not
                     # show.
                     self._losses_seen += 1
+
+    def learn(self, final_units: Iterable[FinalUnit]) -> None:
+        """Takes in what `final_units` gave out before, of this wallet or an earlier one of the same address."""
+        with self._lock:
+            for final in final_units:
+                self._book.learn(final)
+
+    def final_units(self, after: int = 0) -> list[FinalUnit]:
+        """What is known for good, in the order in which it came, without so many of the first: worth to be kept."""
+        with self._lock:
+            return self._book.final_units(after)
+
+    def ask_from(self, main_chain_index: int) -> None:
+        """Lets `refresh` leave out what is stable below an index, because all of it was taken in."""
+        with self._lock:
+            self._asked_from = main_chain_index
 
     def adopt(self, unit: Unit) -> None:
         """Takes in a signed unit of ours that was made before: its inputs are spent, its change is there.

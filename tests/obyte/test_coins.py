@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from paypercall.obyte.coins import Balance, CoinBook
 from paypercall.obyte.errors import InsufficientFunds, InvalidUnit
+from paypercall.obyte.final_units import FinalUnit
 from paypercall.obyte.network import Network, devnet
 from paypercall.obyte.proof import HistoryUnit, verify_history
 
@@ -92,6 +93,14 @@ def test_the_order_and_repetition_of_histories_do_not_matter(seed: int, number: 
     assert places(mixed) == places(in_order)
     assert mixed.first_own_index == in_order.first_own_index
     assert set(mixed.undecided_units()) == set(in_order.undecided_units())
+    kept = in_order.final_units()
+    chance.shuffle(kept)
+    renewed = CoinBook(address)
+    for step in chance.sample([*kept, *known], len(kept) + len(known)):
+        renewed.learn(step) if isinstance(step, FinalUnit) else renewed.take(step)
+    assert renewed.balances() == in_order.balances()
+    assert places(renewed) == places(in_order)
+    assert renewed.first_own_index == in_order.first_own_index
 
 
 # --- made-up units ---
@@ -436,5 +445,17 @@ def test_whatever_order_the_end_is_the_sum_of_what_is_good(seed: int) -> None:
             book.adopt(step)
         spendable = sum(coin.amount for coin in book.spendable() if coin.asset == "base")
         assert spendable <= book.balances()["base"].total
-    assert book.balances() == {"base": Balance(expected, 0)}
-    assert places(book) == {(name, 0, place) for name, place in unspent}
+    kept = book.final_units()
+    kept += chance.sample(kept, len(kept) // 2)
+    chance.shuffle(kept)
+    renewed = CoinBook(ME)
+    for final in kept:
+        renewed.learn(final)
+    for own in adopted:
+        renewed.adopt(own)
+    for known in (book, renewed):
+        assert known.balances() == {"base": Balance(expected, 0)}
+        assert places(known) == {(name, 0, place) for name, place in unspent}
+    assert renewed.first_own_index == book.first_own_index
+    assert set(renewed.undecided_units()) == set(book.undecided_units())
+    assert set(renewed.final_units()) <= set(kept)
