@@ -13,6 +13,7 @@ from paypercall.store.node import NodeHealth, NodeIdentity
 from paypercall.store.outbox import OutboxKind, OutboxRow, OutboxState
 from paypercall.store.payments import AcceptedPayment, SentPackage
 from paypercall.store.periods import PeriodRecord
+from paypercall.store.positions import Position, Subject
 
 __all__ = [
     "AcceptedPayment",
@@ -25,8 +26,10 @@ __all__ = [
     "OutboxRow",
     "OutboxState",
     "PeriodRecord",
+    "Position",
     "Refill",
     "SentPackage",
     "Store",
     "StoreError",
+    "Subject",
 ]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from paypercall.store import upgrade
 from paypercall.store.announced import Announced
 from paypercall.store.channels import Channels
+from paypercall.store.coins import Coins
 from paypercall.store.database import Database
 from paypercall.store.deposits import Deposits
 from paypercall.store.lease import Lease
@@ -18,6 +19,7 @@ from paypercall.store.node import Node
 from paypercall.store.outbox import Outbox
 from paypercall.store.payments import Payments
 from paypercall.store.periods import Periods
+from paypercall.store.positions import Positions
 from paypercall.store.statements import Connection
 from paypercall.store.totals import Totals
 from paypercall.store.unconfirmed import Unconfirmed
@@ -29,12 +31,14 @@ class Books:
     __slots__ = (
         "announced",
         "channels",
+        "coins",
         "deposits",
         "lease",
         "node",
         "outbox",
         "payments",
         "periods",
+        "positions",
         "totals",
         "unconfirmed",
     )
@@ -50,6 +54,8 @@ class Books:
         self.outbox = Outbox(connection)
         self.lease = Lease(connection)
         self.node = Node(connection)
+        self.coins = Coins(connection)
+        self.positions = Positions(connection)
 
 
 class Store:

@@ -156,6 +156,15 @@ class Channels:
         """The addresses of all my channels."""
         return self._connection.values(_ADDRESSES, {"mine": my_address})
 
+    def complete_by(self, my_address: str, time: int) -> list[str]:
+        """The addresses of my channels that were added before a time and of which no answer is missing.
+
+        Args:
+            my_address: Whose channels.
+            time: Seconds, the adder's clock.
+        """
+        return self._connection.values(_COMPLETE_BY, {"mine": my_address, "time": time})
+
     def added_since(self, my_address: str, time: int) -> list[str]:
         """The addresses of my channels that were added at a time (seconds, the adder's clock) or later."""
         return self._connection.values(_ADDED_SINCE, {"mine": my_address, "time": time})
@@ -328,6 +337,15 @@ _BETWEEN = Statement(
 _ADDRESSES = Statement(select(channels.c.aa_address).where(_IS_MINE).order_by(channels.c.aa_address))
 _ADDED_SINCE = Statement(
     select(channels.c.aa_address).where(_IS_MINE, channels.c.created_at >= bindparam("time"))
+)
+_COMPLETE_BY = Statement(
+    select(channels.c.aa_address)
+    .where(
+        _IS_MINE,
+        channels.c.created_at < bindparam("time"),
+        channels.c.known_event_id == channels.c.last_event_id,
+    )
+    .order_by(channels.c.aa_address)
 )
 _RECORDS = Statement(_BATCHES)
 _RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status.concat("") == bindparam("status")))

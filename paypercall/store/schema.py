@@ -24,7 +24,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0003"
+REVISION = "0004"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -276,4 +276,42 @@ node = Table(
     _time("synced_at", nullable=True),
     _time("created_at"),
     Column("max_sweeping_period", BigInteger),
+)
+
+final_units = Table(
+    "final_units",
+    metadata,
+    Column("unit", _HASH, primary_key=True),
+    Column("outcome", _WORD, primary_key=True),
+    Column("own_index", BigInteger),
+)
+
+coins = Table(
+    "coins",
+    metadata,
+    Column("unit", _HASH, primary_key=True),
+    Column("message_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("output_index", BigInteger, primary_key=True, autoincrement=False),
+    _amount("amount"),
+    Column("asset", _ASSET, nullable=False),
+    Column("address", _ADDRESS, nullable=False),
+    Column("main_chain_index", BigInteger),
+)
+
+spent_places = Table(
+    "spent_places",
+    metadata,
+    Column("unit", _HASH, primary_key=True),
+    Column("message_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("output_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("spent_by", _HASH, nullable=False),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("subject", _WORD, primary_key=True),
+    Column("hub", Text, nullable=False),
+    Column("main_chain_index", BigInteger, nullable=False),
+    _time("listed_at"),
 )

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import NullPool
 
-from paypercall.store import Store, StoreError, database, upgrade
+from paypercall.store import Store, StoreError, Subject, database, upgrade
 from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +139,22 @@ def test_a_database_of_the_first_version_is_migrated_and_keeps_its_rows(
         assert books.node.max_sweeping_period() == 60
     store.close()
     assert differences_from_the_code(url) == []
+    assert rows_of(url, old_tables) == before
+
+
+def test_books_from_before_coins_were_kept_know_none_and_no_position(
+    url_without_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_without_tables
+    old_tables = make_old_books(url, "0003", monkeypatch)
+    add_a_row_to_each(url, old_tables)
+    before = rows_of(url, old_tables)
+    store = Store(url)
+    store.migrate()
+    with store.reading() as books:
+        assert books.coins.all() == []
+        assert [books.positions.get(subject) for subject in Subject] == [None, None]
+    store.close()
     assert rows_of(url, old_tables) == before
 
 
