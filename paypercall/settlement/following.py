@@ -14,6 +14,12 @@ from threading import Lock
 BATCH = 2_000
 """Addresses that a hub takes in one question (ocore `light`)."""
 
+INDICES_BETWEEN_HUBS = 10_000
+"""How far back another hub is asked, because the index that was reached is only one hub's word."""
+
+CLOCKS_DIFFER_SECONDS = 600
+"""How much the clocks of the processes on one database may differ."""
+
 RECENT_SECONDS = 600
 """How long an address is asked about each time after something was seen there: answers of agents come later."""
 
@@ -55,6 +61,16 @@ class Following:
         return (
             None if None in indices else min((index for index in indices if index is not None), default=None)
         )
+
+    def since_all_channels(self) -> int | None:
+        """The index from which all addresses but the wallet's must be asked about; None for the whole history."""
+        return self.since(address for address in self._since if address != self._wallet_address)
+
+    def resume(self, addresses: Iterable[str], index: int) -> None:
+        """Follows addresses of which all below an index was taken before, by this process or another."""
+        for address in addresses:
+            self.add([address])
+            self._since[address] = max(self._since[address] or 0, index)
 
     def add(self, addresses: Iterable[str]) -> None:
         """Follows further addresses; each waits to be asked about."""

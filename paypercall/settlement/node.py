@@ -204,6 +204,7 @@ class Node:
         try:
             if not self._is_connected(lease, stopping):
                 return
+            watcher.resume()
             outbox.adopt_all()
             self._look(watcher)
             self._settle_until_stopped(lease, stopping, watcher, outbox, reserve, upkeep)

@@ -7,20 +7,21 @@ followed as unconfirmed; a close among them that claims too little is answered a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from paypercall.channel import Channel
 from paypercall.contract import Trigger, read_response, read_trigger
 from paypercall.events import EventKind, Events
+from paypercall.obyte.final_units import FinalUnit
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.settlement.memory import Memory
 from paypercall.settlement.transition import Answer, Transition
-from paypercall.store import Books, DepositState, OutboxState, Store
+from paypercall.store import Books, DepositState, OutboxState, Position, Store, Subject
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Reader:
         self._lease = lease
         self._events = events
         self._clock = clock
+        self._unsaved: list[FinalUnit] = []
+        self._passed = 0
 
     @contextmanager
     def _transaction(self) -> Iterator[Books]:
@@ -86,6 +89,7 @@ class Reader:
             LeaseLost: When another process has taken over.
         """
         self._wallet.absorb(history)
+        self._save_coins()
         self._discovery.look_at(history)
         # After what is new was taken up, for whose sake a unit may count; before anything is decided.
         self._memory.compare(history)
@@ -114,6 +118,41 @@ class Reader:
                 logger.exception("channel %s: could not take what the ledger shows", aa_address)
                 doubtful.add(aa_address)
         return Taken(frozenset(changed), frozenset(doubtful))
+
+    def recall(self) -> None:
+        """Tells the wallet which of its units are final by the books, and finds out which are not in there yet."""
+        with self._store.reading() as books:
+            saved = books.coins.all()
+        self._wallet.learn(saved)
+        known = {(final.unit, final.outcome) for final in saved}
+        finals = self._wallet.final_units()
+        self._unsaved = [final for final in finals if (final.unit, final.outcome) not in known]
+        self._passed = len(finals)
+
+    def _save_coins(self) -> None:
+        """Saves what the wallet has learnt, before anything builds on it; after a failure it is tried again."""
+        finals = self._wallet.final_units(after=self._passed)
+        self._unsaved += finals
+        self._passed += len(finals)
+        if not self._unsaved:
+            return
+        with self._transaction() as books:
+            books.coins.add(self._unsaved)
+        self._unsaved = []
+
+    def save_positions(self, positions: Mapping[Subject, Position]) -> None:
+        """Saves how far all is taken.
+
+        Raises:
+            LeaseLost: When another process has taken over.
+        """
+        if not positions:
+            return
+        with self._transaction() as books:
+            for subject, position in positions.items():
+                books.positions.put(subject, position)
+        if Subject.WALLET in positions:
+            self._wallet.ask_from(positions[Subject.WALLET].main_chain_index)
 
     def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit], asked_at: int) -> bool:
         """Takes what concerns a channel, and tells whether it went on by it."""

@@ -18,7 +18,13 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History
 from paypercall.obyte.shape import is_hash
 from paypercall.settlement.discovery import Discovery
-from paypercall.settlement.following import RECENT_SECONDS, Following
+from paypercall.settlement.following import (
+    CLOCKS_DIFFER_SECONDS,
+    INDICES_BETWEEN_HUBS,
+    RECENT_SECONDS,
+    Following,
+)
+from paypercall.settlement.progress import Progress
 from paypercall.settlement.reader import Reader
 from paypercall.store import Store
 
@@ -29,12 +35,6 @@ TURN_SECONDS = 20
 
 MAX_SHOWN = 2_000
 """Units that are kept to be asked for, because a hub has shown them."""
-
-CLOCKS_DIFFER_SECONDS = 600
-"""How much the clocks of the processes on one database may differ."""
-
-INDICES_BETWEEN_HUBS = 10_000
-"""How far back another hub is asked, because the index that was reached is only one hub's word."""
 
 
 class Watcher:
@@ -65,6 +65,7 @@ class Watcher:
         self._reader = reader
         self._clock = clock
         self._following = Following(wallet_address, clock)
+        self._progress = Progress(store, light, wallet_address, self._following, reader)
         self._session: tuple[str, int] | None = None
         self._reached: int | None = None
         self._listed_at = 0
@@ -110,6 +111,16 @@ class Watcher:
             address in self._following for address in (*new, *self._discovery.announced_addresses())
         )
 
+    def resume(self) -> None:
+        """Goes on from the books; called by whoever begins to hold the lease.
+
+        Raises:
+            HubError: When the hub is out of reach.
+        """
+        reached = self._progress.restore()
+        if reached is not None:
+            self._reached = max(self._reached or 0, reached)
+
     def refresh(self) -> None:
         """Fetches what is new of all addresses on which something is under way, and of some others.
 
@@ -120,6 +131,7 @@ class Watcher:
         """
         self._begin_session()
         self._follow_new()
+        was_behind = self._following.is_behind
         active, shown = self._active(), self._shown_units()
         seen = self._ask(active, shown)
         self._forget_shown(shown)
@@ -127,10 +139,18 @@ class Watcher:
         seen |= self._ask(waiting)
         if self._doubtful:
             seen |= self._ask_again()
-        if not self._following.is_behind and self._clock() - self._turn_at >= TURN_SECONDS:
+        is_turn = not self._following.is_behind and self._clock() - self._turn_at >= TURN_SECONDS
+        if is_turn:
             self._turn_at = self._clock()
             seen |= self._look_in_turn(besides=set(active))
         self._look_for_vanished(seen)
+        self._note_progress(with_channels=was_behind or is_turn)
+
+    def _note_progress(self, *, with_channels: bool) -> None:
+        """Notes how far all is taken; of all channels not each time, for that takes longer the more there are."""
+        assert self._session is not None
+        is_complete = not self._following.is_behind and not self._doubtful
+        self._progress.note(self._session[0], self._listed_at, with_channels=with_channels and is_complete)
 
     def _begin_session(self) -> None:
         session = self._light.session
@@ -218,6 +238,7 @@ class Watcher:
         """Reads what an agent has answered, because its address has more units than a hub gives at once."""
         if agent == self._wallet_address:
             logger.warning("the wallet has more new units than the hub gives at once: coins may be missing")
+            self._progress.note_missing_coins()
             self._light.watch(agent)
             return
         logger.warning("channel %s: reading its agent's answers in pages, for dust fills its history", agent)
