@@ -198,7 +198,8 @@ def accept(channel: Channel, package: PaymentPackage, backing: Backing, limits: 
     if limits.max_unsettled_by_channel is not None and after.unsettled > limits.max_unsettled_by_channel:
         raise Refusal(
             RefusalCode.ABOVE_UNSETTLED_LIMITS,
-            f"unsettled payments in this channel would exceed {limits.max_unsettled_by_channel}: it is due to be swept",
+            f"unsettled payments in this channel would exceed {limits.max_unsettled_by_channel}: it is swept if that"
+            " brings more than it costs; else close it",
         )
     return after
 

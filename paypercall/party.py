@@ -31,6 +31,7 @@ from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConfli
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close, stop_deposits
 from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, OutboxState, PeriodRecord, Store
+from paypercall.sweeping import makes_room
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ class Party:
                 payment_id = self._book(books, record, package)
         except Refusal as refusal:
             if refusal.code == RefusalCode.ABOVE_UNSETTLED_LIMITS.value:
-                self._sweep_early(package.aa_address)
+                self._sweep_early(package.aa_address, package.amount_spent)
             return replace(result, error=str(refusal), code=refusal.code)
         result = replace(result, amount=package.payment_amount, payment_id=payment_id)
         self._publish(EventKind.PAYMENT_RECEIVED, record.channel, package.payment_amount)
@@ -409,13 +410,17 @@ class Party:
         with self._store.reading() as books:
             return not books.outbox.has_unsent(aa_address, OutboxKind.CLOSE)
 
-    def _sweep_early(self, aa_address: str) -> None:
-        """Starts the sweep that a limit on unsettled payments calls for."""
+    def _sweep_early(self, aa_address: str, amount_spent: int) -> None:
+        """Starts the sweep that makes room for a package above the limits on unsettled payments."""
         if not self._has_looked:
             return
         try:
             with self._store.transaction() as books:
-                decide_to_close(books, aa_address, self._node.now())
+                record = books.channels.lock(aa_address)
+                assert record is not None, "channels are never deleted"
+                limit = self._limits(record.channel.parameters.asset).max_unsettled_by_channel
+                if makes_room(record.channel, amount_spent, limit):
+                    decide_to_close(books, aa_address, self._node.now())
         except Refusal as refusal:
             logger.info("channel %s is not swept now: %s", aa_address, refusal)
         self._node.wake()

@@ -33,7 +33,7 @@ from paypercall.channel import (
 from paypercall.contract import AgentEvent, ChannelParameters, Closed, Closing, DepositRefused, Opened
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
-from paypercall.settlement.upkeep import is_worth_sweeping
+from paypercall.sweeping import is_worth_sweeping, makes_room
 from tests.two_sides import (
     ASSET,
     CUSTOMER,
@@ -383,6 +383,24 @@ def test_what_is_accepted_is_worth_sweeping_once_the_deposits_are_used_up() -> N
     channel = accepted(payees_channel(deposited_by_peer=deposited), parsed_package(deposited))
     assert is_worth_sweeping(channel)
     assert not is_worth_sweeping(replace(channel, signed_by_peer=SWEEPING_COST))
+
+
+@pytest.mark.parametrize(
+    "signed_before, amount_spent, limit, expected",
+    [
+        (SWEEPING_COST + 1, 50_001, 50_000, True),
+        (SWEEPING_COST, 50_001, 50_000, False),  # the refused package itself brings nothing
+        (0, 50_001, 50_000, False),
+        (SWEEPING_COST + 1, 50_000, 50_000, False),  # above the asset's limit only
+        (SWEEPING_COST + 1, 50_001, None, False),
+    ],
+)
+def test_a_refused_package_starts_a_sweep_only_if_that_makes_room_and_was_worth_it_before(
+    signed_before: int, amount_spent: int, limit: int | None, expected: bool
+) -> None:
+    assert makes_room(payees_channel(signed_by_peer=signed_before), amount_spent, limit) is expected
+    refunded = payees_channel(signed_by_me=1_000, signed_by_peer=signed_before + 1_000)
+    assert makes_room(refunded, amount_spent + 1_000, limit) is expected
 
 
 def test_a_deposit_on_its_way_makes_a_small_channel_worth_its_sweeping() -> None:

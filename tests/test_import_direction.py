@@ -19,7 +19,7 @@ LAYERS = (
     ("announcer",),
     ("obyte",),
     ("conf", "events"),
-    ("trigger_data", "contract", "package", "backing", "channel"),
+    ("trigger_data", "contract", "package", "backing", "channel", "sweeping"),
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
@@ -36,7 +36,7 @@ LAYERS = (
 # Where the names are that the package itself hands out; everybody may know its version and its root error.
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
-RULES = {"trigger_data", "contract", "package", "backing", "channel"}
+RULES = {"trigger_data", "contract", "package", "backing", "channel", "sweeping"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
     "coins",

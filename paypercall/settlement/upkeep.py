@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from paypercall.backing import UNANSWERED_SECONDS
 from paypercall.channel import (
-    SWEEPING_COST,
     Channel,
     Command,
     Status,
@@ -22,11 +21,11 @@ from paypercall.channel import (
     may_confirm_own_close,
     refill_due,
 )
-from paypercall.contract import BASE
 from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
 from paypercall.settlement.commands import COMMANDS, DEPOSITS, KIND_OF_DECISION, details_of_command
 from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, OutboxState, Store
+from paypercall.sweeping import is_worth_sweeping, sweep_threshold
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +44,6 @@ class SweepingRules:
 
     max_unsettled_by_channel: dict[str, int]
     max_unsettled_by_asset: dict[str, int]
-
-
-def sweep_threshold(limit: int) -> int:
-    """From which unsettled sum on a channel is swept, so that it rarely comes to refusing: four fifths of the limit."""
-    return limit * 4 // 5
 
 
 class Upkeep:
@@ -281,8 +275,3 @@ def stop_deposits(books: Books, aa_address: str, now: int) -> None:
         if row.aa_address == aa_address and row.kind in DEPOSITS and row.state is OutboxState.DECIDED:
             books.outbox.finished(row.id, OutboxState.FAILED, now)
             books.deposits.cancel(row.id)
-
-
-def is_worth_sweeping(channel: Channel) -> bool:
-    """Whether a close brings more than it costs, as far as the two can be compared."""
-    return channel.unsettled > (SWEEPING_COST if channel.parameters.asset == BASE else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,6 @@ def test_a_customer_signs_and_closes_nothing_before_the_ledger_was_seen(
 ) -> None:
     pay(customer, merchant, 10_000)
     wait_until_open(customer, merchant)
-    before = customer.balance()
     stop(customer)
     age_books(tmp_path / "customer", LOOK_SECONDS + 10)
     blind = Client(
@@ -55,11 +55,16 @@ def test_a_customer_signs_and_closes_nothing_before_the_ledger_was_seen(
         wallet=wallet_without_hub(net, customer),
         conf=conf_for(net, tmp_path / "customer"),
     )
+    with blind._store.transaction() as books:
+        record = books.channels.lock(customer.aa_address)
+        assert record is not None
+        books.channels.save(record.channel, replace(record.channel, signed_by_peer=90_000))
+    before = blind.balance()
     with pytest.raises(ChannelTimeout, match="not seen the ledger"):
         blind.create_payment_package(1_000, timeout=0.3)
     with pytest.raises(ChannelTimeout, match="not seen the ledger"):
         blind.sweep(timeout=0.3)
-    blind._sweep_early(blind.aa_address)  # what a refund above the limits calls for
+    blind._sweep_early(blind.aa_address, 2_000_000)  # what a refund above the limits calls for
     assert blind.balance() == before
     stop(blind)
 

@@ -151,6 +151,26 @@ def test_unsettled_payments_above_the_limit_are_refused_and_swept(net: Devnet, t
     customer.wallet.close()
 
 
+def test_a_package_above_the_limit_costs_the_merchant_no_sweep_that_brings_nothing(
+    net: Devnet, tmp_path: Path
+) -> None:
+    limits = {"max_unsettled_by_channel": {"base": 50_000}}
+    merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
+        pay(customer, merchant, 12_500)
+        wait_until_open(customer, merchant)
+        refused = merchant.verify_payment_package(customer.create_payment_package(50_000))
+        assert refused.code == "above_unsettled_limits"
+        with merchant._store.reading() as books:
+            assert books.outbox.of_period(customer.aa_address, 1) == []
+        # Its own amounts have grown too large to go on; the customer can still settle.
+        customer.close()
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel is closed")
+        assert merchant.settled_periods()[0].accepted_from_peer == 12_500
+    merchant.wallet.close()
+    customer.wallet.close()
+
+
 def test_all_channels_together_are_held_below_the_assets_limit(net: Devnet, tmp_path: Path) -> None:
     limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
