@@ -29,7 +29,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
-from paypercall.settlement.upkeep import decide_to_close, stop_deposits
+from paypercall.settlement.upkeep import decide_to_close, is_unsettled_above, stop_deposits
 from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, OutboxState, PeriodRecord, Store
 from paypercall.sweeping import makes_room
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
@@ -265,7 +265,8 @@ class Party:
                     " try again when the deposit is confirmed",
                 )
         most = self._conf.max_unsettled_by_asset.get(asset)
-        if most is not None and after.unsettled > before.unsettled and books.totals.unsettled(asset) > most:
+        has_grown = after.unsettled > before.unsettled
+        if most is not None and has_grown and is_unsettled_above(books, asset, most):
             raise Refusal(
                 RefusalCode.ABOVE_UNSETTLED_LIMITS,
                 "unsettled payments have reached this node's limit; channels are being swept, try again later",

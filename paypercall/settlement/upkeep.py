@@ -25,7 +25,7 @@ from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
 from paypercall.settlement.commands import COMMANDS, DEPOSITS, KIND_OF_DECISION, details_of_command
 from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, OutboxState, Store
-from paypercall.sweeping import is_worth_sweeping, sweep_threshold
+from paypercall.sweeping import cost_of_sweep, is_worth_sweeping, sweep_threshold
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class SweepingRules:
 
     Attributes:
         max_unsettled_by_channel: By asset: what one peer may owe.
-        max_unsettled_by_asset: By asset: what all peers together may owe.
+        max_unsettled_by_asset: By asset: what all peers together may owe in channels that are worth a sweep.
     """
 
     max_unsettled_by_channel: dict[str, int]
@@ -164,8 +164,8 @@ class Upkeep:
         for asset, limit in self._rules.max_unsettled_by_channel.items():
             due += books.channels.above_unsettled(asset, sweep_threshold(limit), SWEEPS_AT_ONCE)
         for asset, limit in self._rules.max_unsettled_by_asset.items():
-            if books.totals.unsettled(asset) >= sweep_threshold(limit):
-                due += books.channels.largest_unsettled(asset, SWEEPS_AT_ONCE)
+            if is_unsettled_above(books, asset, sweep_threshold(limit)):
+                due += books.channels.above_unsettled(asset, cost_of_sweep(asset), SWEEPS_AT_ONCE)
         return due
 
     def _refill(self) -> bool:
@@ -209,6 +209,19 @@ class Upkeep:
         channel, amount = record.channel, record.refill.deposit_amount
         add_deposit(books, OutboxKind.REFILL, channel, amount, self._clock())
         return Event(EventKind.REFILLED, aa_address, channel.period, channel.parameters.asset, amount)
+
+
+def is_unsettled_above(books: Books, asset: str, amount: int) -> bool:
+    """Whether what counts toward an asset's limit is above an amount: what is unsettled, where a sweep is worth it.
+
+    What is not worth a sweep would never be swept, and many such channels would block all others for ever. To have it
+    swept at a loss would let customers drain this node. It is at most `cost_of_sweep` a channel, and a limit could not
+    keep it small: whoever takes it back makes room to do so again.
+    """
+    # The total is kept up to date, so that nothing is summed as long as all of it together is below.
+    if books.totals.unsettled(asset) <= amount:
+        return False
+    return books.channels.sum_unsettled(asset, cost_of_sweep(asset)) > amount
 
 
 def decide_to_close(books: Books, aa_address: str, now: int) -> bool:

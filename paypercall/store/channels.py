@@ -191,9 +191,9 @@ class Channels:
         """Open channels, not about to close, in which more than `amount` is unsettled; the most first."""
         return self._all(_ABOVE_UNSETTLED, {"asset": asset, "amount": amount, "limit": limit})
 
-    def largest_unsettled(self, asset: str, limit: int) -> list[ChannelRecord]:
-        """Open channels, not about to close, in which anything is unsettled; the most first."""
-        return self.above_unsettled(asset, 0, limit)
+    def sum_unsettled(self, asset: str, least: int) -> int:
+        """The sum of what is unsettled in the channels of an asset that have more than `least` unsettled."""
+        return int(self._connection.value(_SUM_UNSETTLED, {"asset": asset, "amount": least}))
 
     def with_refill(self, my_address: str) -> list[ChannelRecord]:
         """My channels that are filled up, in the order of their addresses."""
@@ -359,16 +359,15 @@ _DUE_FOR_SWEEP = Statement(
     .order_by(channels.c.unsettled.desc(), channels.c.opened_at)
     .limit(bindparam("limit"))
 )
-_ABOVE_UNSETTLED = Statement(
-    _RECORD.where(
-        _IS_USABLE,
-        channels.c.asset == bindparam("asset"),
-        text("unsettled > 0"),  # as in the index, which SQLite would not use otherwise
-        channels.c.unsettled > bindparam("amount"),
-    )
-    .order_by(channels.c.unsettled.desc())
-    .limit(bindparam("limit"))
+_OWES_MORE = and_(
+    channels.c.asset == bindparam("asset"),
+    text("unsettled > 0"),  # as in the index, which SQLite would not use otherwise
+    channels.c.unsettled > bindparam("amount"),
 )
+_ABOVE_UNSETTLED = Statement(
+    _RECORD.where(_IS_USABLE, _OWES_MORE).order_by(channels.c.unsettled.desc()).limit(bindparam("limit"))
+)
+_SUM_UNSETTLED = Statement(select(func.coalesce(func.sum(channels.c.unsettled), 0)).where(_OWES_MORE))
 _WITH_REFILL = Statement(
     _RECORD.where(
         _IS_MINE_BESIDES,

@@ -187,6 +187,48 @@ def test_all_channels_together_are_held_below_the_assets_limit(net: Devnet, tmp_
         party.wallet.close()
 
 
+def test_channels_that_are_not_worth_a_sweep_keep_nobody_from_paying(net: Devnet, tmp_path: Path) -> None:
+    limits = {"max_unsettled_by_channel": {"base": 20_000}, "max_unsettled_by_asset": {"base": 20_000}}
+    merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "one", merchant.address) as one,
+        customer_on(net, tmp_path / "two", merchant.address) as two,
+        customer_on(net, tmp_path / "three", merchant.address) as three,
+    ):
+        for customer in (one, two):
+            pay(customer, merchant, 12_500)
+        net.hold()
+        pay(three, merchant, 20_000)
+        refused = merchant.verify_payment_package(one.create_payment_package(1))
+        assert refused.code == "above_unsettled_limits"
+        net.release()
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "a channel is swept")
+        assert merchant.settled_periods()[0].aa_address == three.aa_address
+        pay(one, merchant, 1)
+    for party in (merchant, one, two, three):
+        party.wallet.close()
+
+
+def test_the_channel_of_a_package_above_the_assets_limit_stays_open(net: Devnet, tmp_path: Path) -> None:
+    limits = {"max_unsettled_by_channel": {"base": 60_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "one", merchant.address) as one,
+        customer_on(net, tmp_path / "two", merchant.address) as two,
+    ):
+        pay(one, merchant, 15_000)
+        pay(two, merchant, 15_000)
+        wait_until(lambda: len(merchant.channels(Status.OPEN)) == 2, "both are open")
+        refused = merchant.verify_payment_package(two.create_payment_package(31_000))
+        assert refused.code == "above_unsettled_limits"
+        with merchant._store.reading() as books:
+            assert books.outbox.of_period(two.aa_address, 1) == []
+    for party in (merchant, one, two):
+        party.wallet.close()
+
+
 def test_a_merchant_below_its_reserve_accepts_nothing_until_it_is_funded(net: Devnet, tmp_path: Path) -> None:
     merchant = merchant_on(net, tmp_path / "merchant", funds=0)
     with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 
 from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status, distrust, restore
 from paypercall.store import Refill, Store, StoreError
-from paypercall.store.statements import Connection, Row, Statement
+from paypercall.store.statements import Connection, Statement
 from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, unconfirmed
 
 FROZEN = Freeze(Decision.CLOSE, 1, 2)
@@ -235,9 +235,21 @@ def test_the_channels_with_the_most_unsettled_come_first(store: Store) -> None:
         channel("asset", asset=ASSET, signed_by_peer=9),
     )
     with store.reading() as books:
-        assert salts(books.channels.largest_unsettled("base", 10)) == ["9", "5"]
-        assert salts(books.channels.largest_unsettled("base", 1)) == ["9"]
+        assert salts(books.channels.above_unsettled("base", 0, 10)) == ["9", "5"]
+        assert salts(books.channels.above_unsettled("base", 0, 1)) == ["9"]
         assert salts(books.channels.above_unsettled("base", 5, 10)) == ["9"]
+
+
+def test_what_is_unsettled_is_summed_over_the_channels_with_more_than_an_amount(store: Store) -> None:
+    add(store, *(channel(str(number), signed_by_peer=number) for number in (5, 9)))
+    add(
+        store,
+        channel("frozen", signed_by_peer=20, freeze=FROZEN),
+        channel("asset", asset=ASSET, signed_by_peer=40),
+    )
+    with store.reading() as books:
+        assert [books.channels.sum_unsettled("base", least) for least in (0, 4, 5, 20)] == [34, 34, 29, 0]
+        assert books.channels.sum_unsettled(ASSET, 0) == 40
 
 
 def test_channels_that_are_closing_or_about_to_close_are_found(store: Store) -> None:
@@ -267,19 +279,19 @@ def test_what_is_due_is_found_without_a_scan_of_all_channels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[tuple[Statement, Mapping[str, Any]]] = []
-    run = Connection.all
+    run = Connection._run
 
-    def noting(connection: Connection, statement: Statement, values: Mapping[str, Any]) -> Sequence[Row]:
+    def noting(connection: Connection, statement: Statement, values: Mapping[str, Any]) -> None:
         queries.append((statement, values))
-        return run(connection, statement, values)
+        run(connection, statement, values)
 
     store = Store(f"sqlite:///{tmp_path / 'books.sqlite'}")
     with store.reading() as books, monkeypatch.context() as patched:
-        patched.setattr(Connection, "all", noting)
+        patched.setattr(Connection, "_run", noting)
         books.channels.between(PAYEE, CUSTOMER, "base")
         books.channels.due_for_sweep(5, 5)
         books.channels.above_unsettled("base", 5, 5)
-        books.channels.largest_unsettled("base", 5)
+        books.channels.sum_unsettled("base", 5)
         books.channels.with_refill(PAYEE)
         books.channels.closing(PAYEE)
         list(books.channels.records(PAYEE))
