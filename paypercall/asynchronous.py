@@ -169,6 +169,11 @@ class AsyncClient(AsyncParty[Client]):
             Client(peer_address, asset, deposit_amount, refill_threshold, wallet=wallet, conf=conf)
         )
 
+    @property
+    def aa_address(self) -> str | None:
+        """The channel's address; see `Client.aa_address`."""
+        return self._party.aa_address
+
     async def create_payment_package(
         self, amount: int, idempotency_key: str | None = None, timeout: float = USABLE_SECONDS
     ) -> dict[str, Any]:
@@ -186,7 +191,7 @@ class AsyncClient(AsyncParty[Client]):
         await self._in_thread(self._party.close, timeout)
 
     async def balance(self) -> ChannelBalance:
-        """Where the channel stands."""
+        """Where the channel stands; see `Client.balance`."""
         return await self._in_thread(self._party.balance)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 from paypercall.arguments import check_amount, check_idempotency_key, check_refill_threshold
@@ -32,7 +33,7 @@ _MAY_PASS = frozenset(
 class Client(Party):
     """Pays one payee over one channel, which it finds in its books or creates.
 
-    Safe to use from many threads and, with one database, from many processes.
+    Only `create_payment_package` creates the channel and locks a deposit in it; to look costs nothing. Safe to use from many threads and, with one database, from many processes.
 
     Args:
         peer_address: The payee's address.
@@ -71,11 +72,9 @@ class Client(Party):
             raise
 
     @property
-    def aa_address(self) -> str:
-        """The channel's address; finds or creates the channel."""
-        if self._aa_address is None:
-            self._aa_address = self._find_or_create()
-        return self._aa_address
+    def aa_address(self) -> str | None:
+        """The channel's address; None until the first `create_payment_package` creates the channel."""
+        return self._aa_address or self._find()
 
     @counted
     def create_payment_package(
@@ -104,11 +103,12 @@ class Client(Party):
         while True:
             self._calls.require_open()
             try:
-                return self._create(amount, self.aa_address, idempotency_key)
+                aa_address = self._find_or_create(amount)
+                return self._create(amount, aa_address, idempotency_key)
             except Refusal as refusal:
-                if refusal.code not in _MAY_PASS:
+                if refusal.code not in _MAY_PASS or self._aa_address is None:
                     raise
-                self._deposit_if_needed(amount, refusal)
+                self._deposit_if_needed(self._aa_address, amount, refusal)
                 self._node.start()
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
@@ -130,7 +130,12 @@ class Client(Party):
             Refusal: When there is nothing to close.
             ChannelTimeout: When the unit is not posted yet; it will be.
         """
-        self._close(self.aa_address, timeout)
+        aa_address = self.aa_address
+        if aa_address is None:
+            raise Refusal(
+                RefusalCode.UNKNOWN_CHANNEL, "there is no channel yet: the first payment creates it"
+            )
+        self._close(aa_address, timeout)
 
     @counted
     def close(self, timeout: float = POSTING_SECONDS) -> None:
@@ -147,34 +152,46 @@ class Client(Party):
             ChannelTimeout: When the unit is not posted yet, which it will be; or when a deposit is still opening the
                 channel, which is then to be closed later.
         """
-        aa_address = self._aa_address or self._find()
+        aa_address = self.aa_address
         if aa_address is not None:
             self._close(aa_address, timeout, is_last=True)
 
     @counted
     def balance(self) -> ChannelBalance:
-        """Where the channel stands."""
+        """Where the channel stands: all zero, without an `aa_address`, until the first payment creates it."""
         aa_address = self.aa_address
+        if aa_address is None:
+            none_yet = Channel(self._new_parameters(self._peer_address), self.address)
+            return replace(ChannelBalance.of(none_yet, pending_deposits=0), aa_address=None)
         with self._store.reading() as books:
             record = books.channels.get(aa_address)
-            assert record is not None, "found or created a moment ago, and never deleted"
+            assert record is not None, "found or created before, and never deleted"
             return self._balance_of(books, record)
 
     # --- the channel -------------------------------------------------------------------------------------------------
 
+    @counted
     def _find(self) -> str | None:
         """The channel's address, without creating one."""
         with self._store.reading() as books:
             channels = self._channels(books)
         return channels[0].aa_address if channels else None
 
-    @counted
-    def _find_or_create(self) -> str:
+    def _find_or_create(self, amount: int) -> str:
+        """The channel to pay an amount over.
+
+        Raises:
+            Refusal: When a new channel could not pay it, or not in this asset; none is created then.
+        """
+        if self._aa_address is not None:
+            return self._aa_address
         with self._store.transaction() as books:
             known = self._usable_channel(books)
             if known is not None:
                 self._renew_refill(books, known.aa_address)
         if known is None:
+            if amount > self._refill.deposit_amount:
+                raise self._too_much(amount, left=0)
             require_usable_asset(self._asset, self.wallet.light)
             channel, is_new = self._create_channel()
         else:
@@ -183,6 +200,7 @@ class Client(Party):
             self._publish(EventKind.CHANNEL_CREATED, channel)
         self._node.start()
         self._node.wake()
+        self._aa_address = channel.aa_address
         return channel.aa_address
 
     def _create_channel(self) -> tuple[Channel, bool]:
@@ -222,7 +240,7 @@ class Client(Party):
             timeout=self._conf.default_timeout_in_seconds,
         )
 
-    def _deposit_if_needed(self, amount: int, refusal: Refusal) -> None:
+    def _deposit_if_needed(self, aa_address: str, amount: int, refusal: Refusal) -> None:
         """Writes a deposit into the books if the amount is not there and none is on its way.
 
         Raises:
@@ -231,19 +249,15 @@ class Client(Party):
         if refusal.code != RefusalCode.ABOVE_DEPOSIT.value:
             return
         with self._store.transaction() as books:
-            record = books.channels.lock(self.aa_address)
+            record = books.channels.lock(aa_address)
             assert record is not None
             if record.refill != self._refill:
-                books.channels.set_refill(self.aa_address, self._refill)
-            left = spendable(record.channel, books.deposits.pending(self.aa_address))
+                books.channels.set_refill(aa_address, self._refill)
+            left = spendable(record.channel, books.deposits.pending(aa_address))
             if left >= amount:
                 return
             if left + self._refill.deposit_amount < amount:
-                raise Refusal(
-                    RefusalCode.ABOVE_DEPOSIT,
-                    f"cannot pay {amount}: the channel has {max(0, left)} left and a deposit adds"
-                    f" {self._refill.deposit_amount}; use a larger deposit_amount",
-                )
+                raise self._too_much(amount, left)
             is_agent_known = record.channel.last_event_id > 0
             if not is_agent_known and left > 0:
                 # A second deposit could come before the definition that is on its way, and trigger nothing.
@@ -251,6 +265,13 @@ class Client(Party):
             kind = OutboxKind.REFILL if is_agent_known else OutboxKind.OPEN
             add_deposit(books, kind, record.channel, self._refill.deposit_amount, self._node.now())
         self._node.wake()
+
+    def _too_much(self, amount: int, left: int) -> Refusal:
+        return Refusal(
+            RefusalCode.ABOVE_DEPOSIT,
+            f"cannot pay {amount}: the channel has {max(0, left)} left and a deposit adds"
+            f" {self._refill.deposit_amount}; use a larger deposit_amount",
+        )
 
     def _obstacle(self, refusal: Refusal) -> str:
         """What keeps the channel from being usable, in words."""

@@ -52,7 +52,7 @@ class ChannelBalance:
     """Where a channel stands; amounts in bytes or units of its asset, in the current period.
 
     Attributes:
-        aa_address: The channel.
+        aa_address: The channel; None for that of a client that no payment has created yet.
         peer_address: The other side.
         asset: The channel's.
         period: The current one.
@@ -68,7 +68,7 @@ class ChannelBalance:
         spendable: What I can still pay.
     """
 
-    aa_address: str
+    aa_address: str | None
     peer_address: str
     asset: str
     period: int

@@ -89,6 +89,11 @@ def customer_on(
     )
 
 
+def open_channel(customer: Client) -> str:
+    """Has a customer's channel created and its deposit decided, before anything is signed."""
+    return customer._find_or_create(1)
+
+
 def wait_until(is_true: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
     """Polls until something is true.
 

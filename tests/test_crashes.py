@@ -265,8 +265,8 @@ def test_a_merchant_may_die_at_any_step(net: Devnet, tmp_path: Path, step: str) 
         merchant.start(f"{step} close")
         assert merchant.call("channels") == []
         with customer_on(net, tmp_path / "customer", merchant.address) as customer:
-            aa_address = customer.aa_address
             pay(customer, merchant, period=1)
+            aa_address = customer.aa_address
             close(merchant, f"{step} confirm", aa_address=aa_address)
             pay(customer, merchant, period=2)
             customer.close()

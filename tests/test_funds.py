@@ -27,7 +27,7 @@ from paypercall.party import Party
 from paypercall.results import ChannelTimeout
 from paypercall.settlement.gathering import GATHERING_SECONDS, ReserveNeeded, details_of_gathering
 from paypercall.store import Books, OutboxKind, OutboxState, Refill, Store
-from tests.parties import conf_for, customer_on, merchant_on, wait_until, wallet_on
+from tests.parties import conf_for, customer_on, merchant_on, open_channel, wait_until, wallet_on
 from tests.settlement.test_closing import pay, wait_until_open
 
 DUST = 1_500
@@ -414,7 +414,7 @@ def test_nothing_is_swept_out_while_a_channel_is_not_closed(net: Devnet, tmp_pat
         customer_on(net, tmp_path / "customer", merchant.address) as customer,
     ):
         net.hold()
-        assert customer.aa_address
+        open_channel(customer)
         with pytest.raises(ReserveNeeded, match="a deposit is on its way"):
             customer.funds.sweep_out(payee)
         net.release()

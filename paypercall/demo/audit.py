@@ -31,7 +31,7 @@ def audit(stage: Stage) -> Account:
         }
         _wait_for_the_end(merchants, customers)
         ledger = _read_ledger(stage)
-        channels = {name: customer.aa_address for name, customer in stage.customers.items()}
+        channels = stage.channels()
         sides = {
             channels[name]: _read_side(customers[name], customer.address, ledger, [channels[name]])
             for name, customer in stage.customers.items()
@@ -65,8 +65,8 @@ def _is_finished(store: Store) -> bool:
 
 def _read_ledger(stage: Stage) -> Ledger:
     addresses = [stage.merchant.address]
-    for customer in stage.customers.values():
-        addresses += [customer.address, customer.aa_address]
+    addresses += [customer.address for customer in stage.customers.values()]
+    addresses += stage.channels().values()
     units = [joint["unit"] for joint in stage.net.units()]
     return Ledger(
         [unit for unit in units if stage.net.sequence(unit["unit"]) == "good"],

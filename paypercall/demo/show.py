@@ -42,8 +42,8 @@ def show(calls: int) -> None:
         screen.introduce(stage.net.url, stage.merchant.url)
         seen, account = _play(stage, screen, calls)
         names = {stage.merchant.address: "merchant"}
-        for name, customer in stage.customers.items():
-            names[customer.address] = names[customer.aa_address] = name
+        names |= {customer.address: name for name, customer in stage.customers.items()}
+        names |= {aa_address: name for name, aa_address in stage.channels().items()}
         served = stage.merchant.served
     screen.report(seen, account, names)
     screen.conclude(served, time.monotonic() - started)

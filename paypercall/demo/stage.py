@@ -73,6 +73,11 @@ class Stage:
         self.customers[name] = customer
         return customer
 
+    def channels(self) -> dict[str, str]:
+        """The addresses of the customers' channels, as far as there are any, by the customer's name."""
+        channels = ((name, customer.aa_address) for name, customer in self.customers.items())
+        return {name: aa_address for name, aa_address in channels if aa_address is not None}
+
     def __enter__(self) -> Stage:
         return self
 

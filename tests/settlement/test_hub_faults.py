@@ -33,7 +33,7 @@ from tests.hub_proxy import (
     instead_of_responses,
     once,
 )
-from tests.parties import conf_for, wait_until
+from tests.parties import conf_for, open_channel, wait_until
 from tests.settlement.faults import (
     HISTORY,
     PARENTS,
@@ -177,7 +177,7 @@ def test_while_nothing_gets_through_nothing_happens_and_then_it_goes_on(
     for fault in NOTHING_GETS_THROUGH[name]:
         met = Met(fault)
         with proxy.fault(met):
-            assert customer.aa_address
+            open_channel(customer)
             wait_until(lambda met=met: met.count >= 2, "the fault is met twice")
             with pytest.raises(ChannelTimeout):
                 customer.create_payment_package(10_000, timeout=0.01)
@@ -205,7 +205,7 @@ def test_a_unit_whose_answer_gets_lost_is_posted_again_and_paid_once(
     net.hold()
     met = Met(once(LOST_ANSWERS[how]))
     with proxy.fault(met):
-        assert customer.aa_address
+        open_channel(customer)
         wait_until(lambda: len(proxy.requests(POST)) >= 2, "the unit is posted again")
     first, second = proxy.requests(POST)[:2]
     assert first["unit"]["unit"] == second["unit"]["unit"]
@@ -233,7 +233,7 @@ def test_a_refused_unit_is_replaced_by_one_that_spends_the_same_coin(
     for _ in range(times):
         net.refuse_next("tps fee too low")
     with proxy.fault(in_response(PARENTS, lambda parents: {**parents, "tps_fee": next(fees)})):
-        assert customer.aa_address
+        open_channel(customer)
         wait_until(lambda: len(proxy.requests(POST)) > times, "the unit is replaced")
     settle_a_period(net, merchant, customer)
     posted = [request["unit"] for request in proxy.requests(POST)][: times + 1]
