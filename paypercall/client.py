@@ -33,7 +33,8 @@ _MAY_PASS = frozenset(
 class Client(Party):
     """Pays one payee over one channel, which it finds in its books or creates.
 
-    Only `create_payment_package` creates the channel and locks a deposit in it; to look costs nothing. Safe to use from many threads and, with one database, from many processes.
+    Only `create_payment_package` creates the channel and locks a deposit in it; to look costs nothing. Safe to use
+    from many threads and, with one database, from many processes.
 
     Args:
         peer_address: The payee's address.

@@ -29,6 +29,7 @@ def make_app(server: Server) -> Flask:
     @app.post("/call")
     def call() -> tuple[Response, int]:
         payment = server.verify_payment_package(request.form["payment_package"], asset="base")
+        payment = payment.first or payment  # a retry is answered again, and not charged again
         if payment.error is not None:
             return jsonify(error=payment.error, code=payment.code), 402
         if payment.amount < PRICE:

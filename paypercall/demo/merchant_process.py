@@ -49,7 +49,7 @@ class Merchant:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         folder.mkdir()
         self.folder = folder
-        self.served = 0
+        self._served: set[str] = set()
         (folder / "conf.py").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
         self._log_path = folder / "log.txt"
         with self._log_path.open("w") as log:
@@ -71,19 +71,25 @@ class Merchant:
             self.stop()
             raise
 
+    @property
+    def served(self) -> int:
+        """How many packages were served, each once however often it was sent."""
+        return len(self._served)
+
     def call(self, package: Mapping[str, Any]) -> Reply:
         """Makes one paid call.
 
         Raises:
             DemoFailed: There is no answer, or not the API's.
         """
-        response = self._request("POST", "/call", data={"payment_package": json.dumps(package)})
+        text = json.dumps(package)
+        response = self._request("POST", "/call", data={"payment_package": text})
         try:
             body = response.json()
         except requests.JSONDecodeError:
             raise DemoFailed(f"the merchant's API answers {response.status_code}, without JSON") from None
         if response.ok:
-            self.served += 1
+            self._served.add(text)
         return Reply(response.status_code, body.get("code"), body.get("payment_package"))
 
     def log_tail(self) -> str:
