@@ -86,6 +86,18 @@ def check_asset(asset: object) -> None:
         raise Refusal(RefusalCode.WRONG_ASSET, f"the asset must be {BASE!r} or a 44-character asset id")
 
 
+def check_demands(asset: object, min_amount: object) -> None:
+    """Checks what a host demands of a payment: None, or an asset and an amount.
+
+    Raises:
+        Refusal: With `wrong_asset` or `wrong_amount`.
+    """
+    if asset is not None:
+        check_asset(asset)
+    if min_amount is not None and (type(min_amount) is not int or not 0 <= min_amount <= MAX_AMOUNT):
+        raise Refusal(RefusalCode.WRONG_AMOUNT, f"min_amount must be an integer from 0 to {MAX_AMOUNT}")
+
+
 def check_withdrawal(amount: object, address: object, asset: object) -> None:
     """Checks that an amount of an asset can be sent to an address; whether it is there turns out when it is sent.
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
-from paypercall.arguments import check_aa_address, check_withdrawal
+from paypercall.arguments import check_aa_address, check_demands, check_withdrawal
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
 from paypercall.calls import Calls, counted
 from paypercall.channel import Channel, Status, accept, sign
@@ -158,8 +158,12 @@ class Party:
             min_amount: If given, a smaller payment is refused, in bytes or units of the asset.
 
         Returns:
-            The payment, with `error` and `code` set if it was not accepted. Bad input never raises.
+            The payment, with `error` and `code` set if it was not accepted. A bad package never raises.
+
+        Raises:
+            Refusal: When the host demands what makes no sense: `wrong_asset` or `wrong_amount`.
         """
+        check_demands(asset, min_amount)
         try:
             parsed = parse_package(package, network_version=self._version)
         except Refusal as refusal:

@@ -21,7 +21,7 @@ from paypercall.channel import SWEEPING_COST, Status
 from paypercall.client import Client
 from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
-from paypercall.errors import PaypercallError
+from paypercall.errors import PaypercallError, Refusal
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
@@ -824,6 +824,24 @@ def test_a_payment_in_a_channel_that_costs_more_to_settle_than_it_can_bring_is_r
         package = customer.create_payment_package(SWEEPING_COST)
         assert wait_for_code(merchant, package, None).amount == SWEEPING_COST
     customer.wallet.close()
+
+
+@pytest.mark.parametrize(
+    "demands, code",
+    [
+        *(({"min_amount": amount}, "wrong_amount") for amount in (-1, 1.0, True, "5", [1], 10**15)),
+        *(({"asset": asset}, "wrong_asset") for asset in ("", "gold", 5, b"base", ["base"], "A" * 44 + "=")),
+    ],
+    ids=lambda value: f"{value!r:.40}",
+)
+def test_what_a_host_cannot_demand_is_refused_whatever_the_package(
+    scene: Scene, demands: dict[str, Any], code: str
+) -> None:
+    for package in (scene.package(25_000, 5_000), scene.last_package, "no package"):
+        for party, folder in ((scene.merchant, scene.folder), (scene.customer, scene.customer_folder)):
+            with untouched(folder), pytest.raises(Refusal) as refusal:
+                party.verify_payment_package(package, **demands)
+            assert refusal.value.code == code
 
 
 # --- creating --------------------------------------------------------------------------------------------------------
