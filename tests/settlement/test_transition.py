@@ -1,0 +1,143 @@
+"""One channel's step: what becomes of its books when the ledger shows an answer, or a unit on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paypercall.backing import LOSS_WINDOW_SECONDS, Backing
+from paypercall.channel import Decision
+from paypercall.contract import (
+    AgentEvent,
+    ChannelParameters,
+    Closed,
+    Closing,
+    Opened,
+    close_draft,
+    deposit_draft,
+    read_trigger,
+)
+from paypercall.obyte.composer import Draft
+from paypercall.obyte.proof import HistoryUnit
+from paypercall.settlement.transition import Answer, Transition
+from paypercall.store import OutboxKind
+from tests.settlement.merchant_books import MerchantBooks, merchant_books
+from tests.two_sides import CUSTOMER, Ledger
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[MerchantBooks]:
+    with merchant_books(tmp_path) as books:
+        yield books
+
+
+@pytest.fixture
+def channel(books: MerchantBooks) -> ChannelParameters:
+    return books.open(CUSTOMER)
+
+
+@pytest.fixture
+def ledger(channel: ChannelParameters) -> Ledger:
+    return Ledger(channel)
+
+
+def on_its_way(ledger: Ledger, draft: Draft) -> HistoryUnit:
+    """A unit of the customer that is not stable yet, and signed as it should be."""
+    unit = ledger.compose(CUSTOMER.address, draft)
+    return HistoryUnit(
+        unit,
+        unit["unit"],
+        is_stable=False,
+        is_final_bad=False,
+        main_chain_index=None,
+        is_signature_checked=True,
+        is_stripped=False,
+    )
+
+
+def show(
+    books: MerchantBooks, channel: ChannelParameters, *shown: HistoryUnit, answers: Sequence[AgentEvent] = ()
+) -> None:
+    """Lets a look at the ledger show units on their way and answers of the agent."""
+    triggers = [(trigger, entry) for entry in shown if (trigger := read_trigger(channel, entry.unit))]
+    with books.store.transaction() as store:
+        Transition(store, channel.aa_address, books.time).run(
+            triggers, [Answer(event, f"answer {event.event_id}") for event in answers], asked_at=books.time
+        )
+
+
+def opened(event_id: int, period: int, amount: int) -> Opened:
+    return Opened(event_id, period, 0, amount, trigger_unit=f"deposit {event_id}")
+
+
+def closing(event_id: int, period: int, owed: int, timestamp: int) -> Closing:
+    return Closing(event_id, period, CUSTOMER.address, 0, owed, f"close {event_id}", timestamp)
+
+
+def test_a_lie_that_the_peer_is_not_known_to_have_signed_is_no_reason_to_accuse_it(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    """A hub can invent it, and with it have a fraud proof sent that the agent refuses, for its fees."""
+    show(books, channel, answers=[opened(1, 1, 50_000)])
+    books.sign(channel, 40_000)
+    lie = on_its_way(ledger, close_draft(channel, period=1, transferred_from_me=0, sent_by_peer=None))
+    show(books, channel, replace(lie, is_signature_checked=False))
+    assert (books.channel(channel).freeze, books.unconfirmed(channel)) == (None, ())
+    with books.store.reading() as store:
+        assert store.outbox.unfinished() == []
+    show(books, channel, lie)
+    freeze = books.channel(channel).freeze
+    assert freeze is not None
+    assert freeze.decision is Decision.FRAUD_PROOF
+    with books.store.reading() as store:
+        assert [row.kind for row in store.outbox.unfinished()] == [OutboxKind.FRAUD_PROOF]
+
+
+def test_what_was_not_covered_when_the_period_ended_is_a_loss_and_counts_for_a_while(
+    books: MerchantBooks, channel: ChannelParameters
+) -> None:
+    show(books, channel, answers=[opened(1, 1, 50_000)])
+    books.sign(channel, 70_000)
+    assert books.exposure() == 20_000
+    show(books, channel, answers=[closing(2, 1, 50_000, books.time), Closed(3, 1, is_fraud_proven=False)])
+    assert (books.exposure(), books.channel(channel).counted_exposure) == (20_000, 0)
+    books.time += LOSS_WINDOW_SECONDS + 1
+    assert books.exposure() == 0
+
+
+def test_a_close_that_was_too_late_for_its_period_does_not_close_the_next_one(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    """It bounces, and nothing ever answers it; a deposit on its way is for the next period."""
+    show(books, channel, answers=[opened(1, 1, 50_000)])
+    late = on_its_way(ledger, close_draft(channel, period=1, transferred_from_me=0, sent_by_peer=None))
+    show(books, channel, late, on_its_way(ledger, deposit_draft(channel, 30_000, with_definition=False)))
+    assert books.backing(channel) == Backing(is_closing=True)
+    show(books, channel, answers=[closing(2, 1, 0, books.time), Closed(3, 1, is_fraud_proven=False)])
+    assert books.backing(channel) == Backing(amount=30_000)
+
+
+def test_each_period_is_as_old_as_its_own_first_deposit(
+    books: MerchantBooks, channel: ChannelParameters
+) -> None:
+    """Else a channel would be swept early, or a closed one be found due for ever."""
+
+    def opened_at() -> int | None:
+        with books.store.reading() as store:
+            record = store.channels.get(channel.aa_address)
+        assert record is not None
+        return record.opened_at
+
+    first = books.time
+    show(books, channel, answers=[opened(1, 1, 50_000)])
+    books.time += 100
+    show(books, channel, answers=[opened(2, 1, 80_000)])
+    assert opened_at() == first
+    show(books, channel, answers=[closing(3, 1, 0, books.time), Closed(4, 1, is_fraud_proven=False)])
+    assert opened_at() is None
+    books.time += 100
+    show(books, channel, answers=[opened(5, 2, 50_000)])
+    assert opened_at() == first + 200
