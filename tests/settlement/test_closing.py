@@ -100,6 +100,31 @@ def test_a_close_freezes_both_directions(net: Devnet, merchant: Server, customer
     net.release()
 
 
+def test_nothing_is_signed_any_more_once_the_peers_close_is_seen_on_its_way(
+    net: Devnet, merchant: Server, customer: Client
+) -> None:
+    """The close says what I owe by what I signed before it."""
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    merchant.create_payment_package(100, customer.aa_address)
+    net.hold()
+    close = close_draft(
+        parameters_of(net, customer.aa_address), period=1, transferred_from_me=10_000, sent_by_peer=None
+    )
+    unit = customer.wallet.compose(close)
+    customer.wallet.post(unit)
+
+    def is_seen() -> bool:
+        with merchant._store.reading() as books:
+            return books.unconfirmed.knows(customer.aa_address, unit["unit"])
+
+    wait_until(is_seen, "the merchant has seen the close")
+    assert merchant.channels()[0].status is Status.OPEN
+    with pytest.raises(Refusal) as refusal:
+        merchant.create_payment_package(100, customer.aa_address)
+    assert refusal.value.code == "channel_closing"
+
+
 def test_a_package_that_got_lost_is_given_back_at_the_customers_close(
     net: Devnet, merchant: Server, customer: Client
 ) -> None:
