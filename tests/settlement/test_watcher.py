@@ -17,8 +17,10 @@ from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
-from paypercall.settlement.lease import LeaseLost
-from paypercall.store import OutboxKind
+from paypercall.settlement.lease import Lease, LeaseLost
+from paypercall.settlement.outbox import Outbox
+from paypercall.settlement.spending import Spending
+from paypercall.store import OutboxKind, OutboxState
 from tests.devnet.raw_client import RawClient
 from tests.parties import wallet_on
 from tests.settlement.merchant_books import MerchantBooks, WatchedHub, merchant_books
@@ -237,6 +239,26 @@ def test_a_holder_that_has_slept_finishes_nothing_in_the_outbox(net: Devnet, boo
             watcher.refresh()
         with books.store.reading() as store:
             assert [row.unit for row in store.outbox.unfinished()] == [unit]
+
+
+def test_a_holder_that_has_slept_signs_nothing_that_the_next_one_could_send_too(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    with closing(wallet_on(net, PAYEE)) as merchant:
+        lease = Lease(books.store, PAYEE.address, books.now)
+        outbox = Outbox(
+            books.store, merchant, merchant.light, lease, Spending(20_000, 0), books.now, books.now
+        )
+        details = {"asset": BASE, "address": CUSTOMER.address, "amount": 5_000}
+        with books.store.transaction() as store:
+            store.outbox.add(OutboxKind.WITHDRAWAL, aa_address=None, period=None, details=details, now=1)
+        assert lease.take()
+        books.take_over()
+        assert not outbox.advance()
+        lease.release()
+    with books.store.reading() as store:
+        assert [(row.state, row.units) for row in store.outbox.unfinished()] == [(OutboxState.DECIDED, ())]
+    assert net.balance(CUSTOMER.address) == 0
 
 
 def test_a_pause_between_a_look_and_what_is_made_of_it_lets_no_deposit_come_to_nothing(

@@ -1,0 +1,63 @@
+"""Which agents are watched and for how long, and what is believed of a channel that is taken up late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from paypercall.channel import Status
+from paypercall.contract import BASE, ChannelParameters, close_draft, confirm_draft, deposit_draft
+from paypercall.devnet import Devnet
+from paypercall.events import Events
+from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, Discovery
+from tests.parties import wallet_on
+from tests.settlement.merchant_books import MerchantBooks, merchant_books
+from tests.two_sides import CUSTOMER, PAYEE
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[MerchantBooks]:
+    with merchant_books(tmp_path) as books:
+        yield books
+
+
+def test_an_announced_agent_that_the_ledger_does_not_show_is_watched_for_a_while_only(
+    books: MerchantBooks,
+) -> None:
+    """Announcing costs nothing, and the list is bounded: honest customers would find it full for ever."""
+    discovery = Discovery(books.store, PAYEE.address, Events(), books.now)
+    announced = ChannelParameters(PAYEE.address, CUSTOMER.address, BASE, "a salt", 3600)
+    with books.store.transaction() as store:
+        assert store.announced.add(announced, books.time, limit=1)
+    books.time += ANNOUNCEMENT_SECONDS
+    assert discovery.announced_addresses() == [announced.aa_address]
+    books.time += 1
+    assert discovery.announced_addresses() == []
+    with books.store.reading() as store:
+        assert store.announced.all() == []
+
+
+def test_a_forgotten_channel_that_is_taken_up_is_out_of_use_in_the_period_that_is_open(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    """What these books do not know of was signed in that one, however many there were before."""
+    with closing(wallet_on(net, PAYEE)) as mine, closing(wallet_on(net)) as payee:
+        channel = ChannelParameters(payee.address, PAYEE.address, BASE, "a salt", 3600)
+        for draft, wallet in (
+            (deposit_draft(channel, 50_000, with_definition=True), mine),
+            (close_draft(channel, period=1, transferred_from_me=0, sent_by_peer=None), mine),
+            (confirm_draft(channel, period=1, additional_transferred_from_me=0), payee),
+            (deposit_draft(channel, 60_000, with_definition=False), mine),
+        ):
+            wallet.post(wallet.compose(draft))
+            net.settle()
+    with books.watcher(net) as watcher:
+        for _ in range(2):
+            watcher.refresh()
+    found = books.channel(channel)
+    assert (found.period, found.status, found.deposited_by_me) == (2, Status.OPEN, 60_000)
+    assert found.is_restored
+    assert found.signs_from_period == 3
