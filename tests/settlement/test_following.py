@@ -82,12 +82,14 @@ def test_an_address_that_is_added_again_keeps_what_is_known_of_it() -> None:
     assert not following.is_behind
 
 
-def test_before_anything_is_proven_an_address_that_was_asked_about_is_asked_about_from_the_beginning() -> None:
+def test_before_anything_is_proven_an_address_that_was_asked_about_is_asked_about_from_the_beginning() -> (
+    None
+):
     following = following_of("A")
     following.asked([WALLET, "A"], None)
     assert not following.is_behind
     assert following.since("A") is None
-    assert not following.is_up_to_date("A")
+    assert following.is_up_to_date("A")
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEFGHIJ"), st.none() | st.integers(0, 99), min_size=1))
@@ -126,7 +128,6 @@ def test_whole_histories_are_asked_for_anew_of_some_addresses_or_of_all() -> Non
     following.asked([WALLET, *"AB"], 7)
     following.begin_anew("A")
     assert [following.since(address) for address in (WALLET, *"AB")] == [7, None, 7]
-    assert not following.is_up_to_date("A")
     following.begin_anew()
     assert [following.since(address) for address in (WALLET, *"AB")] == [None] * 3
     assert not following.is_behind

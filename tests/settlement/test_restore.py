@@ -391,9 +391,9 @@ def test_new_books_of_a_wallet_that_was_in_use_before_are_trusted_although_their
             wallet=wallet_on(net, customer.wallet.key),
             conf=conf_for(net, tmp_path / "new_books"),
         )
-        used.add(renewed.aa_address)  # its channel is in the books before they have seen the ledger
         with renewed:
             wait_for_look(renewed)
             pay(renewed, merchant, 1_000)
+            used.add(renewed.aa_address)
         renewed.wallet.close()
     assert len(used) == 1

@@ -303,6 +303,8 @@ def test_what_is_due_is_found_without_a_scan_of_all_channels(
         for statement, values in queries:
             text, constants = statement.text_for(engine.dialect)
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", {**constants, **values}).all()
-            assert not [row.detail for row in plan if row.detail.startswith("SCAN")], text
+            scans = [row.detail for row in plan if row.detail.startswith("SCAN")]
+            # That index holds the few channels only that are refilled.
+            assert not [scan for scan in scans if not scan.endswith("ix_channels_refilled")], text
     engine.dispose()
     assert len(queries) == 9
