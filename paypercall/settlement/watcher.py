@@ -228,24 +228,32 @@ class Watcher:
         asked_at, reached = self._clock(), self._reached
         history = self._light.history(addresses, requested_units=units, min_main_chain_index=since)
         self._take(history, asked_at)
-        for agent in sorted(history.too_large):
-            self._read_in_pages(agent, since, asked_at)
-        self._following.asked(addresses, reached)
         self._note_reached(history)
+        unproven = [
+            agent for agent in sorted(history.too_large) if not self._read_in_pages(agent, since, asked_at)
+        ]
+        self._following.asked(addresses, reached)
+        self._following.asked(unproven, since)
         return {entry.hash for entry in history.units}
 
-    def _read_in_pages(self, agent: str, since: int | None, asked_at: int) -> None:
-        """Reads what an agent has answered, because its address has more units than a hub gives at once."""
+    def _read_in_pages(self, agent: str, since: int | None, asked_at: int) -> bool:
+        """Reads what an agent has answered, because its address has more units than a hub gives at once.
+
+        Returns:
+            Whether all of it is proven. An answer has the index of its trigger here, and is stable only later: what
+            is not proven yet must be asked for from the same index again.
+        """
+        self._light.watch(agent)
         if agent == self._wallet_address:
             logger.warning("the wallet has more new units than the hub gives at once: coins may be missing")
             self._progress.note_missing_coins()
-            self._light.watch(agent)
-            return
+            return True
         logger.warning("channel %s: reading its agent's answers in pages, for dust fills its history", agent)
-        self._light.watch(agent)
         answered = self._light.answered_units(agent, since)
-        if answered:
-            self._take(self._light.history([], requested_units=answered), asked_at)
+        history = self._light.history([], requested_units=answered)
+        self._take(history, asked_at)
+        self._note_reached(history)
+        return {entry.hash for entry in history.units if entry.is_stable}.issuperset(answered)
 
     def _note_reached(self, history: History) -> None:
         if history.last_ball_main_chain_index is not None:

@@ -1,0 +1,311 @@
+"""A merchant cannot be blinded: neither by dust, nor by announcements, nor by a hub that leaves something out.
+
+In each case the customer closes with a lie, and how long the proof of its fraud took is told at the end of the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paypercall.client import Client
+from paypercall.contract import ChannelParameters, close_draft, deposit_draft
+from paypercall.devnet import Devnet
+from paypercall.errors import RefusalCode
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.keys import Key, key_from_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.wallet import Wallet
+from paypercall.package import compose_package
+from paypercall.server import Server
+from tests.devnet.raw_client import RawClient
+from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy
+from tests.parties import conf_for, wait_until, wallet_on
+from tests.settlement.faults import HISTORY, commands, pay, wait_until_open
+from tests.settlement.merchant_books import merchant_books
+from tests.settlement.test_closing import parameters_of
+from tests.two_sides import PAYEE
+
+LIMIT = 50
+"""Units in a history, where the hub's real limit would make a test slow."""
+
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture
+def proxy(net: Devnet) -> Iterator[HubProxy]:
+    with HubProxy(net.url) as proxy:
+        yield proxy
+
+
+@contextmanager
+def wallet_through(net: Devnet, *urls: str) -> Iterator[Wallet]:
+    """A wallet with bytes in it and these hubs."""
+    key = key_from_mnemonic(new_mnemonic())
+    net.fund(key.address, 1_000_000)
+    net.settle()
+    hub, *others = [Hub(url, net.network) for url in urls]
+    with closing(Wallet(key, LightClient(hub, net.network, others=others), max_tps_fee=20_000)) as wallet:
+        yield wallet
+
+
+@contextmanager
+def merchant_through(net: Devnet, folder: Path, *urls: str) -> Iterator[Server]:
+    """A merchant with these hubs."""
+    with (
+        wallet_through(net, *urls) as wallet,
+        Server(wallet=wallet, conf=conf_for(net, folder / "merchant")) as merchant,
+    ):
+        yield merchant
+
+
+@contextmanager
+def customer_through(net: Devnet, folder: Path, merchant: Server, url: str) -> Iterator[Client]:
+    """A customer with this hub, who has paid 60,000 of 100,000."""
+    with (
+        wallet_through(net, url) as wallet,
+        Client(merchant.address, wallet=wallet, conf=conf_for(net, folder / "customer")) as customer,
+    ):
+        pay(customer, merchant, 60_000)
+        wait_until_open(customer, merchant)
+        yield customer
+
+
+@pytest.fixture
+def merchant(net: Devnet, proxy: HubProxy, tmp_path: Path) -> Iterator[Server]:
+    with merchant_through(net, tmp_path, proxy.url) as merchant:
+        yield merchant
+
+
+@pytest.fixture
+def customer(net: Devnet, proxy: HubProxy, merchant: Server, tmp_path: Path) -> Iterator[Client]:
+    with customer_through(net, tmp_path, merchant, proxy.url) as customer:
+        yield customer
+
+
+def lie(net: Devnet, customer: Client) -> None:
+    """The customer closes as if it had paid nothing."""
+    draft = close_draft(
+        parameters_of(net, customer.aa_address), period=1, transferred_from_me=0, sent_by_peer=None
+    )
+    with RawClient(net) as line:
+        line.post(customer.wallet.key, draft)
+
+
+def scatter_dust(net: Devnet, agent: str, units: int) -> None:
+    for _ in range(units):
+        net.fund(agent, 1)
+
+
+def too_large(proxy: HubProxy) -> list[Frame]:
+    """The refusals of a hub to give a history."""
+    return [
+        frame for frame in list(proxy.passed) if frame.is_from_hub and "history is too large" in frame.text
+    ]
+
+
+@contextmanager
+def contested(net: Devnet, merchant: Server, customer: Client, record: Record) -> Iterator[None]:
+    """In the block the customer lies; after it the fraud must be proved, and all be the merchant's.
+
+    The times are those from the close to the proof: between the moments at which the hub had them, and between what
+    the units themselves say.
+    """
+    began = time.monotonic()
+    yield
+    wait_until(lambda: "fraud_proof" in commands(net, merchant), "the fraud proof is posted")
+    took = time.monotonic() - began
+    wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended")
+    assert merchant.settled_periods()[0].is_fraud_proven
+    close, proof = (
+        next(joint["unit"]["timestamp"] for joint in net.units() if tells(joint, command))
+        for command in ("close", "fraud_proof")
+    )
+    record("from the close to the fraud proof", f"{proof - close} s of the ledger, {took:.2f} s on the wall")
+
+
+def tells(joint: Any, command: str) -> bool:
+    """Whether a unit gives an agent a command."""
+    messages = joint["unit"].get("messages", [])
+    return any(message["app"] == "data" and message["payload"].get(command) for message in messages)
+
+
+# --- dust ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_settled", [False, True], ids=["on its way", "stable"])
+def test_a_lie_is_contested_among_dust(
+    net: Devnet,
+    merchant: Server,
+    customer: Client,
+    is_settled: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    monkeypatch.setattr("paypercall.devnet.history.MAX_ITEMS", LIMIT)
+    with contested(net, merchant, customer, record_property):
+        scatter_dust(net, customer.aa_address, 2 * LIMIT)
+        if is_settled:
+            net.settle()
+        lie(net, customer)
+        scatter_dust(net, customer.aa_address, 2 * LIMIT)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lie_that_was_told_among_thousands_of_dust_units_while_the_line_was_cut_is_contested(
+    net: Devnet, proxy: HubProxy, merchant: Server, customer: Client, record_property: Record
+) -> None:
+    """No hub shows it then, and the history is refused: only what the agent has answered tells of it."""
+    with contested(net, merchant, customer, record_property), cut(proxy):
+        lie(net, customer)
+        net.settle()
+        scatter_dust(net, customer.aa_address, 2_001)
+        net.settle()
+    assert too_large(proxy)
+
+
+def test_what_an_agent_answers_is_taken_in_the_middle_of_a_flood_of_dust(
+    net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer becomes stable later than the unit that it answers, by when the pages are read from further on."""
+    net.fund(PAYEE.address, 1_000)
+    net.settle()
+    net.hold()
+    with (
+        merchant_books(tmp_path) as books,
+        closing(wallet_on(net)) as customer,
+        books.watcher(net) as watcher,
+    ):
+        channel = books.open(customer)
+        for _ in range(2):
+            watcher.refresh()
+        monkeypatch.setattr("paypercall.devnet.history.MAX_ITEMS", LIMIT)
+        deposit = customer.compose(deposit_draft(channel, 50_000, with_definition=True))
+        customer.post(deposit)
+        watcher.show(deposit)
+        for _ in range(15):
+            scatter_dust(net, channel.aa_address, LIMIT + 1)
+            net.step()
+            watcher.refresh()
+        assert books.channel(channel).deposited_by_peer == 50_000
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def cut(proxy: HubProxy) -> Iterator[None]:
+    """No line to the hub holds."""
+    with proxy.fault(lambda frame: [HangUp()]):
+        proxy.hang_up()
+        yield
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_settled", [False, True], ids=["on its way", "stable"])
+def test_a_lie_in_the_middle_of_a_reconnect_is_contested(
+    net: Devnet,
+    proxy: HubProxy,
+    merchant: Server,
+    customer: Client,
+    is_settled: bool,
+    record_property: Record,
+) -> None:
+    with contested(net, merchant, customer, record_property), cut(proxy):
+        lie(net, customer)
+        if is_settled:
+            net.settle()
+
+
+# --- a hub that leaves something out ---------------------------------------------------------------------------------
+
+
+def withholding(is_withheld: Callable[[Any], bool]) -> Fault:
+    """The hub keeps some joints to itself: in histories, and where it would show them."""
+
+    def fault(frame: Frame) -> Sequence[Arrival] | None:
+        if not frame.is_from_hub:
+            return None
+        body = frame.body.get("body")
+        if frame.kind == "justsaying" and isinstance(body, dict):
+            unit = body.get("unit") or body.get("objResponseUnit")
+            return [] if unit and is_withheld({"unit": unit}) else None
+        history = frame.body.get("response")
+        if frame.name != HISTORY or not isinstance(history, dict) or "joints" not in history:
+            return None
+        shown = [joint for joint in history["joints"] if not is_withheld(joint)]
+        if len(shown) == len(history["joints"]):
+            return None
+        return [frame.with_body(response={**history, "joints": shown} if shown else {})]
+
+    return fault
+
+
+def is_of_a_close(joint: Any) -> bool:
+    return tells(joint, "close") or tells(joint, "closing")
+
+
+def test_a_lie_that_one_hub_withholds_is_found_at_another_one(
+    net: Devnet,
+    proxy: HubProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    monkeypatch.setattr("paypercall.settlement.watcher.TURN_SECONDS", 1)
+    with (
+        merchant_through(net, tmp_path, proxy.url, net.url) as merchant,
+        customer_through(net, tmp_path, merchant, net.url) as customer,
+        proxy.fault(withholding(is_of_a_close)),
+        contested(net, merchant, customer, record_property),
+    ):
+        lie(net, customer)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_nothing_is_accepted_in_a_channel_while_its_hub_withholds_an_event(
+    net: Devnet, proxy: HubProxy, merchant: Server, customer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merchant, "_ledger_timeout", 0.5)
+    second = withholding(
+        lambda joint: any(
+            message["app"] == "data" and message["payload"].get("event_id") == 2
+            for message in joint["unit"].get("messages", [])
+        )
+    )
+    channel = parameters_of(net, customer.aa_address)
+    deposit = deposit_draft(channel, 50_000, with_definition=False)
+    payments = iter(range(60_010, 70_000, 10))
+
+    def code() -> str | None:
+        return merchant.verify_payment_package(package_of(customer.wallet.key, channel, next(payments))).code
+
+    with proxy.fault(second), RawClient(net) as line:
+        for _ in range(2):
+            line.post(customer.wallet.key, deposit)
+            net.settle()
+        wait_until(lambda: code() == RefusalCode.EVENTS_MISSING.value, "the gap is seen")
+        assert code() == RefusalCode.EVENTS_MISSING.value
+    wait_until(lambda: code() is None, "the gap is filled")
+    assert merchant.channels()[0].deposited_by_peer == 200_000
+
+
+def package_of(
+    key: Key, channel: ChannelParameters, amount_spent: int, *, announce: bool = False
+) -> dict[str, Any]:
+    """A package that adds 10 bytes."""
+    return compose_package(
+        key,
+        "4.0dev",
+        aa_address=channel.aa_address,
+        period=1,
+        payment_amount=10,
+        amount_spent=amount_spent,
+        announce=channel if announce else None,
+    )
