@@ -103,9 +103,10 @@ class MerchantBooks:
 
 
 class WatchedHub(Hub):
-    """A connection that notes which units are asked for by name.
+    """A connection that notes which addresses are asked about, and which units are asked for by name.
 
     Attributes:
+        asked_addresses: The addresses of each such request.
         asked_by_name: The units of each such request.
         refusal: What the hub says to them, if not what it has to say.
         interruption: What happens next, once, between the hub's answer and what is made of it.
@@ -113,11 +114,14 @@ class WatchedHub(Hub):
 
     def __init__(self, net: Devnet) -> None:
         super().__init__(net.url, net.network)
+        self.asked_addresses: list[list[str]] = []
         self.asked_by_name: list[list[str]] = []
         self.refusal: str | None = None
         self.interruption: Callable[[], object] | None = None
 
     def request(self, command: str, params: Any = None, timeout: float = REQUEST_SECONDS) -> Any:
+        if params and "addresses" in params:
+            self.asked_addresses.append(params["addresses"])
         if params and "requested_joints" in params:
             self.asked_by_name.append(params["requested_joints"])
             if self.refusal is not None:

@@ -1,4 +1,4 @@
-"""What a hub shows without being asked: a hint that may be anything, and is asked about only if it is dear enough."""
+"""What a hub shows without being asked: a hint that may be anything, and is worth a question if it is dear."""
 
 from __future__ import annotations
 

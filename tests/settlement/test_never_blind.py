@@ -6,6 +6,7 @@ In each case the customer closes with a lie, and how long the proof of its fraud
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from paypercall.client import Client
-from paypercall.contract import ChannelParameters, close_draft, deposit_draft
+from paypercall.contract import BASE, ChannelParameters, close_draft, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.errors import RefusalCode
 from paypercall.obyte.hub import Hub
@@ -24,13 +25,15 @@ from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import compose_package
 from paypercall.server import Server
+from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, MAX_ANNOUNCED
+from paypercall.settlement.watcher import TURN_SECONDS
 from tests.devnet.raw_client import RawClient
 from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy
 from tests.parties import conf_for, wait_until, wallet_on
 from tests.settlement.faults import HISTORY, commands, pay, wait_until_open
-from tests.settlement.merchant_books import merchant_books
+from tests.settlement.merchant_books import WatchedHub, merchant_books
 from tests.settlement.test_closing import parameters_of
-from tests.two_sides import PAYEE
+from tests.two_sides import CUSTOMER, PAYEE
 
 LIMIT = 50
 """Units in a history, where the hub's real limit would make a test slow."""
@@ -112,7 +115,7 @@ def too_large(proxy: HubProxy) -> list[Frame]:
 
 @contextmanager
 def contested(net: Devnet, merchant: Server, customer: Client, record: Record) -> Iterator[None]:
-    """In the block the customer lies; after it the fraud must be proved, and all be the merchant's.
+    """In the block the customer lies; after it the merchant must post the proof of the fraud.
 
     The times are those from the close to the proof: between the moments at which the hub had them, and between what
     the units themselves say.
@@ -121,13 +124,16 @@ def contested(net: Devnet, merchant: Server, customer: Client, record: Record) -
     yield
     wait_until(lambda: "fraud_proof" in commands(net, merchant), "the fraud proof is posted")
     took = time.monotonic() - began
-    wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended")
-    assert merchant.settled_periods()[0].is_fraud_proven
     close, proof = (
         next(joint["unit"]["timestamp"] for joint in net.units() if tells(joint, command))
         for command in ("close", "fraud_proof")
     )
     record("from the close to the fraud proof", f"{proof - close} s of the ledger, {took:.2f} s on the wall")
+
+
+def wait_until_won(merchant: Server) -> None:
+    wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended")
+    assert merchant.settled_periods()[0].is_fraud_proven
 
 
 def tells(joint: Any, command: str) -> bool:
@@ -155,18 +161,25 @@ def test_a_lie_is_contested_among_dust(
             net.settle()
         lie(net, customer)
         scatter_dust(net, customer.aa_address, 2 * LIMIT)
+    wait_until_won(merchant)
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_lie_that_was_told_among_thousands_of_dust_units_while_the_line_was_cut_is_contested(
-    net: Devnet, proxy: HubProxy, merchant: Server, customer: Client, record_property: Record
+    net: Devnet,
+    proxy: HubProxy,
+    merchant: Server,
+    customer: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
 ) -> None:
     """No hub shows it then, and the history is refused: only what the agent has answered tells of it."""
+    monkeypatch.setattr("paypercall.obyte.hub.LAST_RETRY_SECONDS", 1)
+    monkeypatch.setattr("paypercall.settlement.node.LONGEST_PAUSE", 1)
     with contested(net, merchant, customer, record_property), cut(proxy):
         lie(net, customer)
         net.settle()
+        net.hold()
         scatter_dust(net, customer.aa_address, 2_001)
-        net.settle()
     assert too_large(proxy)
 
 
@@ -263,9 +276,10 @@ def test_a_lie_that_one_hub_withholds_is_found_at_another_one(
         merchant_through(net, tmp_path, proxy.url, net.url) as merchant,
         customer_through(net, tmp_path, merchant, net.url) as customer,
         proxy.fault(withholding(is_of_a_close)),
-        contested(net, merchant, customer, record_property),
     ):
-        lie(net, customer)
+        with contested(net, merchant, customer, record_property):
+            lie(net, customer)
+        wait_until_won(merchant)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -309,3 +323,61 @@ def package_of(
         amount_spent=amount_spent,
         announce=channel if announce else None,
     )
+
+
+# --- announcements ---------------------------------------------------------------------------------------------------
+
+
+def announced(number: int, key: Key, payee: str) -> ChannelParameters:
+    return ChannelParameters(payee, key.address, BASE, f"salt {number}", 3600)
+
+
+def test_thousands_of_free_announcements_keep_nobody_out_for_long(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is bounded, no book is opened for what the ledger does not show, and it makes room again in time."""
+    monkeypatch.setattr(merchant, "_ledger_timeout", 0)
+    stranger, honest = Key(b"\5" * 32), customer.wallet.key
+    codes = Counter(announce(merchant, stranger, number) for number in range(MAX_ANNOUNCED + 1_000))
+    assert codes == {RefusalCode.UNKNOWN_CHANNEL.value: MAX_ANNOUNCED + 1_000}
+    assert len(announced_in(merchant)) == MAX_ANNOUNCED
+    pay(customer, merchant, 1_000)
+    new = announced(-1, honest, merchant.address)
+    with RawClient(net) as line:
+        line.post(honest, deposit_draft(new, 50_000, with_definition=True))
+    net.settle()
+    first = package_of(honest, new, 10, announce=True)
+    assert merchant.verify_payment_package(first).code == RefusalCode.UNKNOWN_CHANNEL.value
+    monkeypatch.setattr("paypercall.settlement.discovery.ANNOUNCEMENT_SECONDS", -1)
+    wait_until(lambda: not announced_in(merchant), "the announcements have expired")
+    monkeypatch.undo()
+    assert merchant.verify_payment_package(first).code is None
+    assert {channel.aa_address for channel in merchant.channels()} == {customer.aa_address, new.aa_address}
+
+
+def announce(merchant: Server, key: Key, number: int) -> str | None:
+    channel = announced(number, key, merchant.address)
+    return merchant.verify_payment_package(package_of(key, channel, 10, announce=True)).code
+
+
+def announced_in(merchant: Server) -> list[ChannelParameters]:
+    with merchant._store.reading() as books:
+        return books.announced.all()
+
+
+def test_announcements_that_have_expired_are_followed_no_more(net: Devnet, tmp_path: Path) -> None:
+    with merchant_books(tmp_path) as books, books.watcher(net, hub := WatchedHub(net)) as watcher:
+        known = books.open(CUSTOMER).aa_address
+        for flood in range(3):
+            with books.store.transaction() as store:
+                for number in range(MAX_ANNOUNCED):
+                    parameters = announced(number, Key(bytes([9, flood] * 16)), PAYEE.address)
+                    store.announced.add(parameters, books.time, limit=MAX_ANNOUNCED)
+            watcher.refresh()
+            assert len(hub.asked_addresses[-1]) <= MAX_ANNOUNCED + 2
+            books.time += ANNOUNCEMENT_SECONDS + TURN_SECONDS + 1
+            watcher.refresh()
+            books.time += TURN_SECONDS
+            hub.asked_addresses.clear()
+            watcher.refresh()
+            assert {address for asked in hub.asked_addresses for address in asked} == {PAYEE.address, known}
