@@ -183,6 +183,10 @@ class Channels:
         """How many channels are open or closing."""
         return int(self._connection.value(_COUNT_NOT_CLOSED, {}))
 
+    def count_opened_since(self, time: int, *, at_most: int) -> int:
+        """How many periods that opened at a time (seconds) or later are not closed; counts no further than told."""
+        return int(self._connection.value(_COUNT_OPENED_SINCE, {"time": time, "limit": at_most}))
+
     def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
         """Open channels, not about to close, whose period opened before a time (seconds); the most unsettled first."""
         return self._all(_DUE_FOR_SWEEP, {"before": opened_before, "limit": limit})
@@ -349,10 +353,15 @@ _COMPLETE_BY = Statement(
 )
 _RECORDS = Statement(_BATCHES)
 _RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status.concat("") == bindparam("status")))
-_COUNT_NOT_CLOSED = Statement(
-    select(func.count())
-    .select_from(channels)
-    .where(one_of(channels.c.status, [Status.OPEN.value, Status.CLOSING.value]))
+_IS_NOT_CLOSED = one_of(channels.c.status, [Status.OPEN.value, Status.CLOSING.value])
+_COUNT_NOT_CLOSED = Statement(select(func.count()).select_from(channels).where(_IS_NOT_CLOSED))
+_COUNT_OPENED_SINCE = Statement(
+    select(func.count()).select_from(
+        select(channels.c.aa_address)
+        .where(_IS_NOT_CLOSED, channels.c.opened_at >= bindparam("time"))
+        .limit(bindparam("limit"))
+        .subquery()
+    )
 )
 _DUE_FOR_SWEEP = Statement(
     _RECORD.where(_IS_USABLE, channels.c.opened_at < bindparam("before"))

@@ -275,36 +275,79 @@ def test_channels_that_are_filled_up_are_found(store: Store) -> None:
         assert books.channels.with_refill(CUSTOMER) == []
 
 
-def test_what_is_due_is_found_without_a_scan_of_all_channels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queries: list[tuple[Statement, Mapping[str, Any]]] = []
+def due_statements(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[Statement, Mapping[str, Any]]]:
+    """The statements by which a node and a client find what is due, when nothing is."""
+    found: list[tuple[Statement, Mapping[str, Any]]] = []
     run = Connection._run
 
     def noting(connection: Connection, statement: Statement, values: Mapping[str, Any]) -> None:
-        queries.append((statement, values))
+        found.append((statement, values))
         run(connection, statement, values)
 
-    store = Store(f"sqlite:///{tmp_path / 'books.sqlite'}")
     with store.reading() as books, monkeypatch.context() as patched:
         patched.setattr(Connection, "_run", noting)
         books.channels.between(PAYEE, CUSTOMER, "base")
+        books.channels.added_since(PAYEE, 5)
+        books.channels.count_opened_since(5, at_most=5)
         books.channels.due_for_sweep(5, 5)
         books.channels.above_unsettled("base", 5, 5)
         books.channels.sum_unsettled("base", 5)
         books.channels.with_refill(PAYEE)
         books.channels.closing(PAYEE)
-        list(books.channels.records(PAYEE))
+        books.channels.distrusted(PAYEE)
+        next(books.channels.records(PAYEE))
+        next(books.channels.records(PAYEE, status=Status.OPEN))
         books.unconfirmed.of(channel().aa_address)
+        books.unconfirmed.channels()
         books.outbox.unfinished()
-    store.close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'books.sqlite'}", paramstyle="named")
-    with engine.connect() as connection:
-        for statement, values in queries:
-            text, constants = statement.text_for(engine.dialect)
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", {**constants, **values}).all()
-            scans = [row.detail for row in plan if row.detail.startswith("SCAN")]
-            # That index holds the few channels only that are refilled.
-            assert not [scan for scan in scans if not scan.endswith("ix_channels_refilled")], text
-    engine.dispose()
-    assert len(queries) == 9
+        books.deposits.unanswered(5)
+    return found
+
+
+def test_what_is_due_is_found_with_the_same_work_among_few_and_many_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: list[dict[str, int]] = []
+    for count_of_channels in (300, 3_000):
+        path = tmp_path / f"{count_of_channels}.sqlite"
+        store = Store(f"sqlite:///{path}")
+        add(store, *(with_peer(number) for number in range(count_of_channels)))
+        statements = due_statements(store, monkeypatch)
+        store.close()
+        work.append({})
+        engine = create_engine(f"sqlite:///{path}", paramstyle="named")
+        with engine.connect() as connection:
+            steps = count()
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            # Each step of SQLite's virtual machine counts.
+            driver.set_progress_handler(lambda steps=steps: next(steps) < 0, 1)
+            for statement, values in statements:
+                text, constants = statement.text_for(engine.dialect)
+                before = next(steps)
+                connection.exec_driver_sql(text, {**constants, **values}).all()
+                work[-1][text] = next(steps) - before
+        engine.dispose()
+    few, many = work
+    assert len(few) == 15
+    assert many == {text: pytest.approx(steps, rel=0.02, abs=5) for text, steps in few.items()}
+
+
+def with_peer(number: int) -> Channel:
+    """A channel with a peer of its own."""
+    parameters = channel().parameters
+    return replace(channel(), parameters=replace(parameters, address_b=f"{number:032d}"))
+
+
+def test_only_channels_that_opened_lately_and_are_not_closed_are_counted(store: Store) -> None:
+    opened = {"before": 10, "then": 20, "later": 30, "closing": 20, "closed": 20}
+    add(store, channel("before"), channel("then"), channel("later"), channel("never opened"))
+    add(store, channel("closing", status=Status.CLOSING), channel("closed", status=Status.CLOSED))
+    with store.transaction() as books:
+        for salt, opened_at in opened.items():
+            books.channels.set_opened_at(channel(salt).aa_address, opened_at)
+    with store.reading() as books:
+        assert books.channels.count_opened_since(20, at_most=10) == 3
+        assert books.channels.count_opened_since(20, at_most=2) == 2
