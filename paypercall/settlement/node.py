@@ -190,7 +190,7 @@ class Node:
         outbox = Outbox(
             self.store, self.wallet, self.light, lease, self._spending, self._clock, self._ledger_time
         )
-        reserve = Reserve(self.store, self.wallet, self._spending)
+        reserve = Reserve(self.store, self.wallet, self._spending, self._clock)
         upkeep = Upkeep(
             self.store, self.wallet.address, self._sweeping, self.events, self._clock, self._ledger_time
         )

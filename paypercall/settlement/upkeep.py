@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 SWEEPS_AT_ONCE = 20
 """Channels that one round of upkeep decides to sweep at most, so that defences are never kept waiting."""
 
+LOOK_FOR_OVERDUE_SECONDS = 60
+"""How often channels past the sweeping period are looked for, or every hundredth of that period, if that is shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class SweepingRules:
@@ -73,6 +76,7 @@ class Upkeep:
         self._events = events
         self._clock = clock
         self._ledger_time = ledger_time
+        self._overdue_looked_for_at: int | None = None
 
     def run(self) -> bool:
         """Decides whatever is due now.
@@ -153,20 +157,31 @@ class Upkeep:
         with self._store.reading() as books:
             due = self._due_for_sweep(books)
         decided = [self._try_to_close(record.channel) for record in due if is_worth_sweeping(record.channel)]
+        if any(decided):
+            # There may be more than were swept at once.
+            self._overdue_looked_for_at = None
         return any(decided)
 
     def _due_for_sweep(self, books: Books) -> list[ChannelRecord]:
-        due: list[ChannelRecord] = []
-        # Asked each time: a server of another process may have set it, and this one may have none.
-        period = books.node.max_sweeping_period()
-        if period is not None:
-            due += books.channels.due_for_sweep(opened_before=self._clock() - period, limit=SWEEPS_AT_ONCE)
+        due = self._overdue(books)
         for asset, limit in self._rules.max_unsettled_by_channel.items():
             due += books.channels.above_unsettled(asset, sweep_threshold(limit), SWEEPS_AT_ONCE)
         for asset, limit in self._rules.max_unsettled_by_asset.items():
             if is_unsettled_above(books, asset, sweep_threshold(limit)):
                 due += books.channels.above_unsettled(asset, cost_of_sweep(asset), SWEEPS_AT_ONCE)
         return due
+
+    def _overdue(self, books: Books) -> list[ChannelRecord]:
+        """Channels past the sweeping period, now and then: all are read, those with too little to collect, too."""
+        # Asked each time: a server of another process may have set it, and this one may have none.
+        period = books.node.max_sweeping_period()
+        if period is None:
+            return []
+        now, looked_at = self._clock(), self._overdue_looked_for_at
+        if looked_at is not None and 0 <= now - looked_at < min(LOOK_FOR_OVERDUE_SECONDS, period // 100):
+            return []
+        self._overdue_looked_for_at = now
+        return books.channels.due_for_sweep(opened_before=now - period, limit=SWEEPS_AT_ONCE)
 
     def _refill(self) -> bool:
         with self._store.reading() as books:
