@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from benchmarks import deposits, payments, scale
+from benchmarks import deposits, following, payments, scale
 from benchmarks.result import Result
 
 LATEST = Path(__file__).parent / "latest.json"
@@ -25,6 +25,8 @@ def main() -> int:
         payments.verify,
         payments.create,
         scale.verify_among_many,
+        following.event,
+        following.first_look,
         deposits.start,
         deposits.stabilise,
     ):
