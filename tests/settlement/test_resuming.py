@@ -280,15 +280,22 @@ def test_a_channel_that_cannot_be_taken_keeps_the_position_of_the_channels_but_n
 
 
 def test_coins_that_a_hub_could_not_give_at_once_are_asked_for_again_at_the_next_start(
-    held: Devnet, books: MerchantBooks, monkeypatch: pytest.MonkeyPatch
+    held: Devnet, books: MerchantBooks, customer: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fund(held, 10)
+    channel = books.open(customer)
+    deposit(held, customer, channel)
+    fund(held, 1)
     with monkeypatch.context() as limited, books.watcher(held) as watcher:
-        limited.setattr("paypercall.devnet.history.MAX_ITEMS", 8)
         look(books, watcher)
-        assert balance(watcher) == {"base": Balance(0, 0)}
-    assert position(books, Subject.WALLET) is None
-    assert look_from_the_start(held, books)[1] == {"base": Balance(100_000, 0)}
+        fund(held, 10)
+        deposit(held, customer, channel)
+        limited.setattr("paypercall.devnet.history.MAX_ITEMS", 8)
+        look(books, watcher)  # the channel's history tells how far the main chain has got
+        assert balance(watcher) == {"base": Balance(10_000, 0)}
+        fund(held, 1)
+        look(books, watcher)
+        assert balance(watcher) == {"base": Balance(20_000, 0)}
+    assert look_from_the_start(held, books)[1] == {"base": Balance(120_000, 0)}
 
 
 def test_a_wallet_with_more_units_than_a_hub_gives_at_once_can_still_pay_after_a_restart(
