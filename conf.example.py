@@ -51,9 +51,10 @@ min_channel_timeout_in_seconds = 3600  # channels of customers with a shorter on
 max_channel_timeout_in_seconds = 604_800  # channels of customers with a longer one are refused: seven days
 default_timeout_in_seconds = 21_600  # of the channels that this node creates: six hours
 
-# The bytes of the wallet to hold back for each open channel and one more, to always close and contest them:
-# two units to the agent, each with 10,000 bytes for the agent and about 1,500 of fees, leave over half of
-# it for TPS fees when the network is busy. Below the sum a node warns, then accepts no more payments.
+# The bytes of the wallet to hold back for each open channel and one more, to always close and contest them: two
+# units to the agent, each with 10,000 bytes for the agent and about 1,500 of fees, leave over half of it for
+# TPS fees when the network is busy. A merchant holds back no more than what a channel owes it, and nothing for
+# one that owes nothing. Below the sum a node warns, then accepts no more payments.
 reserve = 50_000
 
 # --- What is accepted -------------------------------------------------------------------------------------

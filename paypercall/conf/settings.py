@@ -55,7 +55,8 @@ class Conf:
         max_unsettled_by_channel: What one peer may owe before its channel is swept and, meanwhile, refused.
         max_unsettled_by_asset: What all peers together may owe in channels that are worth a sweep.
         max_tps_fee: The highest TPS fee to pay for one unit, in bytes; a defence may cost what is at stake.
-        reserve: Bytes of the wallet to hold back for each open channel, to close and contest it.
+        reserve: Bytes of the wallet to hold back for each open channel with something at stake, to close and
+            contest it.
         genesis_unit: A devnet's first unit.
         order_providers: A devnet's order providers, or the newly elected ones of a public network.
         version: A devnet's unit version.

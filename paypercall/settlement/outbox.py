@@ -43,8 +43,12 @@ class RowChanged(PaypercallError):
 
 
 def bytes_in_reserve(books: Books, spending: Spending, new_channels: int) -> int:
-    """The bytes to hold back to close and contest all channels that are not closed, and so many new ones."""
-    return spending.reserve * (books.channels.count_not_closed() + new_channels)
+    """The bytes to hold back to close and contest all channels with anything at stake, and so many new ones.
+
+    A channel in which nobody has paid needs no defence, and one with little is not worth more than that: otherwise
+    deposits, which come back, would be enough to keep a merchant from accepting anything.
+    """
+    return books.channels.sum_at_stake(spending.reserve) + spending.reserve * new_channels
 
 
 class Outbox:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 
 from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.outbox import bytes_in_reserve
 from paypercall.settlement.spending import Spending
 from paypercall.store import Books, Store
 
@@ -16,14 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 MAX_OPENED_SINCE = 1_000
-"""Channels that may open before all are counted again."""
+"""Channels that may open before all are summed again."""
+
+SUM_SECONDS = 60
+"""How long a sum of what is at stake is gone by."""
 
 
 class Reserve:
     """Compares the wallet's bytes with the reserve. Used by the lease holder's thread only.
 
-    To count the channels takes the longer the more there are. So that is done only when the wallet could be short: as
-    long as it holds enough for all that were counted and all that have opened since, no other count would say more.
+    To sum what is at stake in the channels takes the longer the more there are. So that is done once a minute, and
+    whenever the wallet could be short: it holds less than the last sum, and the whole reserve of each channel opened
+    since, ask for.
 
     Args:
         store: The books.
@@ -37,7 +42,7 @@ class Reserve:
         self._wallet = wallet
         self._spending = spending
         self._clock = clock
-        self._counted: tuple[int, int] | None = None
+        self._summed: tuple[int, int] | None = None
 
     def update(self) -> None:
         """Writes into the books whether the wallet is below the reserve."""
@@ -59,14 +64,15 @@ class Reserve:
             )
 
     def _reserve(self, books: Books, held: int) -> int:
-        """The bytes to hold back for all channels and a new one; only if `held` is more, it may be told too high."""
+        """The bytes to hold back for all channels and a new one; where `held` is more, as of up to a minute ago."""
         now = self._clock()
-        if self._counted is not None and self._counted[1] <= now:
-            count, counted_at = self._counted
-            opened = books.channels.count_opened_since(counted_at, at_most=MAX_OPENED_SINCE)
-            reserve = self._spending.reserve * (count + opened + 1)
+        each = self._spending.reserve
+        if self._summed is not None and 0 <= now - self._summed[1] < SUM_SECONDS:
+            at_stake, summed_at = self._summed
+            opened = books.channels.count_opened_since(summed_at, at_most=MAX_OPENED_SINCE)
+            reserve = at_stake + each * (opened + 1)
             if opened < MAX_OPENED_SINCE and reserve <= held:
                 return reserve
-        count = books.channels.count_not_closed()
-        self._counted = count, now
-        return self._spending.reserve * (count + 1)
+        reserve = bytes_in_reserve(books, self._spending, new_channels=1)
+        self._summed = reserve - each, now
+        return reserve

@@ -19,7 +19,7 @@ class Spending:
 
     Attributes:
         max_tps_fee: Bytes of TPS fee for an ordinary unit.
-        reserve: Bytes for each open channel that only its own commands may touch.
+        reserve: Bytes for each open channel with something at stake that only its own commands may touch.
     """
 
     max_tps_fee: int

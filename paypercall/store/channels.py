@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, exists, func, select, text, union, update
+from sqlalchemy import Select, and_, bindparam, case, exists, func, select, text, union, update
 
 from paypercall.channel import NEVER, Channel, Decision, Freeze, PendingClose, Status
-from paypercall.contract import ChannelParameters
+from paypercall.contract import BASE, ChannelParameters
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels, unconfirmed_units
 from paypercall.store.statements import Connection, Row, Statement, adding_unless_there, one_of
@@ -186,6 +186,14 @@ class Channels:
     def count_opened_since(self, time: int, *, at_most: int) -> int:
         """How many periods that opened at a time (seconds) or later are not closed; counts no further than told."""
         return int(self._connection.value(_COUNT_OPENED_SINCE, {"time": time, "limit": at_most}))
+
+    def sum_at_stake(self, at_most: int) -> int:
+        """The sum of what is at stake for me in the channels that are open or closing, each `at_most` bytes at most.
+
+        At stake is what I have deposited and what the peer owes me. Where I am a customer, or the asset is not bytes,
+        anything counts as `at_most`.
+        """
+        return int(self._connection.value(_SUM_AT_STAKE, {"at_most": at_most}))
 
     def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
         """Open channels, not about to close, whose period opened before a time (seconds); the most unsettled first."""
@@ -362,6 +370,21 @@ _COUNT_OPENED_SINCE = Statement(
         .limit(bindparam("limit"))
         .subquery()
     )
+)
+_AT_STAKE = channels.c.deposited_by_me + channels.c.unsettled
+_IS_PAID_IN_BYTES = and_(channels.c.asset == BASE, channels.c.address_a == channels.c.my_address)
+_SUM_AT_STAKE = Statement(
+    select(
+        func.coalesce(
+            func.sum(
+                case(
+                    (and_(_IS_PAID_IN_BYTES, bindparam("at_most") > _AT_STAKE), _AT_STAKE),
+                    else_=bindparam("at_most"),
+                )
+            ),
+            0,
+        )
+    ).where(_IS_NOT_CLOSED, _AT_STAKE > 0)
 )
 _DUE_FOR_SWEEP = Statement(
     _RECORD.where(_IS_USABLE, channels.c.opened_at < bindparam("before"))

@@ -126,10 +126,10 @@ def test_the_channel_that_the_wallet_cannot_defend_any_more_is_noticed_at_once(
     reserve = Reserve(many.store, wallet, SPENDING, many.now)
     assert not many.is_below(reserve)
     many.time += 1
-    many.open("one")
+    many.open("one", owed=HELD)
     assert not many.is_below(reserve)
     many.time += 1
-    many.open("two")
+    many.open("two", owed=HELD)
     assert many.is_below(reserve)
     many.close("one")
     assert not many.is_below(reserve)
@@ -138,11 +138,11 @@ def test_the_channel_that_the_wallet_cannot_defend_any_more_is_noticed_at_once(
 def test_channels_that_have_opened_and_closed_again_need_no_reserve(
     many: ManyChannels, wallet: Wallet
 ) -> None:
-    many.open("one", opened_at=0)
+    many.open("one", opened_at=0, owed=HELD)
     reserve = Reserve(many.store, wallet, SPENDING, many.now)
     assert not many.is_below(reserve)
     many.close("one")
-    many.open("two")
+    many.open("two", owed=HELD)
     assert not many.is_below(reserve)
 
 
@@ -150,10 +150,10 @@ def test_a_channel_that_opens_after_the_clock_was_set_back_needs_its_reserve(
     many: ManyChannels, wallet: Wallet
 ) -> None:
     reserve = Reserve(many.store, wallet, SPENDING, many.now)
-    many.open("one", opened_at=0)
+    many.open("one", opened_at=0, owed=HELD)
     assert not many.is_below(reserve)
     many.time -= WEEK
-    many.open("two")
+    many.open("two", owed=HELD)
     assert many.is_below(reserve)
 
 
@@ -163,6 +163,6 @@ def test_all_channels_are_counted_again_when_many_have_opened(
     monkeypatch.setattr(reserve, "MAX_OPENED_SINCE", 1)
     compared = Reserve(many.store, wallet, SPENDING, many.now)
     assert not many.is_below(compared)
-    many.open("one")
-    many.open("two")
+    many.open("one", owed=HELD)
+    many.open("two", owed=HELD)
     assert many.is_below(compared)

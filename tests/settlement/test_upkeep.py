@@ -15,6 +15,8 @@ from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.results import ChannelTimeout
 from paypercall.server import Server
+from paypercall.settlement.gathering import ReserveNeeded, require_no_need_for_reserve
+from paypercall.settlement.outbox import bytes_in_reserve
 from tests.parties import conf_for, customer_on, merchant_on, wait_until, wallet_on
 from tests.settlement.test_closing import pay, wait_until_open
 
@@ -243,6 +245,32 @@ def test_a_merchant_below_its_reserve_accepts_nothing_until_it_is_funded(net: De
         wait_until(is_accepted, "the merchant has its reserve")
     merchant.wallet.close()
     customer.wallet.close()
+
+
+def test_channels_that_nobody_pays_in_need_no_reserve(net: Devnet, tmp_path: Path) -> None:
+    merchant = merchant_on(net, tmp_path / "merchant", funds=140_000)
+    with (
+        merchant,
+        customer_on(
+            net, tmp_path / "one", merchant.address, deposit_amount=10_001, refill_threshold=0
+        ) as one,
+        customer_on(
+            net, tmp_path / "two", merchant.address, deposit_amount=10_001, refill_threshold=0
+        ) as two,
+        customer_on(net, tmp_path / "customer", merchant.address) as customer,
+    ):
+        for each in (one, two):
+            refused = merchant.verify_payment_package(each.create_payment_package(1))
+            assert refused.code == "uneconomic"
+        pay(customer, merchant, 30_000)
+        wait_until(lambda: len(merchant.channels(Status.OPEN)) == 3, "all are open")
+        with merchant._store.reading() as books:
+            assert bytes_in_reserve(books, merchant._node._spending, new_channels=1) == 80_000
+            with pytest.raises(ReserveNeeded, match="3 channels are not closed"):
+                require_no_need_for_reserve(books)
+        pay(customer, merchant, 1_000)
+    for party in (merchant, one, two, customer):
+        party.wallet.close()
 
 
 def test_a_customer_keeps_the_reserve_when_it_deposits(net: Devnet, merchant: Server, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status, distrust, restore
 from paypercall.store import Refill, Store, StoreError
 from paypercall.store.statements import Connection, Statement
-from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, unconfirmed
+from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, parameters, unconfirmed
 
 FROZEN = Freeze(Decision.CLOSE, 1, 2)
 
@@ -213,6 +213,32 @@ def test_channels_of_one_status_are_found_and_counted(store: Store) -> None:
         for status in Status:
             assert salts(list(books.channels.records(PAYEE, status=status))) == [status.value]
         assert books.channels.count_not_closed() == 2
+
+
+def test_what_is_at_stake_is_summed_up_to_an_amount_for_each_channel_that_is_not_closed(store: Store) -> None:
+    def at_stake() -> int:
+        with store.reading() as books:
+            return books.channels.sum_at_stake(100)
+
+    add(
+        store,
+        channel("nothing", deposited_by_peer=500),
+        channel("refunded", signed_by_me=9, signed_by_peer=9),
+    )
+    assert at_stake() == 0
+    add(store, channel("little", signed_by_peer=30, signed_by_me=10))
+    assert at_stake() == 20
+    add(store, channel("much", signed_by_peer=101), channel("mine", deposited_by_me=7, signed_by_me=7))
+    assert at_stake() == 127
+    add(store, channel("closing", signed_by_peer=5, status=Status.CLOSING))
+    assert at_stake() == 132
+    add(store, channel("closed", signed_by_peer=5, status=Status.CLOSED))
+    assert at_stake() == 132
+    # Neither can be compared with fees, or it is all that a customer has.
+    add(store, channel("asset", asset=ASSET, signed_by_peer=1), channel("no asset", asset=ASSET))
+    assert at_stake() == 232
+    add(store, Channel(parameters("customer's"), CUSTOMER, status=Status.OPEN, deposited_by_me=1))
+    assert at_stake() == 332
 
 
 def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> None:
