@@ -17,7 +17,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage
 from paypercall.party import Party
 from paypercall.results import ChannelBalance, Payment
-from paypercall.settlement.discovery import MAX_ANNOUNCED
+from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
 
 LEDGER_SECONDS = 15.0
 """How long a package may wait for what the ledger is about to show: its deposit, the end of the last period."""
@@ -203,9 +203,10 @@ class Server(Party):
             raise Refusal(RefusalCode.WRONG_ASSET, "this node does not accept the channel's asset")
         require_usable_asset(parameters.asset, self.wallet.light)
         with self._store.transaction() as books:
-            if not books.announced.add(parameters, self._node.now(), limit=MAX_ANNOUNCED):
-                raise Refusal(
-                    RefusalCode.UNKNOWN_CHANNEL,
-                    "too many new channels are being announced; try again in a minute",
-                )
+            books.announced.add(
+                parameters,
+                self._node.now(),
+                limit=MAX_ANNOUNCED,
+                limit_by_customer=MAX_ANNOUNCED_BY_CUSTOMER,
+            )
         self._node.wake()

@@ -28,6 +28,7 @@ from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.package import compose_package, hash_to_sign
 from paypercall.party import Party, Payment
 from paypercall.server import Server
+from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
 from paypercall.store.upgrade import VERSION_TABLE
 from tests.devnet.raw_client import RawClient
 from tests.parties import conf_for, customer_on, wait_until, wallet_on
@@ -513,6 +514,29 @@ def test_an_announced_channel_that_the_ledger_does_not_show_is_only_watched(scen
     with untouched(scene.folder):
         assert_refused(scene.merchant.verify_payment_package(announcing(scene)), "unknown_channel")
     assert announced(scene.folder) == before + 1
+
+
+def test_of_one_customers_announcements_a_few_are_watched(scene: Scene) -> None:
+    key, before = new_key(), announced(scene.folder)
+    for number in range(MAX_ANNOUNCED_BY_CUSTOMER + 2):
+        package = announcing(scene, key=key, salt=f"salt {number}")
+        assert_refused(scene.merchant.verify_payment_package(package), "unknown_channel")
+    assert announced(scene.folder) == before + MAX_ANNOUNCED_BY_CUSTOMER
+
+
+def test_a_newcomer_is_watched_however_many_have_announced_before(scene: Scene) -> None:
+    store, now = scene.merchant._store, scene.merchant._node.now()
+    strangers = (replace(scene.parameters, address_b=f"{number:032d}") for number in range(MAX_ANNOUNCED))
+    with store.transaction() as books:
+        for stranger in strangers:
+            books.announced.add(stranger, now - 1, limit=MAX_ANNOUNCED, limit_by_customer=1)
+    package = announcing(scene)
+    assert_refused(scene.merchant.verify_payment_package(package), "unknown_channel")
+    assert announced(scene.folder) == MAX_ANNOUNCED
+    with store.transaction() as books:
+        newest = books.announced.all()[-1]
+        books.announced.expire(now + 1_000)
+    assert newest.aa_address == package["signed_message"]["aa_address"]
 
 
 def test_a_customer_watches_no_channel_that_is_announced_to_it(scene: Scene) -> None:

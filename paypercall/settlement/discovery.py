@@ -1,7 +1,11 @@
 """Which agents become channels: those that a customer announced, once the ledger shows them, and one's own lost ones.
 
 An announcement costs nothing, so announced agents are only watched, in a bounded list that expires; the books take a
-channel up when the ledger shows a unit that pays to its agent. A channel that is older than these books is taken up in
+channel up when the ledger shows a unit that pays to its agent. The list is never full, the oldest makes room: an honest
+customer's deposit is on the ledger within seconds. One key pushes out only its own. With many keys an attacker must get
+`MAX_ANNOUNCED` signed announcements verified within those seconds, again and again, to keep newcomers out, who are told
+to try again and announce anew; a host that sees so many limits its rate, as for any flood. Nobody who has a channel
+notices. A channel that is older than these books is taken up in
 restore mode: this node may have signed in it before its memory begins.
 """
 
@@ -19,7 +23,10 @@ from paypercall.store import Books, Store
 logger = logging.getLogger(__name__)
 
 MAX_ANNOUNCED = 1_000
-"""Announced agents that are watched at a time; more wait until some expire."""
+"""Announced agents that are watched at a time; of more, the newest."""
+
+MAX_ANNOUNCED_BY_CUSTOMER = 5
+"""Announced agents of one customer that are watched at a time; of more, the newest."""
 
 ANNOUNCEMENT_SECONDS = 600
 """How long an announced agent is watched before the ledger shows it."""

@@ -18,16 +18,24 @@ class Announced:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, parameters: ChannelParameters, now: int, *, limit: int) -> bool:
-        """Adds a channel; one that is there keeps its time.
+    def add(self, parameters: ChannelParameters, now: int, *, limit: int, limit_by_customer: int) -> None:
+        """Adds a channel, and drops the oldest for it if there are too many; one that is there keeps its time.
 
-        Returns:
-            False when `limit` others are there already; then nothing has changed.
+        Args:
+            parameters: The channel's.
+            now: Seconds.
+            limit: How many may be there.
+            limit_by_customer: How many of them may be the same customer's.
         """
         if self._connection.first(_GET, {"key": parameters.aa_address}) is not None:
-            return True
-        if self._connection.value(_COUNT, {}) >= limit:
-            return False
+            return
+        customer = {"customer": parameters.address_b}
+        excess = self._connection.value(_COUNT_OF_CUSTOMER, customer) + 1 - limit_by_customer
+        if excess > 0:
+            self._connection.change(_DROP_OF_CUSTOMER, {**customer, "excess": excess})
+        excess = self._connection.value(_COUNT, {}) + 1 - limit
+        if excess > 0:
+            self._connection.change(_DROP, {"excess": excess})
         row = {
             "aa_address": parameters.aa_address,
             "address_a": parameters.address_a,
@@ -39,7 +47,6 @@ class Announced:
             "announced_at": now,
         }
         self._connection.change(_ADD, row)
-        return True
 
     def all(self) -> list[ChannelParameters]:
         """All of them, the oldest first."""
@@ -62,7 +69,16 @@ _IS_OLDER = announced_channels.c.announced_at < bindparam("before")
 _IS_IT = announced_channels.c.aa_address == bindparam("key")
 _ADD = adding_unless_there(announced_channels)
 _GET = Statement(select(announced_channels.c.aa_address).where(_IS_IT))
-_COUNT = Statement(select(func.count()).select_from(announced_channels))
+_OF_CUSTOMER = announced_channels.c.address_b == bindparam("customer")
+_OLDEST_FIRST = (announced_channels.c.announced_at, announced_channels.c.aa_address)
+_COUNTED = select(func.count()).select_from(announced_channels)
+_OLDEST = select(announced_channels.c.aa_address).order_by(*_OLDEST_FIRST).limit(bindparam("excess"))
+_COUNT = Statement(_COUNTED)
+_COUNT_OF_CUSTOMER = Statement(_COUNTED.where(_OF_CUSTOMER))
+_DROP = Statement(delete(announced_channels).where(announced_channels.c.aa_address.in_(_OLDEST)))
+_DROP_OF_CUSTOMER = Statement(
+    delete(announced_channels).where(announced_channels.c.aa_address.in_(_OLDEST.where(_OF_CUSTOMER)))
+)
 _ALL = Statement(
     select(
         announced_channels.c.address_a,
@@ -71,7 +87,7 @@ _ALL = Statement(
         announced_channels.c.salt,
         announced_channels.c.timeout,
         announced_channels.c.version,
-    ).order_by(announced_channels.c.announced_at, announced_channels.c.aa_address)
+    ).order_by(*_OLDEST_FIRST)
 )
 _OLDER = Statement(select(announced_channels.c.aa_address).where(_IS_OLDER).limit(1))
 _EXPIRE = Statement(delete(announced_channels).where(_IS_OLDER))

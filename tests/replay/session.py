@@ -138,7 +138,7 @@ class Session:
         self.upkeep.run()
         if self.is_merchant and len(self.seen) == 1:
             with self.store.transaction() as books:
-                books.announced.add(self.parameters, self.clock(), limit=1)
+                books.announced.add(self.parameters, self.clock(), limit=1, limit_by_customer=1)
 
     def _pay(self) -> None:
         """Makes the payments that the period's close tells of, once the period is open."""
