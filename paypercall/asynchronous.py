@@ -70,9 +70,9 @@ class AsyncParty(Generic[_PartyT]):
 
     async def withdraw(
         self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS
-    ) -> None:
+    ) -> str:
         """Sends money out of the wallet; see `Party.withdraw`."""
-        await self._in_thread(self._party.withdraw, amount, address, asset, timeout)
+        return await self._in_thread(self._party.withdraw, amount, address, asset, timeout)
 
     @property
     def funds(self) -> AsyncFunds:

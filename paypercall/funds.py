@@ -17,7 +17,7 @@ from paypercall.obyte.wallet import Balance, Transaction, Wallet
 from paypercall.results import ChannelTimeout
 from paypercall.settlement.gathering import details_of_gathering, require_no_need_for_reserve
 from paypercall.settlement.node import Node
-from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
+from paypercall.store import OutboxKind, OutboxRow, OutboxState, Store
 
 POSTING_SECONDS = 60.0
 """How long a call that sends something waits for the hub to take the unit."""
@@ -83,7 +83,7 @@ class Funds:
 
     @counted
     def send(self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS) -> str:
-        """Sends an amount, leaving the byte reserve in the wallet. Unlike `Party.withdraw`, now or never.
+        """Sends an amount, leaving the byte reserve in the wallet: now or never, as far as nothing is signed.
 
         Args:
             amount: In bytes or units of the asset.
@@ -96,12 +96,18 @@ class Funds:
 
         Raises:
             Refusal: For a wrong amount, address or asset.
-            NotSent: It could not be paid, or not in time.
-            ChannelTimeout: The unit is signed, but not posted yet; it will be.
+            NotSent: It could not be paid, or not in time. It can be repeated.
+            ChannelTimeout: The unit is signed, but not posted yet; it will be. To repeat it would pay twice.
         """
         check_withdrawal(amount, address, asset)
         with self._store.transaction() as books:
-            number = decide_withdrawal(books, amount, address, asset, self._node.now())
+            number = books.outbox.add(
+                OutboxKind.WITHDRAWAL,
+                aa_address=None,
+                period=None,
+                details={"address": address, "amount": amount, "asset": asset},
+                now=self._node.now(),
+            )
         return self._send(number, timeout)
 
     @counted
@@ -192,7 +198,9 @@ class Funds:
         if row.state is OutboxState.FAILED:
             raise NotSent("nothing was sent: another unit has spent the coins")
         if row.state not in _SENT:
-            raise ChannelTimeout("the unit is signed, but not posted yet; it goes on by itself")
+            raise ChannelTimeout(
+                "the unit is signed, but not posted yet; it goes on by itself: do not repeat it"
+            )
         return str(row.unit["unit"])
 
     def _row(self, number: int) -> OutboxRow:
@@ -200,17 +208,6 @@ class Funds:
             row = books.outbox.get(number)
         assert row is not None, "rows of the outbox are never deleted"
         return row
-
-
-def decide_withdrawal(books: Books, amount: int, address: str, asset: str, now: int) -> int:
-    """Decides to send an amount, which was checked, and returns the number of its row in the outbox."""
-    return books.outbox.add(
-        OutboxKind.WITHDRAWAL,
-        aa_address=None,
-        period=None,
-        details={"address": address, "amount": amount, "asset": asset},
-        now=now,
-    )
 
 
 def _is_settled(row: OutboxRow) -> bool:

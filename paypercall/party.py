@@ -16,7 +16,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
-from paypercall.arguments import check_aa_address, check_demands, check_withdrawal
+from paypercall.arguments import check_aa_address, check_demands
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
 from paypercall.calls import Calls, counted
 from paypercall.channel import Channel, Status, accept, sign
@@ -24,13 +24,13 @@ from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import Event, EventKind, Subscriber
-from paypercall.funds import POSTING_SECONDS, Funds, decide_withdrawal
+from paypercall.funds import POSTING_SECONDS, Funds
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close, is_unsettled_above, stop_deposits
-from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, OutboxState, PeriodRecord, Store
+from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, PeriodRecord, Store
 from paypercall.sweeping import makes_room
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
 
@@ -447,33 +447,9 @@ class Party:
         """What the wallet has, and ways to move it; to be asked for anew after `close_node`."""
         return Funds(self._store, self.wallet, self._node, self._calls)
 
-    @counted
-    def withdraw(
-        self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS
-    ) -> None:
-        """Sends money out of the wallet, leaving the byte reserve in it.
-
-        Args:
-            amount: In bytes or units of the asset.
-            address: Where to.
-            asset: `base`, or the asset's id.
-            timeout: Seconds to wait until the unit is posted.
-
-        Raises:
-            Refusal: For a wrong amount, address or asset.
-            ChannelTimeout: When the unit is not posted yet; it is tried again until the wallet can pay it.
-        """
-        check_withdrawal(amount, address, asset)
-        with self._store.transaction() as books:
-            row = decide_withdrawal(books, amount, address, asset, self._node.now())
-        self._node.start()
-        self._node.wake()
-        self._wait(lambda: self._is_posted(row), timeout, "the withdrawal is decided, but not posted yet")
-
-    def _is_posted(self, row_id: int) -> bool:
-        with self._store.reading() as books:
-            row = books.outbox.get(row_id)
-        return row is not None and row.state not in (OutboxState.DECIDED, OutboxState.SIGNED)
+    def withdraw(self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS) -> str:
+        """Sends money out of the wallet; see `Funds.send`, which it is."""
+        return self.funds.send(amount, address, asset, timeout)
 
     # --- looking -----------------------------------------------------------------------------------------------------
 

@@ -86,17 +86,17 @@ def withdraw(party: PartyProcess, step: str) -> None:
     if "answered" in step:
         # No agent answers a withdrawal.
         party.start()
-        assert party.call("withdraw", **arguments) is None
+        assert isinstance(party.call("withdraw", **arguments), str)
         party.start(f"{step} close")
         return
     try:
-        assert party.call("withdraw", **arguments) is None
+        assert isinstance(party.call("withdraw", **arguments), str)
     except Died:
         assert step != "after stable", "the call returns as soon as the unit is posted"
     party.wait_for_death()
     party.start(f"{step} close")
     if step == "before decided":
-        assert party.call("withdraw", **arguments) is None
+        assert isinstance(party.call("withdraw", **arguments), str)
 
 
 def pay(customer: Client, merchant: PartyProcess, period: int) -> None:

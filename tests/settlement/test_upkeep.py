@@ -11,6 +11,7 @@ from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.errors import Refusal
 from paypercall.events import Event
+from paypercall.funds import NotSent
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.results import ChannelTimeout
@@ -281,13 +282,17 @@ def test_a_customer_keeps_the_reserve_when_it_deposits(net: Devnet, merchant: Se
     customer.wallet.close()
 
 
-def test_a_withdrawal_leaves_the_reserve_in_the_wallet(net: Devnet, merchant: Server) -> None:
+def test_a_withdrawal_leaves_the_reserve_in_the_wallet_and_can_be_repeated(
+    net: Devnet, merchant: Server
+) -> None:
     target = key_from_mnemonic(new_mnemonic()).address
-    with pytest.raises(ChannelTimeout):
-        merchant.withdraw(980_000, target, timeout=2)
-    assert net.balance(target) == 0
+    with pytest.raises(NotSent, match="held back"):
+        merchant.withdraw(980_000, target)
+    with merchant._store.reading() as books:
+        assert books.outbox.unfinished() == []
     net.fund(merchant.address, 1_000_000)
-    wait_until(lambda: net.balance(target) == 980_000, "the withdrawal goes on when there is money")
+    net.settle()
+    merchant.withdraw(980_000, target)
     merchant.withdraw(10_000, target)
     assert net.balance(target) == 990_000
 
