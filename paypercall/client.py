@@ -19,7 +19,7 @@ from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
 from paypercall.results import ChannelBalance, ChannelTimeout
-from paypercall.settlement.upkeep import add_deposit
+from paypercall.settlement.upkeep import add_deposit, add_refill
 from paypercall.store import Books, OutboxKind, Refill
 
 USABLE_SECONDS = 60.0
@@ -263,8 +263,14 @@ class Client(Party):
             if not is_agent_known and left > 0:
                 # A second deposit could come before the definition that is on its way, and trigger nothing.
                 return
-            kind = OutboxKind.REFILL if is_agent_known else OutboxKind.OPEN
-            add_deposit(books, kind, record.channel, self._refill.deposit_amount, self._node.now())
+            deposit_amount, now = self._refill.deposit_amount, self._node.now()
+            refilled = None
+            if is_agent_known:
+                refilled = add_refill(books, record.channel, deposit_amount, now)
+            else:
+                add_deposit(books, OutboxKind.OPEN, record.channel, deposit_amount, now)
+        if refilled is not None:
+            self._events.publish(refilled)
         self._node.wake()
 
     def _too_much(self, amount: int, left: int) -> Refusal:

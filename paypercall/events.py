@@ -20,7 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 class EventKind(Enum):
-    """What happened."""
+    """What happened.
+
+    A deposit is refused, too, when the agent has not taken it long after it was final; a channel is refilled when the
+    deposit is decided, whether by itself, by a payment that needs it, or for the next period.
+    """
 
     CHANNEL_CREATED = "channel_created"
     PAYMENT_RECEIVED = "payment_received"

@@ -203,11 +203,10 @@ class Upkeep:
             if not books.deposits.unanswered(before):
                 return False
         with self._store.transaction() as books:
-            bounced = books.deposits.unanswered(before)
-            for unit in bounced:
-                books.deposits.settle(unit, DepositState.FAILED)
-        for unit in bounced:
-            logger.warning("the agent did not take the deposit in unit %s: it counts no more", unit)
+            bounced = [_give_up_deposit(books, unit) for unit in books.deposits.unanswered(before)]
+        for event in bounced:
+            logger.warning("the agent did not take the deposit in unit %s: it counts no more", event.unit)
+            self._events.publish(event)
         return bool(bounced)
 
     def _is_refill_due(self, books: Books, record: ChannelRecord) -> bool:
@@ -221,9 +220,7 @@ class Upkeep:
         record = books.channels.lock(aa_address)
         if record is None or record.refill is None or not self._is_refill_due(books, record):
             return None
-        channel, amount = record.channel, record.refill.deposit_amount
-        add_deposit(books, OutboxKind.REFILL, channel, amount, self._clock())
-        return Event(EventKind.REFILLED, aa_address, channel.period, channel.parameters.asset, amount)
+        return add_refill(books, record.channel, record.refill.deposit_amount, self._clock())
 
 
 def is_unsettled_above(books: Books, asset: str, amount: int) -> bool:
@@ -291,6 +288,24 @@ def add_deposit(books: Books, kind: OutboxKind, channel: Channel, amount: int, n
         kind, aa_address=channel.aa_address, period=channel.period, details={"amount": amount}, now=now
     )
     books.deposits.add(None, outbox_id=row, aa_address=channel.aa_address, amount=amount, now=now)
+
+
+def add_refill(books: Books, channel: Channel, amount: int, now: int) -> Event:
+    """Writes a deposit to an agent that is known, and returns the event to publish once that is saved."""
+    add_deposit(books, OutboxKind.REFILL, channel, amount, now)
+    return Event(EventKind.REFILLED, channel.aa_address, channel.period, channel.parameters.asset, amount)
+
+
+def _give_up_deposit(books: Books, unit: str) -> Event:
+    """Counts a pending deposit no more, and returns the event to publish once that is saved."""
+    row = books.outbox.by_unit(unit)
+    record = books.channels.get(row.aa_address) if row is not None and row.aa_address is not None else None
+    assert row is not None and record is not None, "every deposit that was sent has a row and a channel"
+    channel, amount = record.channel, row.details["amount"]
+    books.deposits.settle(unit, DepositState.FAILED)
+    return Event(
+        EventKind.DEPOSIT_REFUSED, channel.aa_address, channel.period, channel.parameters.asset, amount, unit
+    )
 
 
 def stop_deposits(books: Books, aa_address: str, now: int) -> None:

@@ -212,26 +212,6 @@ def test_a_close_without_an_answer_is_confirmed_after_the_timeout(
     wait_until(lambda: len(merchant.settled_periods()) == 1, "the timeout has passed")
 
 
-def test_a_deposit_that_arrives_while_closing_is_refused_and_noticed(
-    net: Devnet, merchant: Server, customer: Client, tmp_path: Path
-) -> None:
-    told: list[Event] = []
-    customer.subscribe("deposit_refused", told.append)
-    pay(customer, merchant, 70_000)
-    wait_until_open(customer, merchant)
-    net.hold()
-    merchant.sweep(customer.aa_address)
-    # The customer has not seen the close as stable, but its refill must not be posted on top of a close that it knows;
-    # one that crosses the close on the way is refused by the agent.
-    with_refill = customer.balance()
-    net.release()
-    wait_until(lambda: customer.balance().period == 2, "the period has ended")
-    assert with_refill.period == 1
-    assert all(event.amount == 100_000 for event in told)
-    total = customer.balance().deposited_by_me + customer.balance().pending_deposits
-    assert total in (0, 100_000)
-
-
 def test_each_side_closes_at_the_same_time_and_nobody_loses(
     net: Devnet, merchant: Server, customer: Client
 ) -> None:
