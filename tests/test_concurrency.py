@@ -341,6 +341,56 @@ def test_a_server_survives_a_fork(net: Devnet, tmp_path: Path, is_started: bool)
     check_accepted(packages, 20, channel_at(merchant.settings["database_url"]))
 
 
+def fork_and_sign(settings: dict[str, Any], mnemonic: str, payee: str, results: Connection) -> None:
+    """Makes a customer that has paid, forks twice, and signs in all three processes at once."""
+    os.environ[MNEMONIC_VARIABLE] = mnemonic
+    read, write = os.pipe()
+    with Client(payee, conf=Conf.from_settings(settings)) as customer:
+        packages = [customer.create_payment_package(PRICE)]
+        children = []
+        for _ in range(2):
+            child = os.fork()
+            if not child:
+                code = 1
+                signal.alarm(FORK_SECONDS)
+                try:
+                    theirs = [customer.create_payment_package(PRICE) for _ in range(10)]
+                    customer.close_node()
+                    os.write(write, json.dumps(theirs).encode() + b"\n")
+                    code = 0
+                finally:
+                    os._exit(code)
+            children.append(child)
+        os.close(write)
+        packages += [customer.create_payment_package(PRICE) for _ in range(10)]
+        with os.fdopen(read) as lines:  # before the children are waited for: a pipe holds only so much
+            packages += [package for line in lines for package in json.loads(line)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    results.send((codes, packages))
+
+
+@pytest.mark.slow
+def test_a_started_client_signs_different_totals_on_both_sides_of_a_fork(net: Devnet, tmp_path: Path) -> None:
+    customer = Keys(net, tmp_path / "customer")
+    with living(merchant_on(net, tmp_path / "merchant")) as merchant:
+        context = multiprocessing.get_context("forkserver")
+        results, theirs = context.Pipe(duplex=False)
+        process = context.Process(
+            target=fork_and_sign, args=(customer.settings, customer.mnemonic, merchant.address, theirs)
+        )
+        process.start()
+        theirs.close()
+        assert results.poll(FORK_SECONDS + 10), "the processes have an answer"
+        codes, packages = results.recv()
+        process.join(20)
+        assert process.exitcode == 0
+        process.close()
+        assert codes == [0, 0]
+        check_signed(packages, channel_at(customer.settings["database_url"]))
+        payments = [merchant.verify_payment_package(package) for package in packages]
+        assert [payment.error for payment in payments] == [None] * 31
+
+
 @pytest.mark.slow
 def test_gunicorn_preloads_a_server_into_its_workers(net: Devnet, tmp_path: Path) -> None:
     merchant = Keys(net, tmp_path / "merchant")
