@@ -6,7 +6,6 @@ ledger; the `Node` does, and is only woken.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -17,24 +16,22 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from paypercall.arguments import check_aa_address, check_demands
-from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, Backing, Limits, weigh_unconfirmed
+from paypercall.backing import Limits
 from paypercall.calls import Calls, counted
-from paypercall.channel import Channel, Status, accept, sign
+from paypercall.channel import Channel, accept, sign
+from paypercall.closing import close_channel, sweep_early
 from paypercall.conf import Conf, load_conf
 from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import Event, EventKind, Subscriber
+from paypercall.exposure import backing_of, limits_of, require_limits_over_all
 from paypercall.funds import POSTING_SECONDS, Funds
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
-from paypercall.settlement.upkeep import decide_to_close, is_unsettled_above, stop_deposits
-from paypercall.store import Books, ChannelRecord, NodeHealth, OutboxKind, PeriodRecord, Store
-from paypercall.sweeping import makes_room
+from paypercall.store import Books, ChannelRecord, NodeHealth, PeriodRecord, Store
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
-
-logger = logging.getLogger(__name__)
 
 _PartyT = TypeVar("_PartyT", bound="Party")
 
@@ -193,8 +190,8 @@ class Party:
                 self._require_demands(record.channel, package, asset, min_amount)
                 payment_id = self._book(books, record, package)
         except Refusal as refusal:
-            if refusal.code == RefusalCode.ABOVE_UNSETTLED_LIMITS.value:
-                self._sweep_early(package.aa_address, package.amount_spent)
+            if record is not None and refusal.code == RefusalCode.ABOVE_UNSETTLED_LIMITS.value:
+                self._sweep_early(record.channel, package.amount_spent)
             return replace(result, error=str(refusal), code=refusal.code)
         result = replace(result, amount=package.payment_amount, payment_id=payment_id)
         self._publish(EventKind.PAYMENT_RECEIVED, record.channel, package.payment_amount)
@@ -248,57 +245,13 @@ class Party:
 
     def _book(self, books: Books, record: ChannelRecord, package: PaymentPackage) -> int:
         before = record.channel
-        limits = self._limits(before.parameters.asset)
-        after = accept(before, package, self._backing(books, record, limits), limits)
-        payment_id = books.payments.add(package, before.parameters.asset, self._node.now())
+        limits, now = limits_of(self._conf, before.parameters.asset), self._node.now()
+        after = accept(before, package, backing_of(books, record, limits, now), limits)
+        payment_id = books.payments.add(package, before.parameters.asset, now)
         assert payment_id is not None, "looked up under the channel's lock"
         books.channels.save(before, after)
-        self._require_limits_over_all(books, before, after, limits)
+        require_limits_over_all(books, self._conf, before, after, limits, now)
         return payment_id
-
-    def _require_limits_over_all(self, books: Books, before: Channel, after: Channel, limits: Limits) -> None:
-        """Holds the sums over all channels, this payment included, against the asset's limits."""
-        asset = after.parameters.asset
-        if after.counted_exposure > before.counted_exposure:
-            books.totals.lock(asset)
-            since = self._node.now() - LOSS_WINDOW_SECONDS
-            if books.totals.exposure(asset, since) > limits.max_unconfirmed_by_asset:
-                raise Refusal(
-                    RefusalCode.ABOVE_UNCONFIRMED_LIMITS,
-                    "payments backed by unconfirmed deposits have reached this node's limit;"
-                    " try again when the deposit is confirmed",
-                )
-        most = self._conf.max_unsettled_by_asset.get(asset)
-        has_grown = after.unsettled > before.unsettled
-        if most is not None and has_grown and is_unsettled_above(books, asset, most):
-            raise Refusal(
-                RefusalCode.ABOVE_UNSETTLED_LIMITS,
-                "unsettled payments have reached this node's limit; channels are being swept, try again later",
-            )
-
-    def _backing(self, books: Books, record: ChannelRecord, limits: Limits) -> Backing:
-        if not record.has_unanswered:
-            return NO_BACKING
-        channel = record.channel
-        return weigh_unconfirmed(
-            books.unconfirmed.of(channel.aa_address),
-            peer_address=channel.peer_address,
-            is_agent_known=channel.last_event_id > 0,
-            limits=limits,
-            now=self._node.now(),
-        )
-
-    def _limits(self, asset: str) -> Limits:
-        unconfirmed = self._conf.unconfirmed_amounts_limits_by_asset_or_channel.get(asset)
-        unsettled = self._conf.max_unsettled_by_channel.get(asset)
-        if unconfirmed is None:
-            return Limits(max_unsettled_by_channel=unsettled)
-        return Limits(
-            unconfirmed.max_unconfirmed_by_asset,
-            unconfirmed.max_unconfirmed_by_channel,
-            unconfirmed.minimum_time_in_seconds,
-            unsettled,
-        )
 
     def _node_health(self) -> NodeHealth:
         if self._health is not None and time.monotonic() - self._health[0] < HEALTH_CHECK_SECONDS:
@@ -346,7 +299,7 @@ class Party:
                 raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
             before = record.channel
             pending = books.deposits.pending(aa_address, posted_only=True)
-            after = sign(before, amount, pending, self._backing(books, record, Limits()))
+            after = sign(before, amount, pending, backing_of(books, record, Limits(), self._node.now()))
             package = compose_package(
                 self.wallet.key,
                 self._version,
@@ -373,62 +326,18 @@ class Party:
     # --- closing -----------------------------------------------------------------------------------------------------
 
     def _close(self, aa_address: str, timeout: float, *, is_last: bool = False) -> None:
-        """Decides to close, once a deposit that opens the period is confirmed, and waits until the hub has the unit.
-
-        Args:
-            aa_address: The channel.
-            timeout: Seconds to wait.
-            is_last: Whether no deposit may follow. It is no error then that nothing is left to close.
-        """
+        """Closes a channel once the ledger was seen; see `close_channel`."""
         check_aa_address(aa_address)
         deadline = time.monotonic() + timeout
         self._node.start()
         self._wait_for_look(timeout)
-        remaining = deadline - time.monotonic()
-        self._wait(
-            lambda: self._has_decided_to_close(aa_address, is_last),
-            remaining,
-            "close the channel again when it is open: its deposit is not confirmed yet",
-        )
-        self._node.wake()
-        remaining = deadline - time.monotonic()
-        self._wait(
-            lambda: self._is_sent(aa_address), remaining, "the closing unit is decided, but not posted yet"
-        )
+        left = deadline - time.monotonic()
+        close_channel(self._store, self._node, self._wait, aa_address, left, is_last=is_last)
 
-    def _has_decided_to_close(self, aa_address: str, is_last: bool) -> bool:
-        """Decides, in one transaction; not while a deposit that cannot be taken back is about to open the period."""
-        with self._store.transaction() as books:
-            record = books.channels.lock(aa_address)
-            if record is None:
-                raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
-            if is_last:
-                stop_deposits(books, aa_address, self._node.now())
-            is_closed = record.channel.status is Status.CLOSED
-            if is_closed and books.deposits.has_signed(aa_address):
-                return False
-            if not (is_closed and is_last):
-                decide_to_close(books, aa_address, self._node.now())
-            return True
-
-    def _is_sent(self, aa_address: str) -> bool:
-        with self._store.reading() as books:
-            return not books.outbox.has_unsent(aa_address, OutboxKind.CLOSE)
-
-    def _sweep_early(self, aa_address: str, amount_spent: int) -> None:
-        """Starts the sweep that makes room for a package above the limits on unsettled payments."""
-        if not self._has_looked:
-            return
-        try:
-            with self._store.transaction() as books:
-                record = books.channels.lock(aa_address)
-                assert record is not None, "channels are never deleted"
-                limit = self._limits(record.channel.parameters.asset).max_unsettled_by_channel
-                if makes_room(record.channel, amount_spent, limit):
-                    decide_to_close(books, aa_address, self._node.now())
-        except Refusal as refusal:
-            logger.info("channel %s is not swept now: %s", aa_address, refusal)
-        self._node.wake()
+    def _sweep_early(self, channel: Channel, amount_spent: int) -> None:
+        if self._has_looked:
+            limit = limits_of(self._conf, channel.parameters.asset).max_unsettled_by_channel
+            sweep_early(self._store, self._node, channel.aa_address, amount_spent, limit)
 
     def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
         if not self._calls.wait_for(is_done, timeout, self._node.wait_for_change):

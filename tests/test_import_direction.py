@@ -24,6 +24,7 @@ LAYERS = (
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
     ("funds", "recovery"),
+    ("closing", "exposure"),
     ("party",),
     ("client", "server"),
     ("asynchronous",),

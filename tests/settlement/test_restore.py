@@ -20,7 +20,7 @@ from paypercall.obyte.composer import Output
 from paypercall.server import Server
 from paypercall.settlement import reader
 from paypercall.store import StoreError
-from tests.parties import conf_for, customer_on, open_channel, wait_until, wallet_on
+from tests.parties import conf_for, customer_on, wait_until, wallet_on
 from tests.settlement.test_closing import parameters_of, pay, wait_until_open
 
 
