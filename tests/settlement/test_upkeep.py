@@ -54,6 +54,18 @@ def test_a_channel_is_refilled_once_when_it_falls_below_the_threshold(
     assert [event.amount for event in told] == [100_000]
 
 
+def test_a_known_channel_is_refilled_as_the_newest_client_says(
+    net: Devnet, merchant: Server, customer: Client
+) -> None:
+    pay(customer, merchant, 10_000)
+    wait_until_open(customer, merchant)
+    customer.close_node()
+    conf, wallet = customer._conf, customer.wallet
+    with Client(merchant.address, None, 120_000, 95_000, wallet=wallet, conf=conf) as renewed:
+        assert renewed.aa_address == customer.aa_address
+        wait_until(lambda: renewed.balance().deposited_by_me == 220_000, "the refill is confirmed")
+
+
 def test_a_payment_above_what_is_left_waits_for_a_refill(
     net: Devnet, merchant: Server, customer: Client
 ) -> None:
