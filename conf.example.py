@@ -46,7 +46,7 @@ max_tps_fee = 20_000
 # A side that closes a channel has to wait for the channel's timeout, unless the other confirms. Within it
 # the other must come back and contest, if it was lied about. So a short timeout means: whoever is down for
 # that long can be robbed. A long one means: if the peer is gone, the money is locked for that long. In
-# seconds.
+# seconds: from a minute, on public networks, to a year.
 min_channel_timeout_in_seconds = 3600  # channels of customers with a shorter one are refused: one hour
 max_channel_timeout_in_seconds = 604_800  # channels of customers with a longer one are refused: seven days
 default_timeout_in_seconds = 21_600  # of the channels that this node creates: six hours
@@ -54,7 +54,7 @@ default_timeout_in_seconds = 21_600  # of the channels that this node creates: s
 # The bytes of the wallet to hold back for each open channel and one more, to always close and contest them: two
 # units to the agent, each with 10,000 bytes for the agent and about 1,500 of fees, leave over half of it for
 # TPS fees when the network is busy. A merchant holds back no more than what a channel owes it, and nothing for
-# one that owes nothing. Below the sum a node warns, then accepts no more payments.
+# one that owes nothing. Below the sum a node warns, then accepts no more payments. It is at least 25,000.
 reserve = 50_000
 
 # --- What is accepted -------------------------------------------------------------------------------------
@@ -68,8 +68,8 @@ accepted_assets = ["base"]
 # sweeps, at up to 15,000 bytes each, of which 10,000 come back to the side with the larger balance. A channel
 # that owes 12,500 bytes or less is not swept, since that would bring nothing, and does not count for the limit
 # over all customers; taking so little back costs the customer about half of it. So the limit for one customer
-# should leave room for 12,500 bytes and its largest payment. An amount for each asset, None for no limit; base
-# keeps its default unless it is named.
+# must be above 12,500 for base, and should leave room for its largest payment. An amount for each asset, None
+# for no limit; base keeps its default unless it is named.
 max_unsettled_by_channel = {"base": 1_000_000}  # what one customer may owe
 max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may owe
 
@@ -79,7 +79,8 @@ max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may
 #
 #   max_unconfirmed_by_asset     the most to accept so over all channels; what was lost counts for a while
 #   max_unconfirmed_by_channel   the most to accept so in one channel
-#   minimum_time_in_seconds      how long this node must have known the deposit; double-spends show soon
+#   minimum_time_in_seconds      how long this node must have known the deposit; double-spends show soon;
+#                                a day at most
 #
 # Without an entry, nothing of an asset counts before it is confirmed. An example:
 #

@@ -22,12 +22,9 @@ from paypercall.contract import (
     DepositRefused,
     Opened,
 )
+from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
-
-SWEEPING_COST = 12_500
-"""Bytes, TPS fees apart, that closing costs a payee whose customer is gone: it sends two commands, and the agent pays
-the bounce fee of one of them out to the customer (agent 1.1)."""
 
 NEVER = 2**62
 """As `signs_from_period`: no period is known to be safe yet."""

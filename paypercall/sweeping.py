@@ -5,8 +5,9 @@ A sweep costs the payee; whoever could make it sweep for nothing could drain it.
 
 from __future__ import annotations
 
-from paypercall.channel import SWEEPING_COST, Channel
+from paypercall.channel import Channel
 from paypercall.contract import BASE
+from paypercall.costs import SWEEPING_COST
 
 
 def cost_of_sweep(asset: str) -> int:

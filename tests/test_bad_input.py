@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from paypercall.channel import SWEEPING_COST, Status
+from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.contract import ChannelParameters
+from paypercall.costs import SWEEPING_COST
 from paypercall.devnet import Devnet
 from paypercall.errors import PaypercallError, Refusal
 from paypercall.obyte.composer import Draft, Output

@@ -10,7 +10,6 @@ import pytest
 
 from paypercall.backing import NO_BACKING, Backing, Limits
 from paypercall.channel import (
-    SWEEPING_COST,
     Channel,
     Command,
     Decision,
@@ -31,6 +30,7 @@ from paypercall.channel import (
     write_off,
 )
 from paypercall.contract import AgentEvent, ChannelParameters, Closed, Closing, DepositRefused, Opened
+from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
 from paypercall.sweeping import is_worth_sweeping, makes_room

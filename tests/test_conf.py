@@ -84,9 +84,9 @@ def test_channels_last_for_hours_by_default_and_deposits_count_only_when_confirm
 
 
 def test_the_environment_overrides_dotenv_which_overrides_the_module(load: Load) -> None:
-    module = "reserve = 1\nmax_tps_fee = 1\ndevice_name = 'module'\n"
-    conf = load(module, "PAYPERCALL_RESERVE=2\nPAYPERCALL_MAX_TPS_FEE=2\n", PAYPERCALL_RESERVE="3")
-    assert (conf.reserve, conf.max_tps_fee, conf.device_name) == (3, 2, "module")
+    module = "reserve = 30_001\nmax_tps_fee = 1\ndevice_name = 'module'\n"
+    conf = load(module, "PAYPERCALL_RESERVE=30002\nPAYPERCALL_MAX_TPS_FEE=2\n", PAYPERCALL_RESERVE="30003")
+    assert (conf.reserve, conf.max_tps_fee, conf.device_name) == (30_003, 2, "module")
 
 
 def test_structured_settings_are_json_in_the_environment(load: Load) -> None:
@@ -114,7 +114,7 @@ def test_a_text_that_looks_like_a_number_stays_a_text(load: Load) -> None:
 
 def test_the_process_environment_is_left_as_it_is(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(os.environ)
-    load(dotenv="PAYPERCALL_RESERVE=7\nOTHER=1\n")
+    load(dotenv="PAYPERCALL_RESERVE=30000\nOTHER=1\n")
     assert dict(os.environ) == before
 
 
@@ -152,9 +152,9 @@ def test_a_conf_module_may_define_dataclasses(load: Load) -> None:
         "@dataclass\n"
         "class Tariff:\n"
         "    price: int\n"
-        "reserve = Tariff(1).price\n"
+        "reserve = Tariff(30_000).price\n"
     )
-    assert conf.reserve == 1
+    assert conf.reserve == 30_000
 
 
 def test_a_plain_lower_case_name_that_is_no_setting_stops_the_start(load: Load, tmp_path: Path) -> None:
@@ -389,6 +389,43 @@ def test_a_timeout_of_nothing_is_refused(name: str) -> None:
     assert refusal({name: 0}).startswith(f"{name} must be from 1 to ")
 
 
+def test_a_timeout_is_at_least_a_minute_where_others_are_and_at_most_a_year() -> None:
+    limits = {"min_channel_timeout_in_seconds": 59}
+    for network in ("livenet", "testnet"):
+        text = refusal({"network": network, **limits})
+        assert text == f"min_channel_timeout_in_seconds must be at least 60 on {network}, not 59"
+    assert Conf.from_settings({**DEVNET, **limits}).min_channel_timeout_in_seconds == 59
+    assert Conf(min_channel_timeout_in_seconds=60).min_channel_timeout_in_seconds == 60
+    year = 365 * 24 * 3600
+    assert Conf(max_channel_timeout_in_seconds=year).max_channel_timeout_in_seconds == year
+    text = refusal({"max_channel_timeout_in_seconds": year + 1})
+    assert text == "max_channel_timeout_in_seconds must be from 1 to 31536000, not 31536001"
+
+
+def test_a_reserve_pays_for_two_commands_at_least() -> None:
+    """A node that cannot defend its channels would accept payments that it cannot collect."""
+    assert Conf(reserve=25_000).reserve == 25_000
+    assert refusal({"reserve": 24_999}).startswith("reserve must be from 25000 to ")
+
+
+@pytest.mark.parametrize("name", ["max_unsettled_by_channel", "max_unsettled_by_asset"])
+def test_a_limit_on_what_is_unsettled_is_above_what_a_sweep_costs(name: str) -> None:
+    """Below, the channel would never be worth sweeping, and refuse for ever."""
+    lowest = {"max_unsettled_by_channel": {"base": 12_501}, name: {"base": 12_501}}
+    assert getattr(Conf.from_settings(lowest), name) == {"base": 12_501}
+    for asset, limit, least in (("base", 0, 12_501), ("base", 12_500, 12_501), (ASSET, 0, 1)):
+        text = refusal({name: {asset: limit}})
+        assert text.startswith(f'{name}["{asset}"] must be from {least} to ')
+
+
+def test_a_deposit_counts_after_a_day_at_most() -> None:
+    day = 24 * 3600
+    limits = {**BASE_LIMITS, "minimum_time_in_seconds": day}
+    assert Conf.from_settings({LIMITS: {"base": limits}})
+    text = refusal({LIMITS: {"base": {**limits, "minimum_time_in_seconds": day + 1}}})
+    assert text == f'{LIMITS}["base"].minimum_time_in_seconds must be from 0 to 86400, not 86401'
+
+
 @pytest.mark.parametrize(
     "name, value",
     [
@@ -476,7 +513,7 @@ def test_the_default_timeout_must_be_between_the_limits(timeout: int) -> None:
     [
         ({"min_channel_timeout_in_seconds": 1000, "max_channel_timeout_in_seconds": 2000}, 2000),
         ({"min_channel_timeout_in_seconds": 100_000}, 100_000),
-        ({"min_channel_timeout_in_seconds": 10}, 6 * 3600),
+        ({"min_channel_timeout_in_seconds": 100}, 6 * 3600),
     ],
 )
 def test_a_default_timeout_that_is_not_set_gives_way_to_the_limits(
@@ -490,8 +527,10 @@ def test_a_channels_limit_may_not_be_above_the_assets() -> None:
     assert text.startswith(
         f'{LIMITS}["base"].max_unconfirmed_by_channel must be at most max_unconfirmed_by_asset'
     )
-    text = refusal({"max_unsettled_by_channel": {"base": 6}, "max_unsettled_by_asset": {"base": 5}})
-    assert text == 'max_unsettled_by_channel["base"] must be at most max_unsettled_by_asset (5), not 6'
+    text = refusal({"max_unsettled_by_channel": {"base": 20_001}, "max_unsettled_by_asset": {"base": 20_000}})
+    assert (
+        text == 'max_unsettled_by_channel["base"] must be at most max_unsettled_by_asset (20000), not 20001'
+    )
 
 
 def test_base_keeps_a_limit_when_another_asset_gets_one() -> None:
@@ -501,8 +540,8 @@ def test_base_keeps_a_limit_when_another_asset_gets_one() -> None:
 
 
 def test_the_default_for_a_channel_gives_way_to_a_lower_limit_for_the_asset() -> None:
-    conf = Conf.from_settings({"max_unsettled_by_asset": {"base": 5}})
-    assert conf.max_unsettled_by_channel == {"base": 5}
+    conf = Conf.from_settings({"max_unsettled_by_asset": {"base": 20_000}})
+    assert conf.max_unsettled_by_channel == {"base": 20_000}
 
 
 @pytest.mark.parametrize(
@@ -584,15 +623,15 @@ def test_a_conf_cannot_be_changed_but_copied_and_sent_to_another_process() -> No
 
 
 def test_a_conf_made_by_hand_is_checked_like_a_loaded_one() -> None:
-    with pytest.raises(ConfError, match="reserve must be from 0"):
+    with pytest.raises(ConfError, match="reserve must be from 25000"):
         Conf(reserve=-1)
 
 
 def test_a_later_change_of_the_hosts_mapping_does_not_reach_the_conf() -> None:
-    limits: dict[str, int | None] = {"base": 5}
+    limits: dict[str, int | None] = {"base": 20_000}
     conf = Conf(max_unsettled_by_asset=limits)
     limits["base"] = None
-    assert conf.max_unsettled_by_asset == {"base": 5}
+    assert conf.max_unsettled_by_asset == {"base": 20_000}
 
 
 def test_the_example_names_every_setting_with_its_default(load: Load) -> None:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom to the top. A part may import those of lower layers and of its own.
 LAYERS = (
     ("errors",),
-    ("announcer",),
+    ("announcer", "costs"),
     ("obyte",),
     ("conf", "events"),
     ("trigger_data", "contract", "package", "backing", "channel", "sweeping"),
@@ -37,7 +37,7 @@ LAYERS = (
 # Where the names are that the package itself hands out; everybody may know its version and its root error.
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
-RULES = {"trigger_data", "contract", "package", "backing", "channel", "sweeping"}
+RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "sweeping"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
     "coins",

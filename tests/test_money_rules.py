@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from paypercall.backing import Backing, Limits
 from paypercall.channel import (
-    SWEEPING_COST,
     Channel,
     Decision,
     Status,
@@ -28,6 +27,7 @@ from paypercall.channel import (
     sign,
 )
 from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, DepositRefused, Opened
+from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.composer import Draft, Output
 from paypercall.package import PaymentPackage

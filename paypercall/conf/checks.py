@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from paypercall.conf.names import ConfError, check_inner_name, root
+from paypercall.costs import SWEEPING_COST
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
 
 MAX_AMOUNT = 9 * 10**15
 """No asset on the ledger has more units (ocore `MAX_CAP`)."""
+
+_LONGEST_MINIMUM_TIME = 24 * 3600
+"""Seconds. A deposit is confirmed, or came to nothing, long before."""
 
 _LONGEST_SHOWN = 60
 
@@ -113,12 +117,15 @@ def assets(setting: str, value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_asset(setting, item) for item in items))
 
 
-def amounts_by_asset(setting: str, value: Any) -> dict[str, int | None]:
-    """Returns an amount, or None for no limit, for each asset."""
-    return {
-        asset: None if amount is None else integer(f'{setting}["{asset}"]', amount)
-        for asset, amount in _by_asset(setting, value, '{"base": 1000000}').items()
-    }
+def unsettled_amounts(setting: str, value: Any) -> dict[str, int | None]:
+    """Returns how much may be unsettled, or None for no limit, for each asset."""
+    amounts = _by_asset(setting, value, '{"base": 1000000}')
+    return {asset: _unsettled(f'{setting}["{asset}"]', asset, amount) for asset, amount in amounts.items()}
+
+
+def _unsettled(setting: str, asset: str, amount: Any) -> int | None:
+    # A channel is swept only when that brings more than it costs: one with a lower limit would refuse for ever.
+    return None if amount is None else integer(setting, amount, SWEEPING_COST + 1 if asset == "base" else 1)
 
 
 def unconfirmed_limits(setting: str, value: Any) -> dict[str, UnconfirmedLimits]:
@@ -138,7 +145,13 @@ def _limits(setting: str, value: Any) -> UnconfirmedLimits:
     for name in LIMIT_NAMES:
         if name not in value:
             raise ConfError(f"{setting} lacks {name}", setting=root(setting))
-    limits = UnconfirmedLimits(**{name: integer(f"{setting}.{name}", value[name]) for name in LIMIT_NAMES})
+    most = {"minimum_time_in_seconds": _LONGEST_MINIMUM_TIME}
+    limits = UnconfirmedLimits(
+        **{
+            name: integer(f"{setting}.{name}", value[name], maximum=most.get(name, MAX_AMOUNT))
+            for name in LIMIT_NAMES
+        }
+    )
     if limits.max_unconfirmed_by_channel > limits.max_unconfirmed_by_asset:
         rule = f"at most max_unconfirmed_by_asset ({limits.max_unconfirmed_by_asset})"
         raise wrong(f"{setting}.max_unconfirmed_by_channel", rule, limits.max_unconfirmed_by_channel)

@@ -15,6 +15,7 @@ from typing import Any
 from paypercall.conf import checks
 from paypercall.conf.checks import UnconfirmedLimits
 from paypercall.conf.names import ConfError, check_setting_name
+from paypercall.costs import DEFENCE_COST
 from paypercall.obyte.network import LIVENET, TESTNET, Network, devnet
 
 BASE = "base"
@@ -23,6 +24,8 @@ BASE = "base"
 _MIN_TIMEOUT = 3600
 _DEFAULT_TIMEOUT = 6 * 3600
 _MAX_TIMEOUT = 7 * 24 * 3600
+_SHORTEST_ON_PUBLIC_NETWORKS = 60
+_LONGEST_TIMEOUT = 365 * 24 * 3600
 
 _PUBLISHED = {network.name: network for network in (LIVENET, TESTNET)}
 _NETWORK_NAMES = (*_PUBLISHED, "devnet")
@@ -163,6 +166,11 @@ class Conf:
         if published is None:
             self._check_private_network()
             return
+        # A peer could rob whoever only starts anew. The default and the longest timeout are no shorter than this one.
+        shortest = self.min_channel_timeout_in_seconds
+        if shortest < _SHORTEST_ON_PUBLIC_NETWORKS:
+            rule = f"at least {_SHORTEST_ON_PUBLIC_NETWORKS} on {self.network}"
+            raise checks.wrong("min_channel_timeout_in_seconds", rule, shortest)
         for name in ("genesis_unit", "version", "alt"):
             if getattr(self, name) is not None:
                 message = f"{name} is fixed on {self.network}: remove it, or set network to devnet"
@@ -187,7 +195,11 @@ _OPTIONAL = frozenset(("hub", "genesis_unit", "order_providers", "version", "alt
 
 
 def _timeout(setting: str, value: Any) -> int:
-    return checks.integer(setting, value, minimum=1)
+    return checks.integer(setting, value, minimum=1, maximum=_LONGEST_TIMEOUT)
+
+
+def _reserve(setting: str, value: Any) -> int:
+    return checks.integer(setting, value, minimum=DEFENCE_COST)
 
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
@@ -201,10 +213,10 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "database_url": checks.database_url,
     "data_dir": checks.folder,
     "accepted_assets": checks.assets,
-    "max_unsettled_by_channel": checks.amounts_by_asset,
-    "max_unsettled_by_asset": checks.amounts_by_asset,
+    "max_unsettled_by_channel": checks.unsettled_amounts,
+    "max_unsettled_by_asset": checks.unsettled_amounts,
     "max_tps_fee": checks.integer,
-    "reserve": checks.integer,
+    "reserve": _reserve,
     "genesis_unit": checks.unit_hash,
     "order_providers": checks.order_providers,
     "version": checks.text,
