@@ -318,6 +318,12 @@ def test_a_data_dir_is_below_the_project_or_the_home_folder(load: Load, tmp_path
             "minimum_time_in_second is no setting of paypercall; did you mean minimum_time_in_seconds?",
         ),
         (
+            "max_unconfirmed_by_asset",
+            "max_unconfirmed_by_asset is no setting of its own:"
+            f" max_unconfirmed_by_asset belongs into each asset's entry in {LIMITS}",
+        ),
+        ("minimumTimeInSeconds", f": minimum_time_in_seconds belongs into each asset's entry in {LIMITS}"),
+        (
             "minChannelTimeoutInSeconds",
             "minChannelTimeoutInSeconds is spelled min_channel_timeout_in_seconds in paypercall",
         ),

@@ -43,13 +43,14 @@ class ConfError(PaypercallError):
         self.setting = setting
 
 
-def check_setting_name(name: str, known: Collection[str], inner: Collection[str]) -> None:
+def check_setting_name(name: str, known: Collection[str], inner: Collection[str], place: str) -> None:
     """Refuses the name of a setting that is none, with the right one where there is one.
 
     Args:
         name: What the host wrote.
         known: The names of all settings.
         inner: The names that only stand inside a structured setting; a near one is suggested, too.
+        place: That setting.
 
     Raises:
         ConfError: The name is not known.
@@ -60,6 +61,10 @@ def check_setting_name(name: str, known: Collection[str], inner: Collection[str]
         answer = f"is no setting of paypercall: {_WITHOUT_COUNTERPART[name]}"
     elif _in_snake_case(name) in known:
         answer = f"is spelled {_in_snake_case(name)} in paypercall"
+    elif _in_snake_case(name) in inner:
+        answer = (
+            f"is no setting of its own: {_in_snake_case(name)} belongs into each asset's entry in {place}"
+        )
     else:
         near = suggestion(_in_snake_case(name), (*known, *inner))
         answer = "is no setting of paypercall" + (

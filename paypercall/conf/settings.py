@@ -107,7 +107,7 @@ class Conf:
             ConfError: A name is unknown, or a value is wrong.
         """
         for name in settings:
-            check_setting_name(name, SETTING_NAMES, checks.LIMIT_NAMES)
+            check_setting_name(name, SETTING_NAMES, checks.LIMIT_NAMES, _PLACE_OF_LIMITS)
         return cls(**{"default_timeout_in_seconds": _default_timeout(settings), **settings})
 
     @property
@@ -191,6 +191,7 @@ class Conf:
 
 
 SETTING_NAMES = tuple(setting.name for setting in fields(Conf))
+_PLACE_OF_LIMITS = "unconfirmed_amounts_limits_by_asset_or_channel"
 _OPTIONAL = frozenset(("hub", "genesis_unit", "order_providers", "version", "alt"))
 
 
