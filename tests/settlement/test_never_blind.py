@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from paypercall.server import Server
 from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, MAX_ANNOUNCED
 from paypercall.settlement.watcher import TURN_SECONDS
 from tests.devnet.raw_client import RawClient
-from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy
+from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy, in_response
 from tests.parties import conf_for, wait_until, wallet_on
 from tests.settlement.faults import HISTORY, commands, pay, wait_until_open
 from tests.settlement.merchant_books import WatchedHub, merchant_books
@@ -37,6 +38,9 @@ from tests.two_sides import CUSTOMER, PAYEE
 
 LIMIT = 50
 """Units in a history, where the hub's real limit would make a test slow."""
+
+AHEAD = 1_000_000
+"""How much further a hub claims to be than it is."""
 
 Record = Callable[[str, object], None]
 
@@ -280,6 +284,38 @@ def test_a_lie_that_one_hub_withholds_is_found_at_another_one(
         with contested(net, merchant, customer, record_property):
             lie(net, customer)
         wait_until_won(merchant)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lie_is_contested_after_a_hub_that_claimed_a_longer_main_chain_than_there_is(
+    net: Devnet, proxy: HubProxy, tmp_path: Path, record_property: Record
+) -> None:
+    """From where it claimed to be there is nothing to be asked for, at no hub."""
+    with (
+        merchant_through(net, tmp_path, proxy.url, net.url) as merchant,
+        customer_through(net, tmp_path, merchant, net.url) as customer,
+    ):
+        with proxy.fault(in_response(HISTORY, far_ahead)):
+
+            def is_taken_in() -> bool:
+                net.fund(merchant.address, 1)
+                return any(request.get("min_mci", 0) > AHEAD for request in proxy.requests(HISTORY))
+
+            wait_until(is_taken_in, "the merchant believes the hub")
+        with contested(net, merchant, customer, record_property), cut(proxy):
+            lie(net, customer)
+            net.settle()
+            wait_until(lambda: "fraud_proof" in commands(net, merchant), "the next hub shows the close")
+        wait_until_won(merchant)
+
+
+def far_ahead(history: Any) -> Any:
+    """The same with each index beyond all there is: no proof covers them."""
+    history = deepcopy(history)
+    for joint in (*history.get("joints", []), *history.get("unstable_mc_joints", [])):
+        if joint["unit"].get("main_chain_index") is not None:
+            joint["unit"]["main_chain_index"] += AHEAD
+    return history
 
 
 @pytest.mark.usefixtures("impatient")
