@@ -259,7 +259,10 @@ def withholding(is_withheld: Callable[[Any], bool]) -> Fault:
         shown = [joint for joint in history["joints"] if not is_withheld(joint)]
         if len(shown) == len(history["joints"]):
             return None
-        return [frame.with_body(response={**history, "joints": shown} if shown else {})]
+        units = {joint["unit"]["unit"] for joint in shown}
+        rows = [row for row in history.get("aa_responses", []) if row["trigger_unit"] in units]
+        rest = {**history, "joints": shown, "aa_responses": rows}
+        return [frame.with_body(response=rest if shown else {})]
 
     return fault
 
@@ -276,6 +279,7 @@ def test_a_lie_that_one_hub_withholds_is_found_at_another_one(
     record_property: Record,
 ) -> None:
     monkeypatch.setattr("paypercall.settlement.watcher.TURN_SECONDS", 1)
+    monkeypatch.setattr("paypercall.settlement.node.REFRESH_SECONDS", 1)
     with (
         merchant_through(net, tmp_path, proxy.url, net.url) as merchant,
         customer_through(net, tmp_path, merchant, net.url) as customer,
