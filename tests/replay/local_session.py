@@ -268,8 +268,9 @@ class LocalSession:
 
     def _fill(self, client: RawClient, index: int) -> None:
         """Has somebody paid until the main chain has so many units."""
-        while self._newest_index() < index:
+        for number in range(self._newest_index() + 1, index + 1):
             client.post(self._funder, Draft({"base": (Output(SOMEBODY.address, 1),)}))
+            assert self._newest_index() == number
 
 
 def _signed(message: Data) -> Data:
