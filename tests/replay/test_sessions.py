@@ -259,6 +259,19 @@ def test_the_agents_state_that_a_third_client_was_told_is_that_in_our_books(sess
     assert told.get(session.parameters.aa_address, ours) == ours
 
 
+def test_channels_from_before_these_books_are_found_and_not_used(session: Session) -> None:
+    """The session in an asset shows two that the wallet had opened and closed earlier."""
+    address = session.parameters.aa_address
+    with session.store.reading() as books:
+        records = [books.channels.get(found) for found in books.channels.addresses(session.wallet.address)]
+    older = [record.channel for record in records if record and record.channel.aa_address != address]
+    assert len(older) == (2 if session.recording.name == "client-asset" else 0)
+    assert all(channel.is_restored for channel in older)
+    current = session.seen[-1].channel
+    assert current is not None
+    assert not current.is_restored
+
+
 # --- the same balances ---------------------------------------------------------------------------------
 
 
