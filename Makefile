@@ -36,9 +36,9 @@ lint: $(TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two workers, however many cores there are: each slow test brings up processes of its own.
+# Four workers on two cores: the slow tests bring up networks and processes, and wait most of the time.
 test: lint
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=4 --dist=worksteal --cov --cov-report=term
 
 bench: $(TEST)
 	$(BIN)/python -m benchmarks
