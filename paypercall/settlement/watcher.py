@@ -228,6 +228,10 @@ class Watcher:
         asked_at, reached = self._clock(), self._reached
         history = self._light.history(addresses, requested_units=units, min_main_chain_index=since)
         self._take(history, asked_at)
+        proven = history.last_ball_main_chain_index
+        if reached is not None and proven is not None:
+            # A hub that lags behind shows what lies between as not stable yet.
+            reached = min(reached, proven)
         self._note_reached(history)
         unproven = [
             agent for agent in sorted(history.too_large) if not self._read_in_pages(agent, since, asked_at)
