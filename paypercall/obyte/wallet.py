@@ -52,6 +52,7 @@ class Wallet:
         self._book = CoinBook(key.address)
         self._losses_seen = 0
         self._losses_explained = 0
+        self._misses_open_units = False
         self._asked_from: int | None = None
         self._reached: int | None = None
         self._make_locks()
@@ -88,9 +89,11 @@ class Wallet:
             if history.too_large:
                 raise HubRefused(f"the history of {self.address} is too large for the hub")
             self.absorb(history)
-            self._asked_from = reached
-            self._reached = history.last_ball_main_chain_index or reached
+            proven = history.last_ball_main_chain_index or reached
+            self._asked_from = min(reached, proven)
+            self._reached = proven
             self._losses_explained = losses
+            self._misses_open_units = False
 
     def absorb(self, history: History) -> None:
         """Takes in a history, in any order and as often as it comes; units of no concern are left out."""
@@ -104,10 +107,16 @@ class Wallet:
                     self._losses_seen += 1
 
     def learn(self, final_units: Iterable[FinalUnit]) -> None:
-        """Takes in what `final_units` gave out before, of this wallet or an earlier one of the same address."""
+        """Takes in what `final_units` gave out before, of this wallet or an earlier one of the same address.
+
+        Nothing is composed upon it before the ledger was asked for what is not final yet: else a coin could be
+        spent twice.
+        """
         with self._lock:
+            changes = self._book.changes
             for final in final_units:
                 self._book.learn(final)
+            self._misses_open_units |= self._book.changes != changes
 
     def final_units(self, after: int = 0) -> list[FinalUnit]:
         """What is known for good, in the order in which it came, without so many of the first: worth to be kept."""
@@ -115,9 +124,10 @@ class Wallet:
             return self._book.final_units(after)
 
     def ask_from(self, main_chain_index: int) -> None:
-        """Lets `refresh` leave out what is stable below an index, because all of it was taken in."""
+        """Lets `refresh` leave out what is stable below an index: all of it was taken in, and all that was open."""
         with self._lock:
             self._asked_from = main_chain_index
+            self._misses_open_units = False
 
     def adopt(self, unit: Unit) -> None:
         """Takes in a signed unit of ours that was made before: its inputs are spent, its change is there.
@@ -272,7 +282,7 @@ class Wallet:
         self, plan: _Plan, outline: Draft, instead_of: Sequence[Unit], max_tps_fee: int | None, keep: int
     ) -> Unit:
         """Composes what a plan makes of the coins, of which the outline tells the payees beforehand."""
-        if self._losses_explained < self._losses_seen:
+        if self._misses_open_units or self._losses_explained < self._losses_seen:
             self.refresh()
         parents = self.light.parents(
             [self.address], [self.address, *outline.payees], outline.max_aa_responses

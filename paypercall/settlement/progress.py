@@ -98,8 +98,11 @@ class Progress:
         Raises:
             LeaseLost: When another process has taken over.
         """
+        of_wallet = self._following.since([self._wallet_address])
+        if of_wallet is not None:
+            self._reader.note_look(of_wallet)
         reached = {
-            Subject.WALLET: None if self._misses_coins else self._following.since([self._wallet_address]),
+            Subject.WALLET: None if self._misses_coins else of_wallet,
             Subject.CHANNELS: self._following.since_all_channels() if with_channels else None,
         }
         positions = {

@@ -140,6 +140,10 @@ class Reader:
             books.coins.add(self._unsaved)
         self._unsaved = []
 
+    def note_look(self, main_chain_index: int) -> None:
+        """Tells the wallet that all of its units were asked for, of which those below an index are taken."""
+        self._wallet.ask_from(main_chain_index)
+
     def save_positions(self, positions: Mapping[Subject, Position]) -> None:
         """Saves how far all is taken.
 
@@ -151,8 +155,6 @@ class Reader:
         with self._transaction() as books:
             for subject, position in positions.items():
                 books.positions.put(subject, position)
-        if Subject.WALLET in positions:
-            self._wallet.ask_from(positions[Subject.WALLET].main_chain_index)
 
     def _take_channel(self, channel: Channel, entries: Sequence[HistoryUnit], asked_at: int) -> bool:
         """Takes what concerns a channel, and tells whether it went on by it."""

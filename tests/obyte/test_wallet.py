@@ -381,13 +381,18 @@ def test_only_units_of_its_own_are_adopted(wallet: Wallet, net: Devnet) -> None:
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_happens_the_balance_is_the_ledgers_in_the_end(shared_net: Devnet, seed: int) -> None:
-    """Payments in and out, steps of the network, refreshes, refusals and restarts, in any order."""
+    """Payments in and out, steps of the network, refreshes, refusals and restarts, in any order.
+
+    After some restarts the wallet goes on from what the one before has given out.
+    """
     chance = random.Random(seed)
     net = shared_net
     net.hold()
     wallet = funded(open_wallet(net), net, 200_000)
     for _ in range(chance.randint(5, 25)):
-        action = chance.choice(["fund", "pay", "pay", "step", "step", "refresh", "refuse", "restart"])
+        action = chance.choice(
+            ["fund", "pay", "pay", "step", "step", "refresh", "refuse", "restart", "resume"]
+        )
         if action == "fund":
             net.fund(wallet.address, chance.randint(1, 50_000))
         elif action == "pay":
@@ -401,8 +406,12 @@ def test_whatever_happens_the_balance_is_the_ledgers_in_the_end(shared_net: Devn
             with pytest.raises(HubRefused):
                 wallet.pay([Output(PAYEE, 1)])
         else:
-            wallet.close()
-            wallet = open_wallet(net, wallet.key)
+            earlier = wallet
+            earlier.close()
+            wallet = open_wallet(net, earlier.key)
+            if action == "resume":
+                wallet.ask_from(earlier._asked_from or 0)
+                wallet.learn(earlier.final_units())
     wallet.refresh()
     assert wallet.balance()["base"].total == net.balance(wallet.address)
     net.settle()
