@@ -111,7 +111,7 @@ class Running:
         self.hub = Hub(self.server.url, NETWORK)
         self.light = LightClient(self.hub, NETWORK)
         self.news: list[None] = []
-        self.light.on_news(lambda: self.news.append(None))
+        self.light.on_news(lambda unit: self.news.append(None))
 
     def wallet(self) -> Wallet:
         return Wallet(CUSTOMER, self.light, max_tps_fee=MAX_TPS_FEE)

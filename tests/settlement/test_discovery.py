@@ -31,7 +31,7 @@ def test_an_announced_agent_that_the_ledger_does_not_show_is_watched_for_a_while
     discovery = Discovery(books.store, PAYEE.address, Events(), books.now)
     announced = ChannelParameters(PAYEE.address, CUSTOMER.address, BASE, "a salt", 3600)
     with books.store.transaction() as store:
-        assert store.announced.add(announced, books.time, limit=1)
+        store.announced.add(announced, books.time, limit=1, limit_by_customer=1)
     books.time += ANNOUNCEMENT_SECONDS
     assert discovery.announced_addresses() == [announced.aa_address]
     books.time += 1

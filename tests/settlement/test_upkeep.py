@@ -62,6 +62,7 @@ def test_a_known_channel_is_refilled_as_the_newest_client_says(
     customer.close_node()
     conf, wallet = customer._conf, customer.wallet
     with Client(merchant.address, None, 120_000, 95_000, wallet=wallet, conf=conf) as renewed:
+        pay(renewed, merchant, 1_000)
         assert renewed.aa_address == customer.aa_address
         wait_until(lambda: renewed.balance().deposited_by_me == 220_000, "the refill is confirmed")
 
