@@ -32,6 +32,7 @@ from paypercall.obyte.unit import Unit
 HISTORY_LIMIT = 2_000  # addresses, requested units, known units and units in an answer (ocore `light`)
 MAX_AA_RESPONSES = 10  # ocore `MAX_RESPONSES_PER_PRIMARY_TRIGGER`
 HISTORY_SECONDS = 120.0
+OTHER_HUB_SECONDS = 20.0  # nothing waits for a second opinion
 AGENTS_SECONDS = 30.0
 POST_SECONDS = 60.0
 MAX_KEPT_DEFINITIONS = 10_000
@@ -151,6 +152,7 @@ class LightClient:
         options: dict[str, Any] = {"known_stable_units": known} if known else {}
         if min_main_chain_index:
             options["min_mci"] = min_main_chain_index
+        seconds = OTHER_HUB_SECONDS if of_another_hub else HISTORY_SECONDS
         all_addresses, all_units = list(dict.fromkeys(addresses)), list(dict.fromkeys(requested_units))
         other = self._hubs.find_other() if of_another_hub else None
         hub = other or self._hubs.current
@@ -163,12 +165,13 @@ class LightClient:
                     all_addresses[start : start + HISTORY_LIMIT],
                     all_units[start : start + HISTORY_LIMIT],
                     options,
+                    seconds,
                 )
             ]
         return parts[0] if len(parts) == 1 else _merged(parts)
 
     def _history(
-        self, hub: Hub, addresses: list[str], units: list[str], options: dict[str, Any]
+        self, hub: Hub, addresses: list[str], units: list[str], options: dict[str, Any], seconds: float
     ) -> list[History]:
         params: dict[str, Any] = {"witnesses": list(self.network.order_providers), **options}
         if addresses:
@@ -176,7 +179,7 @@ class LightClient:
         if units:
             params["requested_joints"] = units
         try:
-            response = hub.request("light/get_history", params, HISTORY_SECONDS)
+            response = hub.request("light/get_history", params, seconds)
         except HubRefused as refusal:
             if _TOO_LARGE not in str(refusal):
                 raise
@@ -184,8 +187,8 @@ class LightClient:
                 return [History((), (), None, too_large=frozenset(addresses))]
             half_way, half_units = (len(addresses) + 1) // 2, len(units) // 2
             return [
-                *self._history(hub, addresses[:half_way], units[:half_units], options),
-                *self._history(hub, addresses[half_way:], units[half_units:], options),
+                *self._history(hub, addresses[:half_way], units[:half_units], options, seconds),
+                *self._history(hub, addresses[half_way:], units[half_units:], options, seconds),
             ]
         return [self._verified(hub, response)]
 

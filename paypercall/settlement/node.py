@@ -206,17 +206,18 @@ class Node:
                 return
             watcher.resume()
             outbox.adopt_all()
-            self._look(watcher)
+            self._look(lease, watcher)
             self._settle_until_stopped(lease, stopping, watcher, outbox, reserve, upkeep)
         finally:
             unsubscribe()
 
-    def _look(self, watcher: Watcher) -> None:
+    def _look(self, lease: Lease, watcher: Watcher) -> None:
         """Takes what is new on the ledger."""
         watcher.refresh()
         if watcher.is_behind:
             return
         with self.store.transaction() as books:
+            lease.require(books)
             books.node.set_synced_at(self._clock())
             self._memory.restore_channels(books, self.wallet.address, watcher.is_up_to_date)
 
@@ -249,7 +250,7 @@ class Node:
             is_due = self._has_news.is_set() or watcher.is_behind or now - refreshed > REFRESH_SECONDS
             if is_due or watcher.has_new_addresses():
                 self._has_news.clear()
-                self._look(watcher)
+                self._look(lease, watcher)
                 refreshed, has_changed = now, True
             if has_changed or is_woken or now - upkept > UPKEEP_SECONDS:
                 upkeep.run()

@@ -168,7 +168,11 @@ class Outbox:
     def _give_up(self, row: OutboxRow) -> None:
         logger.info("%s is not sent any more: it is too late for it", row.kind.value)
         with self._store.transaction() as books:
-            books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
+            self._lease.require(books)
+            current = books.outbox.get(row.id)
+            # Another process may have sent it since the row was read.
+            if current is not None and not current.state.is_finished and current.units == row.units:
+                books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
 
     def _compose(self, row: OutboxRow, channel: Channel | None) -> OutboxRow:
         """Composes and stores a unit that takes the place of all that were ever signed for the row.

@@ -99,7 +99,7 @@ class Progress:
             LeaseLost: When another process has taken over.
         """
         of_wallet = self._following.since([self._wallet_address])
-        if of_wallet is not None:
+        if of_wallet is not None and not self._misses_coins:
             self._reader.note_look(of_wallet)
         reached = {
             Subject.WALLET: None if self._misses_coins else of_wallet,

@@ -167,8 +167,7 @@ class Upkeep:
         for asset, limit in self._rules.max_unsettled_by_channel.items():
             due += books.channels.above_unsettled(asset, sweep_threshold(limit), SWEEPS_AT_ONCE)
         for asset, limit in self._rules.max_unsettled_by_asset.items():
-            if is_unsettled_above(books, asset, sweep_threshold(limit)):
-                due += books.channels.above_unsettled(asset, cost_of_sweep(asset), SWEEPS_AT_ONCE)
+            due += _due_for_asset(books, asset, sweep_threshold(limit))
         return due
 
     def _overdue(self, books: Books) -> list[ChannelRecord]:
@@ -221,6 +220,24 @@ class Upkeep:
         if record is None or record.refill is None or not self._is_refill_due(books, record):
             return None
         return add_refill(books, record.channel, record.refill.deposit_amount, self._clock())
+
+
+def _due_for_asset(books: Books, asset: str, threshold: int) -> list[ChannelRecord]:
+    """The largest channels whose sweep brings what is unsettled in an asset down to a threshold, and no more of them.
+
+    What is about to be closed already will be settled, and must not have others swept meanwhile.
+    """
+    if not is_unsettled_above(books, asset, threshold):
+        return []
+    least = cost_of_sweep(asset)
+    excess = books.channels.sum_to_sweep(asset, least) - threshold
+    due = []
+    for record in books.channels.above_unsettled(asset, least, SWEEPS_AT_ONCE):
+        if excess <= 0:
+            break
+        due.append(record)
+        excess -= record.channel.unsettled
+    return due
 
 
 def is_unsettled_above(books: Books, asset: str, amount: int) -> bool:

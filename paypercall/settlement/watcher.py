@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from paypercall.contract import BOUNCE_FEE
 from paypercall.obyte.errors import HubError, ProofError
 from paypercall.obyte.light import LightClient
-from paypercall.obyte.proof import History
+from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.shape import is_hash
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.following import (
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 20
 """How often some quiet addresses are asked about."""
+
+USELESS_SECONDS = 300
+"""How long another hub is left alone that was of no use."""
 
 MAX_SHOWN = 2_000
 """Units that are kept to be asked for, because a hub has shown them."""
@@ -70,6 +74,7 @@ class Watcher:
         self._reached: int | None = None
         self._listed_at = 0
         self._turn_at = 0
+        self._other_hub_from = 0
         self._doubtful: set[str] = set()
         self._shown: dict[str, None] = {}
         self._shown_lock = Lock()
@@ -277,27 +282,36 @@ class Watcher:
                 channels = books.channels.addresses(self._wallet_address)
             self._following.keep([*channels, *self._discovery.announced_addresses()])
             addresses = self._following.next_in_turn()
-        if not self._light.finds_other_hub():
-            return self._ask([address for address in addresses if address not in besides])
         since = self._following.since(addresses)
+        seen = self._ask([address for address in addresses if address not in besides])
         asked_at = self._clock()
+        history = self._ask_other_hub(addresses, since=since and max(0, since - INDICES_BETWEEN_HUBS))
+        if history is None:
+            return seen
+        for aa_address in sorted(self._take(history, asked_at)):
+            logger.warning("channel %s: another hub has shown what this one left out", aa_address)
+        return seen | {entry.hash for entry in history.units}
+
+    def _ask_other_hub(
+        self, addresses: Sequence[str] = (), units: Sequence[str] = (), since: int | None = None
+    ) -> History | None:
+        """Asks another hub; None if there is none that answers, or it was of no use a moment ago."""
+        if self._clock() < self._other_hub_from or not self._light.finds_other_hub():
+            return None
         try:
-            history = self._light.history(
-                addresses,
-                min_main_chain_index=since and max(0, since - INDICES_BETWEEN_HUBS),
-                of_another_hub=True,
+            return self._light.history(
+                addresses, requested_units=units, min_main_chain_index=since, of_another_hub=True
             )
         except (HubError, ProofError) as error:
             logger.warning("another hub was to be asked what this one leaves out, in vain: %s", error)
-            return set()
-        for aa_address in sorted(self._take(history, asked_at)):
-            logger.warning("channel %s: another hub has shown what this one left out", aa_address)
-        return {entry.hash for entry in history.units}
+            self._other_hub_from = self._clock() + USELESS_SECONDS
+            return None
 
     def _look_for_vanished(self, seen: set[str]) -> None:
         """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another.
 
-        An answer leaves out what conflicts or is unknown. A refusal says nothing about any unit (ocore `light`).
+        An answer leaves out what conflicts or is unknown. A refusal says nothing about any unit (ocore `light`). What
+        another hub still shows may only not have reached this one yet.
         """
         with self._store.reading() as books:
             missing = {unit for unit in books.unconfirmed.all_unanswered_units() if unit not in seen}
@@ -305,8 +319,12 @@ class Watcher:
             return
         asked_at = self._clock()
         history = self._light.history([], requested_units=sorted(missing))
-        alive = tuple(entry for entry in history.units if entry.hash in missing and not entry.is_final_bad)
-        for unit in sorted(missing.difference(entry.hash for entry in alive)):
+        alive = _alive(history, missing)
+        gone = missing.difference(entry.hash for entry in alive)
+        other = self._ask_other_hub(units=sorted(gone)) if gone else None
+        if other is not None:
+            gone.difference_update(entry.hash for entry in _alive(other, gone))
+        for unit in sorted(gone):
             self._reader.give_up(unit)
         self._take(replace(history, units=alive), asked_at)
 
@@ -316,6 +334,11 @@ class Watcher:
         taken = self._reader.take(history, asked_at)
         self._doubtful |= taken.doubtful
         return taken.changed
+
+
+def _alive(history: History, units: AbstractSet[str]) -> tuple[HistoryUnit, ...]:
+    """Those of some units that a history shows, and not as void."""
+    return tuple(entry for entry in history.units if entry.hash in units and not entry.is_final_bad)
 
 
 def _bytes_paid(unit: dict[str, Any]) -> dict[str, int]:

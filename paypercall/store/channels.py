@@ -15,6 +15,7 @@ from sqlalchemy import Select, and_, bindparam, case, exists, func, select, text
 
 from paypercall.channel import NEVER, Channel, Decision, Freeze, PendingClose, Status
 from paypercall.contract import BASE, ChannelParameters
+from paypercall.costs import SWEEPING_COST
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels, unconfirmed_units
 from paypercall.store.statements import Connection, Row, Statement, adding_unless_there, one_of
@@ -196,7 +197,7 @@ class Channels:
         return int(self._connection.value(_SUM_AT_STAKE, {"at_most": at_most}))
 
     def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
-        """Open channels, not about to close, whose period opened before a time (seconds); the most unsettled first."""
+        """Usable channels that are worth a sweep and opened before a time (seconds); the most unsettled first."""
         return self._all(_DUE_FOR_SWEEP, {"before": opened_before, "limit": limit})
 
     def above_unsettled(self, asset: str, amount: int, limit: int) -> list[ChannelRecord]:
@@ -206,6 +207,10 @@ class Channels:
     def sum_unsettled(self, asset: str, least: int) -> int:
         """The sum of what is unsettled in the channels of an asset that have more than `least` unsettled."""
         return int(self._connection.value(_SUM_UNSETTLED, {"asset": asset, "amount": least}))
+
+    def sum_to_sweep(self, asset: str, least: int) -> int:
+        """As `sum_unsettled`, of the channels alone that can be closed and are not about to be."""
+        return int(self._connection.value(_SUM_TO_SWEEP, {"asset": asset, "amount": least}))
 
     def with_refill(self, my_address: str) -> list[ChannelRecord]:
         """My channels that are filled up, in the order of their addresses."""
@@ -330,7 +335,12 @@ _IS_MINE = channels.c.my_address == bindparam("mine")
 # All channels of most databases are mine, and open. SQLite would take the index of such a condition all the same and
 # read them all; a computed value has none, so that the few that are looked for are found by their own.
 _IS_MINE_BESIDES = channels.c.my_address.concat("") == bindparam("mine")
-_IS_USABLE = and_(channels.c.status == Status.OPEN.value, channels.c.freeze_decision.is_(None))
+_IS_USABLE = and_(
+    channels.c.status == Status.OPEN.value,
+    channels.c.freeze_decision.is_(None),
+    channels.c.period >= channels.c.signs_from_period,
+)
+_IS_WORTH_SWEEPING = channels.c.unsettled > case((channels.c.asset == BASE, SWEEPING_COST), else_=0)
 _ONE = _RECORD.where(channels.c.aa_address == bindparam("key"))
 _BATCHES = (
     _RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address > bindparam("after"))
@@ -387,7 +397,7 @@ _SUM_AT_STAKE = Statement(
     ).where(_IS_NOT_CLOSED, _AT_STAKE > 0)
 )
 _DUE_FOR_SWEEP = Statement(
-    _RECORD.where(_IS_USABLE, channels.c.opened_at < bindparam("before"))
+    _RECORD.where(_IS_USABLE, _IS_WORTH_SWEEPING, channels.c.opened_at < bindparam("before"))
     .order_by(channels.c.unsettled.desc(), channels.c.opened_at)
     .limit(bindparam("limit"))
 )
@@ -400,6 +410,9 @@ _ABOVE_UNSETTLED = Statement(
     _RECORD.where(_IS_USABLE, _OWES_MORE).order_by(channels.c.unsettled.desc()).limit(bindparam("limit"))
 )
 _SUM_UNSETTLED = Statement(select(func.coalesce(func.sum(channels.c.unsettled), 0)).where(_OWES_MORE))
+_SUM_TO_SWEEP = Statement(
+    select(func.coalesce(func.sum(channels.c.unsettled), 0)).where(_IS_USABLE, _OWES_MORE)
+)
 _WITH_REFILL = Statement(
     _RECORD.where(
         _IS_MINE_BESIDES,

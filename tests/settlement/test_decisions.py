@@ -110,3 +110,23 @@ def test_a_channel_is_swept_once_more_than_four_fifths_of_its_limit_is_unsettled
     freeze = books.channel(channel).freeze
     assert (freeze is not None and freeze.decision is Decision.CLOSE) == is_swept
     assert [row.kind for row in unfinished(books)] == [OutboxKind.CLOSE] * is_swept
+
+
+def test_no_more_channels_are_swept_for_an_assets_limit_than_bring_it_below(books: MerchantBooks) -> None:
+    """Closes take long when customers are gone, and what they will settle must not have others closed meanwhile."""
+    for number, owed in enumerate([300_000, 200_000, 200_000, 150_000]):
+        parameters = books.open(CUSTOMER, salt=f"{number}")
+        with books.store.transaction() as store:
+            record = store.channels.lock(parameters.aa_address)
+            assert record is not None
+            opened = replace(record.channel, status=Status.OPEN, deposited_by_peer=owed, signed_by_peer=owed)
+            store.channels.save(record.channel, opened)
+    rules = SweepingRules(max_unsettled_by_channel={}, max_unsettled_by_asset={"base": 1_000_000})
+    upkeep = Upkeep(books.store, PAYEE.address, rules, Events(), books.now, books.now)
+    for _ in range(3):
+        upkeep.run()
+    closed = [
+        books.channel(ChannelParameters(PAYEE.address, CUSTOMER.address, "base", f"{n}", 3600))
+        for n in range(4)
+    ]
+    assert [channel.freeze is not None for channel in closed] == [True, False, False, False]

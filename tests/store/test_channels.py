@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status, distrust, restore
+from paypercall.costs import SWEEPING_COST
 from paypercall.store import Refill, Store, StoreError
 from paypercall.store.statements import Connection, Statement
 from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, parameters, unconfirmed
@@ -242,8 +243,9 @@ def test_what_is_at_stake_is_summed_up_to_an_amount_for_each_channel_that_is_not
 
 
 def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> None:
-    add(store, channel("late"), channel("early"), channel("now"), channel("never opened"))
-    add(store, channel("frozen", freeze=FROZEN), channel("closed", status=Status.CLOSED))
+    add(store, *(channel(salt, signed_by_peer=20_000) for salt in ("late", "early", "now", "never opened")))
+    add(store, channel("frozen", signed_by_peer=20_000, freeze=FROZEN))
+    add(store, channel("closed", signed_by_peer=20_000, status=Status.CLOSED))
     with store.transaction() as books:
         opened = {"late": 20, "early": 10, "now": 30, "frozen": 10, "closed": 10}
         for salt, opened_at in opened.items():
@@ -251,6 +253,22 @@ def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> Non
     with store.reading() as books:
         assert salts(books.channels.due_for_sweep(opened_before=30, limit=10)) == ["early", "late"]
         assert salts(books.channels.due_for_sweep(opened_before=30, limit=1)) == ["early"]
+
+
+def test_what_cannot_be_swept_or_is_not_worth_it_takes_no_others_place(store: Store) -> None:
+    """Restored channels, which only their peers can close, and those that a sweep costs more than it brings."""
+    due = [channel("base", signed_by_peer=20_000), channel("asset", asset=ASSET, signed_by_peer=9)]
+    others = [channel(f"restored {n}", signed_by_peer=90_000, signs_from_period=2) for n in range(3)]
+    others += [channel(f"small {n}", signed_by_peer=SWEEPING_COST) for n in range(3)]
+    add(store, *due, *others)
+    with store.transaction() as books:
+        for one in (*due, *others):
+            books.channels.set_opened_at(one.aa_address, 10)
+    with store.reading() as books:
+        assert salts(books.channels.due_for_sweep(opened_before=30, limit=2)) == ["base", "asset"]
+        assert salts(books.channels.above_unsettled("base", SWEEPING_COST, 1)) == ["base"]
+        assert books.channels.sum_to_sweep("base", SWEEPING_COST) == 20_000
+        assert books.channels.sum_unsettled("base", SWEEPING_COST) == 290_000
 
 
 def test_the_channels_with_the_most_unsettled_come_first(store: Store) -> None:
@@ -320,6 +338,7 @@ def due_statements(
         books.channels.due_for_sweep(5, 5)
         books.channels.above_unsettled("base", 5, 5)
         books.channels.sum_unsettled("base", 5)
+        books.channels.sum_to_sweep("base", 5)
         books.channels.with_refill(PAYEE)
         books.channels.closing(PAYEE)
         books.channels.distrusted(PAYEE)
@@ -357,7 +376,7 @@ def test_what_is_due_is_found_with_the_same_work_among_few_and_many_channels(
                 work[-1][text] = next(steps) - before
         engine.dispose()
     few, many = work
-    assert len(few) == 15
+    assert len(few) == 16
     assert many == {text: pytest.approx(steps, rel=0.02, abs=5) for text, steps in few.items()}
 
 
