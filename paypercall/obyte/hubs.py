@@ -43,14 +43,14 @@ class Hubs:
 
     def find_other(self) -> Hub | None:
         """Returns another hub that is connected, so that nobody has to wait for it."""
-        for hub in self.others:
-            hub.start()
         return next((hub for hub in self.others if hub.is_connected), None)
 
     def find_connection(self) -> bool:
         """Tells whether the current hub is connected; goes on to the next one if it has not been for a while."""
+        # All of them: another one is asked for what this one leaves out, and must be there by then.
+        for hub in self._hubs:
+            hub.start()
         hub = self._current
-        hub.start()
         if hub.is_connected:
             return True
         if monotonic() - max(hub.unconnected_since, self._current_since) > PATIENCE_SECONDS:

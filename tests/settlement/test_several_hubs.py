@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,3 +152,27 @@ def test_a_hub_that_names_other_order_providers_changes_nothing_but_is_reported(
         wallet.close()
     assert f"{stranger} instead of {net.network.order_providers[0]}" in caplog.text
     assert first.requests(HISTORY)[0]["witnesses"] == list(net.network.order_providers)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_deposit_that_only_one_of_two_hubs_shows_is_not_taken_for_double_spent(
+    net: Devnet, first: HubProxy, second: HubProxy, merchant: Server, customer: Client
+) -> None:
+    net.hold()
+    pay(customer, merchant)
+    [deposit] = [
+        unit["unit"] for unit in (request["unit"] for request in first.requests(POST)) if "messages" in unit
+    ]
+
+    def without_deposit(history: dict[str, Any]) -> dict[str, Any]:
+        left = [joint for joint in history.get("joints", ()) if joint["unit"]["unit"] != deposit]
+        return {**history, "joints": left} if left else {}
+
+    def has_been_asked_for() -> bool:
+        asked = [params.get("requested_joints", ()) for params in second.requests(HISTORY)]
+        return sum(deposit in units for units in asked) >= 2
+
+    with first.fault(in_response(HISTORY, without_deposit)):
+        wait_until(has_been_asked_for, "the second hub is asked what the first one does not show")
+        pay(customer, merchant, 1_000)
+    net.release()
