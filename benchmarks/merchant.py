@@ -25,6 +25,8 @@ from paypercall.store import Store
 VERSION = "4.0dev"
 DEPOSIT = 100_000_000
 NOWHERE = "ws://127.0.0.1:9"
+NEVER_REACHED = 10**14
+"""Limits are there, so that each payment is held against them as it is by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ def merchant(folder: Path) -> Iterator[Merchant]:
             "version": VERSION,
             "database_url": f"sqlite:///{folder}/merchant.sqlite",
             "data_dir": str(folder),
-            "max_unsettled_by_asset": {BASE: None},
-            "max_unsettled_by_channel": {BASE: None},
+            "max_unsettled_by_asset": {BASE: NEVER_REACHED},
+            "max_unsettled_by_channel": {BASE: NEVER_REACHED},
         }
     )
     network = conf.network_constants()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "bounded", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "bounded", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("ci", settings.get_profile("bounded"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "bounded")
