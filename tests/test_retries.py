@@ -71,6 +71,8 @@ def test_a_served_call_is_answered_again_and_charged_once(
     customer: Client, make: Callable[[], tuple[Flask, str]]
 ) -> None:
     first, second = try_twice(make(), customer.create_payment_package(PRICE))
+    for _, answer in (first, second):
+        answer.pop("code", None)  # of the demonstration: whether it was a repetition
     assert first == second and first[0] == 200
     assert accepted_by_the_merchant() == PRICE
 

@@ -28,13 +28,13 @@ def make_app(server: Server) -> Flask:
 
     @app.post("/call")
     def call() -> tuple[Response, int]:
-        payment = server.verify_payment_package(request.form["payment_package"], asset="base")
-        payment = payment.first or payment  # a retry is answered again, and not charged again
+        verified = server.verify_payment_package(request.form["payment_package"], asset="base")
+        payment = verified.first or verified  # a retry is answered again, and not charged again
         if payment.error is not None:
             return jsonify(error=payment.error, code=payment.code), 402
         if payment.amount < PRICE:
             return jsonify(error=f"the price is {PRICE}", payment_package=refund(payment)), 402
-        return jsonify(served=True), 200
+        return jsonify(served=True, code=verified.code), 200
 
     def refund(payment: Payment) -> str:
         assert payment.aa_address is not None

@@ -102,8 +102,9 @@ def repeat(stage: Stage, customer: Client) -> str:
     first = stage.merchant.call(package)
     second = stage.merchant.call(package)
     require(first.status == 200, f"the first one is served, not answered {first}")
-    require(second == first, f"the repeated one gets the same answer, not {second}")
-    return "the same answer again, not charged again"
+    require(second.status == 200, f"the repeated one is answered again, not with {second}")
+    require(second.code == "duplicate", f"the repeated one is no payment, not {second}")
+    return "refused as duplicate, answered, not charged again"
 
 
 def reorder(stage: Stage, customer: Client) -> str:

@@ -20,7 +20,7 @@ STEPS = (
     r"channel opened +first call served, 300,000 bytes still unconfirmed",
     r"paid calls +20 calls of 100 bytes each, [\d,]+ a second",
     r"underpaid call +refused with 402, 50 bytes refunded in the answer",
-    r"repeated package +the same answer again, not charged again",
+    r"repeated package +refused as duplicate, answered, not charged again",
     r"packages out of order +the third, the first, the second: all served",
     r"swept and reopened +period 1 settled, a call served in period 2",
     r"lie punished +claimed to owe 0 of 2,000, lost 100,000 bytes",
