@@ -227,11 +227,14 @@ def _due_for_asset(books: Books, asset: str, threshold: int) -> list[ChannelReco
 
     What is about to be closed already will be settled, and must not have others swept meanwhile.
     """
-    if not is_unsettled_above(books, asset, threshold):
+    # The total is kept up to date, so that nothing is summed as long as all of it together is below.
+    if books.totals.unsettled(asset) <= threshold:
         return []
     least = cost_of_sweep(asset)
     excess = books.channels.sum_to_sweep(asset, least) - threshold
-    due = []
+    if excess <= 0:
+        return []
+    due: list[ChannelRecord] = []
     for record in books.channels.above_unsettled(asset, least, SWEEPS_AT_ONCE):
         if excess <= 0:
             break
@@ -247,7 +250,7 @@ def is_unsettled_above(books: Books, asset: str, amount: int) -> bool:
     swept at a loss would let customers drain this node. It is at most `cost_of_sweep` a channel, and a limit could not
     keep it small: whoever takes it back makes room to do so again.
     """
-    # The total is kept up to date, so that nothing is summed as long as all of it together is below.
+    # Nothing is summed, either, as long as all of it together is below.
     if books.totals.unsettled(asset) <= amount:
         return False
     return books.channels.sum_unsettled(asset, cost_of_sweep(asset)) > amount

@@ -110,11 +110,13 @@ class Watcher:
 
     def has_new_addresses(self) -> bool:
         """Whether the books name an agent that is not followed yet."""
+        return not all(address in self._following for address in self._new_addresses())
+
+    def _new_addresses(self) -> list[str]:
+        """The channels added since they were listed last, and what was announced; some may be followed already."""
         with self._store.reading() as books:
-            new = books.channels.added_since(self._wallet_address, self._listed_at - CLOCKS_DIFFER_SECONDS)
-        return not all(
-            address in self._following for address in (*new, *self._discovery.announced_addresses())
-        )
+            added = books.channels.added_since(self._wallet_address, self._listed_at - CLOCKS_DIFFER_SECONDS)
+        return [*added, *self._discovery.announced_addresses()]
 
     def resume(self) -> None:
         """Goes on from the books; called by whoever begins to hold the lease.
@@ -194,15 +196,9 @@ class Watcher:
             self._reached = min(index, self._reached)
 
     def _follow_new(self) -> None:
-        with self._store.reading() as books:
-            if self._listed_at:
-                channels = books.channels.added_since(
-                    self._wallet_address, self._listed_at - CLOCKS_DIFFER_SECONDS
-                )
-            else:
-                channels = books.channels.addresses(self._wallet_address)
+        new = self._new_addresses()
         self._listed_at = self._clock()
-        self._following.add([*channels, *self._discovery.announced_addresses()])
+        self._following.add(new)
 
     def _active(self) -> list[str]:
         """The addresses on which something is under way, each once."""
@@ -223,8 +219,10 @@ class Watcher:
 
     def _ask(self, addresses: Sequence[str], units: Sequence[str] = ()) -> set[str]:
         """Asks about addresses, and for units that were shown, and takes what comes; tells which units came."""
-        known = [address for address in addresses if self._following.since([address]) is not None]
-        new = [address for address in addresses if self._following.since([address]) is None]
+        known: list[str] = []
+        new: list[str] = []
+        for address in addresses:
+            (new if self._following.since([address]) is None else known).append(address)
         return self._ask_from(known, units, self._following.since(known)) | self._ask_from(new, (), None)
 
     def _ask_from(self, addresses: Sequence[str], units: Sequence[str], since: int | None) -> set[str]:

@@ -15,11 +15,11 @@ from sqlalchemy import Select, and_, bindparam, case, exists, func, select, text
 
 from paypercall.channel import NEVER, Channel, Decision, Freeze, PendingClose, Status
 from paypercall.contract import BASE, ChannelParameters
-from paypercall.costs import SWEEPING_COST
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels, unconfirmed_units
 from paypercall.store.statements import Connection, Row, Statement, adding_unless_there, one_of
 from paypercall.store.totals import Totals
+from paypercall.sweeping import cost_of_sweep
 
 _BATCH = 200
 
@@ -340,7 +340,8 @@ _IS_USABLE = and_(
     channels.c.freeze_decision.is_(None),
     channels.c.period >= channels.c.signs_from_period,
 )
-_IS_WORTH_SWEEPING = channels.c.unsettled > case((channels.c.asset == BASE, SWEEPING_COST), else_=0)
+# As `sweeping.is_worth_sweeping`: what is not must take no other channel's place in a list with a limit.
+_IS_WORTH_SWEEPING = channels.c.unsettled > case((channels.c.asset == BASE, cost_of_sweep(BASE)), else_=0)
 _ONE = _RECORD.where(channels.c.aa_address == bindparam("key"))
 _BATCHES = (
     _RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address > bindparam("after"))
