@@ -42,7 +42,7 @@ def prepare_history(ledger: Ledger, request: Any) -> dict[str, Any]:
     """
     addresses, units, known_units, lowest_index = _read_request(ledger, request)
     outlook = ledger.graph.outlook()
-    vertices = _select(ledger, addresses, units, lowest_index)
+    vertices = _select(ledger, addresses, units, lowest_index, outlook)
     vertices = [vertex for vertex in vertices if vertex.hash not in known_units]
     vertices.sort(key=lambda vertex: _newest_first(vertex, outlook))
     if not vertices:
@@ -163,11 +163,13 @@ def _check_hashes(values: list[Any], message: str) -> None:
         raise BadRequest(message)
 
 
-def _select(ledger: Ledger, addresses: list[str], units: list[str], lowest_index: int) -> list[Vertex]:
+def _select(
+    ledger: Ledger, addresses: list[str], units: list[str], lowest_index: int, outlook: Outlook
+) -> list[Vertex]:
     selected: dict[str, Vertex] = {}
     for address in addresses:
         for vertex in ledger.units_of(address):
-            index = vertex.main_chain_index
+            index = outlook.index_of(vertex)
             is_recent = index is None or index >= lowest_index
             # the outputs of a final-bad unit are gone, its authors are not
             concerns = vertex.sequence is Sequence.GOOD or (vertex.is_stable and address in vertex.authors)

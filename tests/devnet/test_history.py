@@ -96,6 +96,18 @@ def test_a_history_begins_at_the_index_asked_for(busy: RawClient, net: Devnet) -
     assert [j["unit"]["main_chain_index"] for j in recent] == indexes[:2]
 
 
+def test_a_unit_that_is_not_stable_has_an_index_already_by_which_it_can_be_left_out(
+    client: RawClient, net: Devnet
+) -> None:
+    net.hold()
+    net.fund(PAYER.address, 1000)
+    [joint] = client.history(addresses=[PAYER.address])["joints"]
+    index = joint["unit"]["main_chain_index"]
+    assert "ball" not in joint
+    assert len(client.history(addresses=[PAYER.address], min_mci=index)["joints"]) == 1
+    assert client.history(addresses=[PAYER.address], min_mci=index + 1) == {}
+
+
 def test_old_units_are_proven_through_the_skiplist(client: RawClient, net: Devnet) -> None:
     net.fund(PAYER.address, 1000)
     net.settle()
@@ -117,3 +129,13 @@ def test_a_history_of_too_many_units_is_refused(
     for _ in range(4):
         net.fund(PAYER.address, 1000)
     assert "too large" in client.history(addresses=[PAYER.address])["error"]
+
+
+def test_units_that_are_named_as_known_do_not_count_towards_the_limit(
+    client: RawClient, net: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paypercall.devnet.history.MAX_ITEMS", 3)
+    units = [net.fund(PAYER.address, 1000) for _ in range(6)]
+    assert "too large" in client.history(addresses=[PAYER.address], known_stable_units=units[:2])["error"]
+    shown = client.history(addresses=[PAYER.address], known_stable_units=units[:3])["joints"]
+    assert {joint["unit"]["unit"] for joint in shown} == set(units[3:])
