@@ -1,19 +1,19 @@
 """What a light node asks its hub, in the words of the protocol, and how much of the answers it believes.
 
-Histories are verified before anyone sees them, an asset's definition is checked against the asset's id, and
-every other answer has the right shape or is refused. It keeps no state but the definitions of addresses,
-which prove themselves.
+Histories are verified (`histories`), an asset's definition is checked against the asset's id, and every other answer
+has the right shape or is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
-from paypercall.obyte.address import definition_address
 from paypercall.obyte.composer import Parents
-from paypercall.obyte.errors import HubError, HubRefused, ObyteError, ProofError
+from paypercall.obyte.errors import HubError, HubRefused, ProofError
+from paypercall.obyte.histories import HISTORY_LIMIT, Histories
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.hub_answers import (
     RESPONSES_IN_PAGE,
@@ -25,22 +25,18 @@ from paypercall.obyte.hub_answers import (
 )
 from paypercall.obyte.hubs import Hubs
 from paypercall.obyte.network import Network
-from paypercall.obyte.proof import History, HistoryUnit, earlier_first, verify_history
+from paypercall.obyte.proof import History
 from paypercall.obyte.shape import is_hash
 from paypercall.obyte.unit import Unit
 
-HISTORY_LIMIT = 2_000  # addresses, requested units, known units and units in an answer (ocore `light`)
 MAX_AA_RESPONSES = 10  # ocore `MAX_RESPONSES_PER_PRIMARY_TRIGGER`
 HISTORY_SECONDS = 120.0
 OTHER_HUB_SECONDS = 20.0  # nothing waits for a second opinion
 AGENTS_SECONDS = 30.0
 POST_SECONDS = 60.0
-MAX_KEPT_DEFINITIONS = 10_000
-MAX_ASKED_DEFINITIONS = 20  # for one history: a flood of dust must not become a flood of requests
 MAX_PAGES = 10_000  # of one agent's responses: a hub that always has more must not hold its asker for ever
 
 _ANSWERED = ("trigger_unit", "response_unit")
-_TOO_LARGE = "your history is too large"
 _KNOWN = "known"
 _NEWS = ("light/have_updates", "joint", "light/aa_response", "light/sequence_became_bad")
 
@@ -60,11 +56,21 @@ class LightClient:
     def __init__(self, hub: Hub, network: Network, *, others: Sequence[Hub] = ()) -> None:
         self.network = network
         self._hubs = Hubs((hub, *others))
-        self._definitions: dict[str, Any] = {}
+        self._histories = Histories(network)
+        self._has_time = True
 
-    def finds_other_hub(self) -> bool:
-        """Tells whether another hub is connected, which can be asked for what this one leaves out."""
-        return self._hubs.find_other() is not None
+    def another(self) -> LightClient | None:
+        """Returns a client of another hub that is connected, to be asked for what the one in use leaves out.
+
+        It is not to be closed: the connection is this one's.
+        """
+        hub = self._hubs.find_other()
+        if hub is None:
+            return None
+        other = copy(self)
+        other._hubs = Hubs((hub,))
+        other._has_time = False
+        return other
 
     @property
     def session(self) -> tuple[str, int]:
@@ -89,8 +95,7 @@ class LightClient:
         try:
             yield
         except (HubError, ProofError) as error:
-            is_right_to_refuse = may_refuse or _TOO_LARGE in str(error)
-            if not (isinstance(error, HubRefused) and is_right_to_refuse):
+            if not (may_refuse and isinstance(error, HubRefused)):
                 self._hubs.leave(hub, error)
             raise
 
@@ -125,7 +130,6 @@ class LightClient:
         requested_units: Iterable[str] = (),
         known_stable_units: Iterable[str] = (),
         min_main_chain_index: int | None = None,
-        of_another_hub: bool = False,
     ) -> History:
         """Asks for the units from and to addresses, and verifies the answer.
 
@@ -141,7 +145,6 @@ class LightClient:
             requested_units: Units to give in any case, stable or not, unless they conflict with others.
             known_stable_units: Units to leave out; only so many are named as a hub accepts.
             min_main_chain_index: Leave out what is stable below it.
-            of_another_hub: Ask another hub, if one is connected, to find what the one in use leaves out.
 
         Raises:
             HubRefused: The hub refused.
@@ -152,73 +155,16 @@ class LightClient:
         options: dict[str, Any] = {"known_stable_units": known} if known else {}
         if min_main_chain_index:
             options["min_mci"] = min_main_chain_index
-        seconds = OTHER_HUB_SECONDS if of_another_hub else HISTORY_SECONDS
-        all_addresses, all_units = list(dict.fromkeys(addresses)), list(dict.fromkeys(requested_units))
-        other = self._hubs.find_other() if of_another_hub else None
-        hub = other or self._hubs.current
+        seconds = HISTORY_SECONDS if self._has_time else OTHER_HUB_SECONDS
+        hub = self._hubs.current
         with self._leaving_if_useless(hub):
-            parts = [
-                part
-                for start in range(0, max(len(all_addresses), len(all_units)), HISTORY_LIMIT)
-                for part in self._history(
-                    hub,
-                    all_addresses[start : start + HISTORY_LIMIT],
-                    all_units[start : start + HISTORY_LIMIT],
-                    options,
-                    seconds,
-                )
-            ]
-        return parts[0] if len(parts) == 1 else _merged(parts)
-
-    def _history(
-        self, hub: Hub, addresses: list[str], units: list[str], options: dict[str, Any], seconds: float
-    ) -> list[History]:
-        params: dict[str, Any] = {"witnesses": list(self.network.order_providers), **options}
-        if addresses:
-            params["addresses"] = addresses
-        if units:
-            params["requested_joints"] = units
-        try:
-            response = hub.request("light/get_history", params, seconds)
-        except HubRefused as refusal:
-            if _TOO_LARGE not in str(refusal):
-                raise
-            if len(addresses) + len(units) < 2:
-                return [History((), (), None, too_large=frozenset(addresses))]
-            half_way, half_units = (len(addresses) + 1) // 2, len(units) // 2
-            return [
-                *self._history(hub, addresses[:half_way], units[:half_units], options, seconds),
-                *self._history(hub, addresses[half_way:], units[half_units:], options, seconds),
-            ]
-        return [self._verified(hub, response)]
-
-    def _verified(self, hub: Hub, response: Any) -> History:
-        history = verify_history(response, self.network, known_definitions=self._definitions)
-        for entry in history.units:
-            for author in entry.unit["authors"]:
-                self._keep_definition(author["address"], author.get("definition"))
-        missing = _signers_without_definition(history.units) - self._definitions.keys()
-        found = [self._find_definition(hub, address) for address in sorted(missing)[:MAX_ASKED_DEFINITIONS]]
-        if any(found):
-            return verify_history(response, self.network, known_definitions=self._definitions)
-        return history
-
-    def _find_definition(self, hub: Hub, address: str) -> bool:
-        try:
-            answer = hub.request("light/get_definition_for_address", {"address": address})
-        except HubRefused:
-            return False
-        if not isinstance(answer, dict):
-            raise HubError("the hub's answer about a definition is no object")
-        return self._keep_definition(address, answer.get("definition"))
-
-    def _keep_definition(self, address: str, definition: Any) -> bool:
-        if definition is None or not _is_definition_of(address, definition):
-            return False
-        while len(self._definitions) >= MAX_KEPT_DEFINITIONS and address not in self._definitions:
-            self._definitions.pop(next(iter(self._definitions)), None)
-        self._definitions[address] = definition
-        return True
+            return self._histories.read(
+                hub,
+                list(dict.fromkeys(addresses)),
+                list(dict.fromkeys(requested_units)),
+                options,
+                seconds,
+            )
 
     def watch(self, address: str) -> None:
         """Has the hub say so when a unit concerns an address whose history is too large for it to give.
@@ -364,50 +310,3 @@ def _post(hub: Hub, unit: Unit) -> None:
         raise
     if answer != "accepted":
         raise HubError("the hub's answer to a posted unit is neither acceptance nor refusal")
-
-
-def _is_definition_of(address: str, definition: Any) -> bool:
-    try:
-        return definition_address(definition) == address
-    except ObyteError:
-        return False
-
-
-def _signers_without_definition(units: Iterable[HistoryUnit]) -> set[str]:
-    return {
-        author["address"]
-        for entry in units
-        if not entry.is_signature_checked
-        for author in entry.unit["authors"]
-        if author.get("authentifiers") and "definition" not in author
-    }
-
-
-def _merged(parts: Sequence[History]) -> History:
-    """Puts partial histories together, as if they were one answer."""
-    entries: dict[str, HistoryUnit] = {}
-    bounces: dict[tuple[str, str], dict[str, Any]] = {}
-    reached: list[int] = []
-    for part in parts:
-        for entry in part.units:
-            other = entries.get(entry.hash)
-            if other is None or _knows_more(entry, other):
-                entries[entry.hash] = entry
-        for bounce in part.bounces:
-            bounces[bounce["trigger_unit"], bounce["aa_address"]] = bounce
-        if part.last_ball_main_chain_index is not None:
-            reached.append(part.last_ball_main_chain_index)
-    return History(
-        earlier_first(entries.values()),
-        tuple(bounces.values()),
-        min(reached, default=None),
-        frozenset[str]().union(*(part.too_large for part in parts)),
-    )
-
-
-def _knows_more(entry: HistoryUnit, other: HistoryUnit) -> bool:
-    return _knowledge(entry) > _knowledge(other)
-
-
-def _knowledge(entry: HistoryUnit) -> tuple[bool, bool, bool]:
-    return entry.is_stable, not entry.is_stripped, entry.is_signature_checked

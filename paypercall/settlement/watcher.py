@@ -294,12 +294,11 @@ class Watcher:
         self, addresses: Sequence[str] = (), units: Sequence[str] = (), since: int | None = None
     ) -> History | None:
         """Asks another hub; None if there is none that answers, or it was of no use a moment ago."""
-        if self._clock() < self._other_hub_from or not self._light.finds_other_hub():
+        other = self._light.another() if self._clock() >= self._other_hub_from else None
+        if other is None:
             return None
         try:
-            return self._light.history(
-                addresses, requested_units=units, min_main_chain_index=since, of_another_hub=True
-            )
+            return other.history(addresses, requested_units=units, min_main_chain_index=since)
         except (HubError, ProofError) as error:
             logger.warning("another hub was to be asked what this one leaves out, in vain: %s", error)
             self._other_hub_from = self._clock() + USELESS_SECONDS

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from paypercall.devnet import Devnet
-from paypercall.obyte import light as light_module
+from paypercall.obyte import histories as histories_module
 from paypercall.obyte.composer import Output, Parents
 from paypercall.obyte.errors import HubError, HubRefused, HubTimeout, ProofError
 from paypercall.obyte.hub import Hub
@@ -255,19 +255,19 @@ def test_definitions_that_came_with_units_are_kept_and_not_asked_for() -> None:
 
 
 def test_only_so_many_definitions_are_asked_for_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(light_module, "MAX_ASKED_DEFINITIONS", 0)
+    monkeypatch.setattr(histories_module, "MAX_ASKED_DEFINITIONS", 0)
     network, cases = recorded_cases()
     hub = ScriptedHub(cases["double_spend_included"]["response"])
     client(hub, network).history(["A"])
     assert len(hub.asked) == 1
 
-    monkeypatch.setattr(light_module, "MAX_KEPT_DEFINITIONS", 2)
+    monkeypatch.setattr(histories_module, "MAX_KEPT_DEFINITIONS", 2)
     providers = [Key(bytes([number]) * 32) for number in range(1, 5)]
     ledger = SmallLedger(providers)
     ledger.advance(3)
     light = client(ScriptedHub(ledger.history(ledger.genesis)), ledger.network)
     assert light.history(["A"]).units[0].unit["authors"][3]["definition"]
-    assert len(light._definitions) == 2
+    assert len(light._histories._definitions) == 2
 
 
 # --- parents, definitions ---
