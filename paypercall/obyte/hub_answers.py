@@ -33,8 +33,8 @@ def read_asset_definition(answer: Any, asset: str) -> dict[str, Any] | None:
     return None
 
 
-def read_agent_responses(answer: Any, since: int) -> list[dict[str, Any]]:
-    """Reads a page of `light/get_aa_responses` in ascending order, from a main chain index on.
+def read_agent_responses(answer: Any, lowest: int, highest: int | None = None) -> list[dict[str, Any]]:
+    """Reads a page of `light/get_aa_responses` in ascending order, within main chain indices.
 
     Raises:
         HubError: It is malformed, out of order or longer than a page.
@@ -44,9 +44,9 @@ def read_agent_responses(answer: Any, since: int) -> list[dict[str, Any]]:
         raise HubError("the hub's answer about an agent's responses is longer than a page")
     for row in rows:
         is_sound = isinstance(row, dict) and is_positive(row.get("mci")) and row.get("bounced") in (0, 1)
-        if not is_sound or row["mci"] < since:
+        if not is_sound or row["mci"] < lowest or (highest is not None and row["mci"] > highest):
             raise HubError("the hub's answer about an agent's responses is malformed or out of order")
-        since = row["mci"]
+        lowest = row["mci"]
     return rows
 
 

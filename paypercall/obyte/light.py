@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
+from paypercall.obyte.agent_answers import AgentAnswers, read_agent_answers
 from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubError, HubRefused, ProofError
 from paypercall.obyte.histories import HISTORY_LIMIT, Histories
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.hub_answers import (
-    RESPONSES_IN_PAGE,
-    read_agent_responses,
     read_agents,
     read_asset_definition,
     read_order_providers,
@@ -34,9 +33,7 @@ HISTORY_SECONDS = 120.0
 OTHER_HUB_SECONDS = 20.0  # nothing waits for a second opinion
 AGENTS_SECONDS = 30.0
 POST_SECONDS = 60.0
-MAX_PAGES = 10_000  # of one agent's responses: a hub that always has more must not hold its asker for ever
 
-_ANSWERED = ("trigger_unit", "response_unit")
 _KNOWN = "known"
 _NEWS = ("light/have_updates", "joint", "light/aa_response", "light/sequence_became_bad")
 
@@ -174,10 +171,8 @@ class LightClient:
         """
         self._hubs.current.say("light/new_address_to_watch", address)
 
-    def answered_units(self, agent: str, min_main_chain_index: int | None = None) -> list[str]:
-        """Asks, page by page, for the units that an agent has answered, and its answers; what bounced is left out.
-
-        That is the hub's word. Ask for the units by name to have them proven.
+    def agent_answers(self, agent: str, min_main_chain_index: int | None = None) -> AgentAnswers:
+        """Asks, page by page, for what an agent has answered, on the hub's word.
 
         Args:
             agent: Its address.
@@ -186,23 +181,9 @@ class LightClient:
         Raises:
             HubError: The hub did not answer, refused, answered something else, or comes to no end.
         """
-        units: dict[str, None] = {}
-        since = max(min_main_chain_index or 1, 1)
         hub = self._hubs.current
         with self._leaving_if_useless(hub):
-            for _ in range(MAX_PAGES):
-                params = {"aa": agent, "min_mci": since, "order": "ASC"}
-                page = read_agent_responses(hub.request("light/get_aa_responses", params), since)
-                taken = (row for row in page if not row["bounced"])
-                units |= dict.fromkeys(
-                    unit for row in taken for unit in map(row.get, _ANSWERED) if is_hash(unit)
-                )
-                if len(page) < RESPONSES_IN_PAGE:
-                    return list(units)
-                # A page begins again where the last one ended, unless that would be the same page.
-                first, last = page[0]["mci"], page[-1]["mci"]
-                since = last if first < last else last + 1
-            raise HubError(f"the hub's answers about the responses of {agent} come to no end")
+            return read_agent_answers(hub, agent, min_main_chain_index or 0)
 
     def agents(self, base_agents: Iterable[str], parameters: Mapping[str, str]) -> list[Any]:
         """Asks for the agents made of base agents that have certain parameters, of whoever defined them.

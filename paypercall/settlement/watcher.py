@@ -256,7 +256,7 @@ class Watcher:
             self._progress.note_missing_coins()
             return True
         logger.warning("channel %s: reading its agent's answers in pages, for dust fills its history", agent)
-        answered = self._light.answered_units(agent, since)
+        answered = self._light.agent_answers(agent, since).units
         history = self._light.history([], requested_units=answered)
         self._take(history, asked_at)
         self._note_reached(history)
