@@ -61,6 +61,17 @@ def read_agents(answer: Any) -> list[Any]:
     return [row.get("definition") for row in answer]
 
 
+def read_index(answer: Any) -> int:
+    """Reads the answer to `get_last_mci`.
+
+    Raises:
+        HubError: It is no main chain index.
+    """
+    if not is_natural(answer):
+        raise HubError("the hub's answer about its main chain is no index")
+    return answer
+
+
 def read_order_providers(answer: Any) -> frozenset[str]:
     """Reads the answer to `get_witnesses`.
 

@@ -19,10 +19,12 @@ from paypercall.obyte.hub import Hub
 from paypercall.obyte.hub_answers import (
     read_agents,
     read_asset_definition,
+    read_index,
     read_order_providers,
     read_parents,
 )
 from paypercall.obyte.hubs import Hubs
+from paypercall.obyte.long_history import read_in_parts
 from paypercall.obyte.network import Network
 from paypercall.obyte.proof import History
 from paypercall.obyte.shape import is_hash
@@ -140,7 +142,8 @@ class LightClient:
         Args:
             addresses: Agents may be among them.
             requested_units: Units to give in any case, stable or not, unless they conflict with others.
-            known_stable_units: Units to leave out; only so many are named as a hub accepts.
+            known_stable_units: Units to leave out, which do not count toward what a hub gives at once either; only so
+                many are named as a hub accepts.
             min_main_chain_index: Leave out what is stable below it.
 
         Raises:
@@ -162,6 +165,30 @@ class LightClient:
                 options,
                 seconds,
             )
+
+    def long_history(self, address: str, min_main_chain_index: int | None = None) -> History:
+        """Asks in parts for a history that is too large for one answer: as many of the newest units as can be had.
+
+        Args:
+            address: One that `history` has found too large.
+            min_main_chain_index: Leave out what is stable below it.
+
+        Returns:
+            A history without a gap. Unless it is whole, the address is among those that are `too_large`.
+
+        Raises:
+            HubRefused: The hub refused.
+            HubError: The hub did not answer, or answered something else.
+            ProofError: The answer does not prove what it must.
+        """
+
+        def ask(index: int, known: Sequence[str]) -> History:
+            return self.history([address], known_stable_units=known, min_main_chain_index=index)
+
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            newest = read_index(hub.request("get_last_mci"))
+        return read_in_parts(ask, address, min_main_chain_index or 0, newest)
 
     def watch(self, address: str) -> None:
         """Has the hub say so when a unit concerns an address whose history is too large for it to give.
