@@ -344,3 +344,17 @@ def _sorted(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _sum(outputs: Iterable[Output]) -> int:
     return sum(output.amount for output in outputs)
+
+
+def bytes_left(coins: Iterable[Coin], unit: Unit, address: str) -> int:
+    """The bytes of an address that can still be spent after a unit of it, its change included."""
+    before = sum(coin.amount for coin in coins if coin.asset == BASE)
+    paid: int = sum(
+        output["amount"]
+        for message in unit["messages"]
+        if message["app"] == "payment" and "asset" not in message["payload"]
+        for output in message["payload"]["outputs"]
+        if output["address"] != address
+    )
+    fees: int = unit["headers_commission"] + unit["payload_commission"] + unit["tps_fee"]
+    return before - paid - fees

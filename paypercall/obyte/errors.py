@@ -92,6 +92,22 @@ class HubRefused(HubError):
     code = "hub_refused"
 
 
+class HistoryTooLarge(HubRefused):
+    """A wallet has more new units than any hub gives a light node, also in parts: coins are missing.
+
+    Args:
+        address: The wallet's.
+    """
+
+    code = "history_too_large"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"{address} has more new units than a hub gives a light node, and the older coins among them are missing:"
+            " use the newest database of this wallet, or move its coins to a new wallet with a full node"
+        )
+
+
 class InsufficientFunds(ObyteError):
     """The spendable coins do not cover the outputs and the fees."""
 

@@ -15,8 +15,15 @@ from threading import Lock
 from weakref import WeakSet
 
 from paypercall.obyte.coins import Balance, CoinBook
-from paypercall.obyte.composer import BASE, Coin, Draft, Message, Output, Parents, compose
-from paypercall.obyte.errors import FeeTooHigh, HubError, HubRefused, InsufficientFunds, InvalidUnit
+from paypercall.obyte.composer import BASE, Coin, Draft, Message, Output, Parents, bytes_left, compose
+from paypercall.obyte.errors import (
+    FeeTooHigh,
+    HistoryTooLarge,
+    HubError,
+    HubRefused,
+    InsufficientFunds,
+    InvalidUnit,
+)
 from paypercall.obyte.final_units import FinalUnit
 from paypercall.obyte.gathering import coins_of_worth, gather
 from paypercall.obyte.keys import Key
@@ -71,6 +78,7 @@ class Wallet:
         """Learns from the hub what is new; everything at the first time.
 
         Raises:
+            HistoryTooLarge: Older coins are missing; the newest are known now.
             HubError: The hub did not answer, or refused.
             ProofError: Its answer does not prove what it must.
         """
@@ -87,13 +95,16 @@ class Wallet:
                 [self.address], requested_units=undecided, min_main_chain_index=self._asked_from
             )
             if history.too_large:
-                raise HubRefused(f"the history of {self.address} is too large for the hub")
+                self.absorb(history)
+                history = self.light.long_history(self.address, self._asked_from)
             self.absorb(history)
+            self._losses_explained = losses
+            self._misses_open_units = False
+            if history.too_large:
+                raise HistoryTooLarge(self.address)
             proven = history.last_ball_main_chain_index or reached
             self._asked_from = min(reached, proven)
             self._reached = proven
-            self._losses_explained = losses
-            self._misses_open_units = False
 
     def absorb(self, history: History) -> None:
         """Takes in a history, in any order and as often as it comes; units of no concern are left out."""
@@ -159,10 +170,16 @@ class Wallet:
         """What came and went, the oldest first; all of it is asked for anew.
 
         Raises:
+            HistoryTooLarge: There is more than a hub gives.
             HubError: The hub did not answer, or refused.
             ProofError: Its answer does not prove what it must.
         """
-        histories = [self.light.history([self.address])]
+        history = self.light.history([self.address])
+        if history.too_large:
+            history = self.light.long_history(self.address)
+        if history.too_large:
+            raise HistoryTooLarge(self.address)
+        histories = [history]
         stripped = [
             entry.hash for entry in histories[0].units if entry.is_stripped and not entry.is_final_bad
         ]
@@ -283,7 +300,7 @@ class Wallet:
     ) -> Unit:
         """Composes what a plan makes of the coins, of which the outline tells the payees beforehand."""
         if self._misses_open_units or self._losses_explained < self._losses_seen:
-            self.refresh()
+            self._refresh_to_spend()
         parents = self.light.parents(
             [self.address], [self.address, *outline.payees], outline.max_aa_responses
         )
@@ -295,12 +312,22 @@ class Wallet:
         try:
             return self._sign(plan, parents, instead_of, keep)
         except InsufficientFunds:
-            self.refresh()
+            self._refresh_to_spend()
             with self._lock:
                 has_learnt = self._book.changes != changes
             if not has_learnt:
                 raise
         return self._sign(plan, parents, instead_of, keep)
+
+    def _refresh_to_spend(self) -> None:
+        """Learns what is new, and goes on with the newest coins where older ones are out of reach.
+
+        Nobody must be able to keep a defence from being paid by sending dust.
+        """
+        try:
+            self.refresh()
+        except HistoryTooLarge as error:
+            _logger.error("%s: %s", error.code, error)
 
     def _sign(self, plan: _Plan, parents: Parents, instead_of: Sequence[Unit], keep: int) -> Unit:
         with_definition = self._needs_definition(parents.last_ball_mci)
@@ -316,24 +343,11 @@ class Wallet:
                 with_definition=with_definition,
                 must_spend=must_spend,
             )
-            left = self._bytes_left(coins, unit)
+            left = bytes_left(coins, unit, self.address)
             if left < keep:
                 raise InsufficientFunds(f"{left} bytes would be left of the {keep} that are held back")
             self._book.adopt(unit)
         return unit
-
-    def _bytes_left(self, coins: Iterable[Coin], unit: Unit) -> int:
-        """The bytes that can still be spent after a unit, its change included."""
-        before = sum(coin.amount for coin in coins if coin.asset == BASE)
-        paid: int = sum(
-            output["amount"]
-            for message in unit["messages"]
-            if message["app"] == "payment" and "asset" not in message["payload"]
-            for output in message["payload"]["outputs"]
-            if output["address"] != self.address
-        )
-        fees: int = unit["headers_commission"] + unit["payload_commission"] + unit["tps_fee"]
-        return before - paid - fees
 
     def _needs_definition(self, last_ball_index: int) -> bool:
         """Whether no unit of ours is stable at the last ball.
