@@ -29,6 +29,9 @@ from paypercall.package import MAX_AMOUNT, PaymentPackage
 NEVER = 2**62
 """As `signs_from_period`: no period is known to be safe yet."""
 
+UNTOLD = 2**62
+"""As `known_event_id`: nobody could tell which answer of the agent is the last."""
+
 
 class Status(Enum):
     """Where the agent is, by its last answer that is proven stable."""
@@ -75,7 +78,7 @@ class Channel:
         period: The open one or, when closed, the one that the next deposit opens; from 1.
         status: Where the agent is.
         last_event_id: The last answer of the agent that is in this state; they come without a gap.
-        known_event_id: The highest answer heard of; above `last_event_id` while one is missing.
+        known_event_id: The highest answer heard of; above `last_event_id` while one is missing, or may be (`UNTOLD`).
         deposited_by_me: Confirmed by the agent.
         deposited_by_peer: Confirmed by the agent.
         signed_by_me: My amount_spent: the highest total that I ever signed in this period.
@@ -141,6 +144,11 @@ class Channel:
     def unsettled(self) -> int:
         """What a close would bring me beyond my own deposits."""
         return max(0, self.signed_by_peer - self.signed_by_me)
+
+    @property
+    def lacks_answer(self) -> bool:
+        """Whether an answer of the agent is missing for sure."""
+        return self.last_event_id < self.known_event_id < UNTOLD
 
     @property
     def is_restored(self) -> bool:
@@ -306,7 +314,9 @@ def apply_event(channel: Channel, event: AgentEvent) -> Channel:
         return channel
     known_event_id = max(channel.known_event_id, event.event_id)
     if event.event_id > channel.last_event_id + 1:
-        return replace(channel, known_event_id=known_event_id)
+        # That one is missing for sure says more than that one may be.
+        is_doubted = channel.known_event_id == UNTOLD
+        return replace(channel, known_event_id=event.event_id if is_doubted else known_event_id)
     channel = replace(channel, last_event_id=event.event_id, known_event_id=known_event_id)
     if isinstance(event, Opened):
         mine, peers = event.deposited_by_a, event.deposited_by_b
@@ -335,6 +345,17 @@ def apply_event(channel: Channel, event: AgentEvent) -> Channel:
         )
     assert isinstance(event, DepositRefused)
     return channel
+
+
+def doubt_answers(channel: Channel) -> Channel:
+    """Stops accepting and signing, because an answer of the agent after the last one may have been missed."""
+    return replace(channel, known_event_id=UNTOLD) if not channel.lacks_answer else channel
+
+
+def trust_answers(channel: Channel) -> Channel:
+    """Ends such a doubt, after all that the agent has answered was read; an answer that is missing stays so."""
+    is_doubted = channel.known_event_id == UNTOLD
+    return replace(channel, known_event_id=channel.last_event_id) if is_doubted else channel
 
 
 def distrust(channel: Channel) -> Channel:

@@ -22,11 +22,13 @@ from paypercall.channel import (
     decide_answer,
     decide_close,
     decide_timeout,
+    doubt_answers,
     may_confirm_own_close,
     refill_due,
     restore,
     sign,
     spendable,
+    trust_answers,
     write_off,
 )
 from paypercall.contract import AgentEvent, ChannelParameters, Closed, Closing, DepositRefused, Opened
@@ -568,6 +570,27 @@ def test_a_gap_is_over_only_when_every_event_up_to_the_last_known_one_is_there()
         assert refused(channel, parsed_package(1)) is RefusalCode.EVENTS_MISSING
     channel = apply_event(channel, Opened(4, 1, 100, 400_000, "u"))
     assert accepted(channel, parsed_package(1)).accepted_from_peer == 1
+
+
+def test_while_an_answer_may_be_missing_nothing_is_accepted_or_signed_until_all_was_read() -> None:
+    doubted = doubt_answers(payees_channel(deposited_by_me=100))
+    assert refused(doubted, parsed_package(10)) is RefusalCode.EVENTS_MISSING
+    assert signing_refused(doubted, 10) is RefusalCode.EVENTS_MISSING
+    further = apply_event(doubted, Opened(2, 1, 100, 200_000, "u"))
+    assert further.deposited_by_peer == 200_000
+    assert refused(further, parsed_package(10)) is RefusalCode.EVENTS_MISSING
+    assert trust_answers(further).known_event_id == 2
+    assert accepted(trust_answers(further), parsed_package(10)).accepted_from_peer == 10
+    assert trust_answers(doubted) == payees_channel(deposited_by_me=100)
+
+
+def test_that_an_answer_is_missing_for_sure_outweighs_that_one_may_be() -> None:
+    gap = payees_channel(last_event_id=3, known_event_id=5)
+    assert gap.lacks_answer
+    assert doubt_answers(gap) == trust_answers(gap) == gap
+    doubted = doubt_answers(payees_channel(last_event_id=3, known_event_id=3))
+    assert not doubted.lacks_answer
+    assert apply_event(doubted, Opened(5, 1, 0, 1, "u")) == gap
 
 
 # --- memory that may have been lost ----------------------------------------------------------------------

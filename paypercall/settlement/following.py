@@ -112,6 +112,11 @@ class Following:
                 self._since[address] = reached
                 self._waiting.pop(address, None)
 
+    def asked_in_part(self, addresses: Iterable[str]) -> None:
+        """Notes that not all about some addresses is taken: they are asked about from the same index again."""
+        for address in addresses:
+            self._waiting.pop(address, None)
+
     def note_recent(self, addresses: Iterable[str]) -> None:
         """Asks about some addresses each time for a while, because something has happened there."""
         until = self._clock() + RECENT_SECONDS

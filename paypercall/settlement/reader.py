@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from paypercall.channel import Channel
+from paypercall.channel import Channel, doubt_answers, trust_answers
 from paypercall.contract import Trigger, read_response, read_trigger
 from paypercall.events import EventKind, Events
 from paypercall.obyte.final_units import FinalUnit
@@ -183,10 +183,32 @@ class Reader:
     def _lacks_answer(self, aa_address: str) -> bool:
         with self._store.reading() as books:
             record = books.channels.get(aa_address)
-        if record is None or record.channel.known_event_id == record.channel.last_event_id:
+        if record is None or not record.channel.lacks_answer:
             return False
         logger.warning("channel %s: an answer of the agent is missing, fetching all", aa_address)
         return True
+
+    def doubt(self, aa_address: str) -> None:
+        """Stops a channel, because not all that its agent has answered could be read.
+
+        Raises:
+            LeaseLost: When another process has taken over.
+        """
+        self._change(aa_address, doubt_answers)
+
+    def trust(self, aa_address: str) -> None:
+        """Ends that.
+
+        Raises:
+            LeaseLost: When another process has taken over.
+        """
+        self._change(aa_address, trust_answers)
+
+    def _change(self, aa_address: str, rule: Callable[[Channel], Channel]) -> None:
+        with self._transaction() as books:
+            record = books.channels.lock(aa_address)
+            if record is not None:
+                books.channels.save(record.channel, rule(record.channel))
 
     def _finish_own_units(self, entries: Iterable[HistoryUnit]) -> None:
         mine = {entry.hash: entry for entry in entries if entry.is_stable and self._is_mine(entry)}

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from paypercall.contract import BOUNCE_FEE
-from paypercall.obyte.errors import HubError, ProofError
+from paypercall.obyte.errors import HistoryTooLarge, HubError, ProofError
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.shape import is_hash
+from paypercall.settlement.asking import Asked, ask
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.following import (
     CLOCKS_DIFFER_SECONDS,
@@ -30,6 +31,8 @@ from paypercall.settlement.reader import Reader
 from paypercall.store import Store
 
 logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
 
 TURN_SECONDS = 20
 """How often some quiet addresses are asked about."""
@@ -76,6 +79,7 @@ class Watcher:
         self._turn_at = 0
         self._other_hub_from = 0
         self._doubtful: set[str] = set()
+        self._incomplete: set[str] = set()
         self._shown: dict[str, None] = {}
         self._shown_lock = Lock()
 
@@ -86,7 +90,8 @@ class Watcher:
 
     def is_up_to_date(self, aa_address: str) -> bool:
         """Whether everything that the ledger has shown of a channel is taken."""
-        return self._following.is_up_to_date(aa_address) and aa_address not in self._doubtful
+        is_whole = aa_address not in self._doubtful and aa_address not in self._incomplete
+        return is_whole and self._following.is_up_to_date(aa_address)
 
     def show(self, unit: object) -> None:
         """Takes a hint of the hub, which may be anything; called by the thread of the connection.
@@ -124,6 +129,8 @@ class Watcher:
         Raises:
             HubError: When the hub is out of reach.
         """
+        with self._store.reading() as books:
+            self._incomplete.update(books.channels.doubted(self._wallet_address))
         reached = self._progress.restore()
         if reached is not None:
             self._reached = max(self._reached or 0, reached)
@@ -205,7 +212,7 @@ class Watcher:
         with self._store.reading() as books:
             unanswered = books.unconfirmed.channels()
         announced = self._discovery.announced_addresses()
-        candidates = dict.fromkeys([*self._following.active(), *announced, *unanswered])
+        candidates = dict.fromkeys([*self._following.active(), *announced, *unanswered, *self._incomplete])
         return [address for address in candidates if address in self._following]
 
     def _shown_units(self) -> list[str]:
@@ -228,43 +235,60 @@ class Watcher:
     def _ask_from(self, addresses: Sequence[str], units: Sequence[str], since: int | None) -> set[str]:
         if not addresses and not units:
             return set()
-        asked_at, reached = self._clock(), self._reached
-        history = self._light.history(addresses, requested_units=units, min_main_chain_index=since)
-        self._take(history, asked_at)
-        proven = history.last_ball_main_chain_index
-        if reached is not None and proven is not None:
-            # A hub that lags behind shows what lies between as not stable yet.
-            reached = min(reached, proven)
-        self._note_reached(history)
-        unproven = [
-            agent for agent in sorted(history.too_large) if not self._read_in_pages(agent, since, asked_at)
-        ]
-        self._following.asked(addresses, reached)
-        self._following.asked(unproven, since)
-        return {entry.hash for entry in history.units}
+        reached_before = self._reached
+        asked = self._ask_hub(self._light, addresses, units, since)
+        unproven, incomplete = set(asked.unproven), set(asked.incomplete)
+        proven = [asked.proven]
+        if incomplete:
+            other = self._ask_other_hub(sorted(incomplete), since=since)
+            if other is not None:
+                unproven |= other.unproven
+                incomplete &= other.incomplete
+                proven.append(other.proven)
+        self._note_reached(asked.proven)
+        self._judge_wholeness(addresses, unproven, incomplete)
+        # The wallet goes on without the coins that it misses.
+        partly = (unproven | incomplete) - {self._wallet_address}
+        self._following.asked_in_part(partly)
+        # What reached a hub while it answered can be missing below what the answer proves, but not below what was
+        # reached before; and a hub that lags behind shows what lies between as not stable yet.
+        whole_below = _least(reached_before, *proven) if reached_before is not None else None
+        self._following.asked([address for address in addresses if address not in partly], whole_below)
+        return set(asked.units)
 
-    def _read_in_pages(self, agent: str, since: int | None, asked_at: int) -> bool:
-        """Reads what an agent has answered, because its address has more units than a hub gives at once.
+    def _ask_hub(
+        self, light: LightClient, addresses: Sequence[str], units: Sequence[str], since: int | None
+    ) -> Asked:
+        asked_at = self._clock()
+        return ask(
+            light,
+            self._wallet_address,
+            addresses,
+            units,
+            since,
+            lambda history: self._take(history, asked_at),
+        )
 
-        Returns:
-            Whether all of it is proven. An answer has the index of its trigger here, and is stable only later: what
-            is not proven yet must be asked for from the same index again.
-        """
-        self._light.watch(agent)
-        if agent == self._wallet_address:
-            logger.warning("the wallet has more new units than the hub gives at once: coins may be missing")
-            self._progress.note_missing_coins()
-            return True
-        logger.warning("channel %s: reading its agent's answers in pages, for dust fills its history", agent)
-        answered = self._light.agent_answers(agent, since).units
-        history = self._light.history([], requested_units=answered)
-        self._take(history, asked_at)
-        self._note_reached(history)
-        return {entry.hash for entry in history.units if entry.is_stable}.issuperset(answered)
+    def _judge_wholeness(
+        self, addresses: Sequence[str], unproven: AbstractSet[str], incomplete: AbstractSet[str]
+    ) -> None:
+        """Stops the channels of which not everything could be read, and lets those go on of which it was now."""
+        for address in sorted(incomplete):
+            if address == self._wallet_address:
+                error = HistoryTooLarge(address)
+                logger.error("%s: %s", error.code, error)
+                self._progress.note_missing_coins()
+                continue
+            logger.error("channel %s: stopped, for dust hides what its agent may have answered", address)
+            self._incomplete.add(address)
+            self._reader.doubt(address)
+        for address in sorted(self._incomplete.intersection(addresses) - unproven - incomplete):
+            self._reader.trust(address)
+            self._incomplete.discard(address)
 
-    def _note_reached(self, history: History) -> None:
-        if history.last_ball_main_chain_index is not None:
-            self._reached = max(self._reached or 0, history.last_ball_main_chain_index)
+    def _note_reached(self, proven: int | None) -> None:
+        if proven is not None:
+            self._reached = max(self._reached or 0, proven)
 
     def _ask_again(self) -> set[str]:
         """Asks for the whole history of channels of which something is missing or could not be taken."""
@@ -282,23 +306,24 @@ class Watcher:
             addresses = self._following.next_in_turn()
         since = self._following.since(addresses)
         seen = self._ask([address for address in addresses if address not in besides])
-        asked_at = self._clock()
-        history = self._ask_other_hub(addresses, since=since and max(0, since - INDICES_BETWEEN_HUBS))
-        if history is None:
+        other = self._ask_other_hub(addresses, since=since and max(0, since - INDICES_BETWEEN_HUBS))
+        if other is None:
             return seen
-        for aa_address in sorted(self._take(history, asked_at)):
+        for aa_address in sorted(other.changed):
             logger.warning("channel %s: another hub has shown what this one left out", aa_address)
-        return seen | {entry.hash for entry in history.units}
+        return seen | other.units
 
-    def _ask_other_hub(
-        self, addresses: Sequence[str] = (), units: Sequence[str] = (), since: int | None = None
-    ) -> History | None:
+    def _ask_other_hub(self, addresses: Sequence[str], since: int | None) -> Asked | None:
+        """Asks another hub about addresses, and has taken what it shows; None if there is none of use."""
+        return self._try_other_hub(lambda other: self._ask_hub(other, addresses, (), since))
+
+    def _try_other_hub(self, question: Callable[[LightClient], _Answer]) -> _Answer | None:
         """Asks another hub; None if there is none that answers, or it was of no use a moment ago."""
         other = self._light.another() if self._clock() >= self._other_hub_from else None
         if other is None:
             return None
         try:
-            return other.history(addresses, requested_units=units, min_main_chain_index=since)
+            return question(other)
         except (HubError, ProofError) as error:
             logger.warning("another hub was to be asked what this one leaves out, in vain: %s", error)
             self._other_hub_from = self._clock() + USELESS_SECONDS
@@ -318,7 +343,9 @@ class Watcher:
         history = self._light.history([], requested_units=sorted(missing))
         alive = _alive(history, missing)
         gone = missing.difference(entry.hash for entry in alive)
-        other = self._ask_other_hub(units=sorted(gone)) if gone else None
+        other = (
+            self._try_other_hub(lambda hub: hub.history([], requested_units=sorted(gone))) if gone else None
+        )
         if other is not None:
             gone.difference_update(entry.hash for entry in _alive(other, gone))
         for unit in sorted(gone):
@@ -331,6 +358,11 @@ class Watcher:
         taken = self._reader.take(history, asked_at)
         self._doubtful |= taken.doubtful
         return taken.changed
+
+
+def _least(first: int, *others: int | None) -> int:
+    """The least of some indices, as far as they are known."""
+    return min([first, *(index for index in others if index is not None)])
 
 
 def _alive(history: History, units: AbstractSet[str]) -> tuple[HistoryUnit, ...]:

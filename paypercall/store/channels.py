@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, case, exists, func, select, text, union, update
 
-from paypercall.channel import NEVER, Channel, Decision, Freeze, PendingClose, Status
+from paypercall.channel import NEVER, UNTOLD, Channel, Decision, Freeze, PendingClose, Status
 from paypercall.contract import BASE, ChannelParameters
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels, unconfirmed_units
@@ -165,6 +165,10 @@ class Channels:
             time: Seconds, the adder's clock.
         """
         return self._connection.values(_COMPLETE_BY, {"mine": my_address, "time": time})
+
+    def doubted(self, my_address: str) -> list[str]:
+        """The addresses of my channels of which not all that the agent has answered could be read."""
+        return self._connection.values(_DOUBTED, {"mine": my_address})
 
     def added_since(self, my_address: str, time: int) -> list[str]:
         """The addresses of my channels that were added at a time (seconds, the adder's clock) or later."""
@@ -370,6 +374,7 @@ _COMPLETE_BY = Statement(
     )
     .order_by(channels.c.aa_address)
 )
+_DOUBTED = Statement(select(channels.c.aa_address).where(_IS_MINE, channels.c.known_event_id == UNTOLD))
 _RECORDS = Statement(_BATCHES)
 _RECORDS_BY_STATUS = Statement(_BATCHES.where(channels.c.status.concat("") == bindparam("status")))
 _IS_NOT_CLOSED = one_of(channels.c.status, [Status.OPEN.value, Status.CLOSING.value])

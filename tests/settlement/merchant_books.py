@@ -77,9 +77,10 @@ class MerchantBooks:
             return books.totals.exposure(BASE, self.time - LOSS_WINDOW_SECONDS)
 
     @contextmanager
-    def watcher(self, net: Devnet, hub: Hub | None = None) -> Iterator[Watcher]:
+    def watcher(self, net: Devnet, hub: Hub | None = None, other: Hub | None = None) -> Iterator[Watcher]:
         """A watcher as a process makes it that has just taken over."""
-        light = LightClient(hub or Hub(net.url, net.network), net.network)
+        others = [other] if other else []
+        light = LightClient(hub or Hub(net.url, net.network), net.network, others=others)
         wallet = Wallet(PAYEE, light, max_tps_fee=20_000)
         events, lease = Events(), Lease(self.store, PAYEE.address, self.now)
         discovery = Discovery(self.store, PAYEE.address, events, self.now)

@@ -279,23 +279,51 @@ def test_a_channel_that_cannot_be_taken_keeps_the_position_of_the_channels_but_n
     assert books.channel(channel).deposited_by_peer == 50_000
 
 
-def test_coins_that_a_hub_could_not_give_at_once_are_asked_for_again_at_the_next_start(
-    held: Devnet, books: MerchantBooks, customer: Wallet, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The hub gives 8 units at once and takes as many names of known ones, within the context of what this gives."""
+    with monkeypatch.context() as limited:
+        limit_answers(limited, 8)
+        yield limited
+
+
+def limit_answers(limited: pytest.MonkeyPatch, units: int) -> None:
+    for name in ("devnet.history.MAX_ITEMS", "obyte.histories.HISTORY_LIMIT", "obyte.light.HISTORY_LIMIT"):
+        limited.setattr(f"paypercall.{name}", units)
+
+
+@pytest.mark.usefixtures("small_answers")
+def test_coins_that_a_hub_cannot_give_at_once_are_taken_in_parts(
+    held: Devnet, books: MerchantBooks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    channel = books.open(customer)
-    deposit(held, customer, channel)
-    fund(held, 1)
-    with monkeypatch.context() as limited, books.watcher(held) as watcher:
+    fund(held, 2)
+    with books.watcher(held) as watcher:
         look(books, watcher)
-        fund(held, 10)
-        deposit(held, customer, channel)
-        limited.setattr("paypercall.devnet.history.MAX_ITEMS", 8)
-        look(books, watcher)  # the channel's history tells how far the main chain has got
-        assert balance(watcher) == {"base": Balance(10_000, 0)}
+        fund(held, 13)
+        look(books, watcher)
+        assert balance(watcher) == {"base": Balance(150_000, 0)}
+    noted = position(books, Subject.WALLET)
+    assert noted is not None
+    assert noted.main_chain_index > 13
+    assert "history_too_large" not in caplog.text
+
+
+def test_coins_that_are_out_of_reach_are_told_and_asked_for_again_at_the_next_start(
+    held: Devnet, books: MerchantBooks, small_answers: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fund(held, 2)
+    with books.watcher(held) as watcher:
+        look(books, watcher)
+        fund(held, 20)
+        look(books, watcher)
+        missing = balance(watcher)["base"].stable
+        assert 160_000 <= missing < 220_000
+        assert "history_too_large" in caplog.text
         fund(held, 1)
         look(books, watcher)
-        assert balance(watcher) == {"base": Balance(20_000, 0)}
-    assert look_from_the_start(held, books)[1] == {"base": Balance(120_000, 0)}
+        assert balance(watcher) == {"base": Balance(missing + 10_000, 0)}
+    limit_answers(small_answers, 2_000)
+    assert look_from_the_start(held, books)[1] == {"base": Balance(230_000, 0)}
 
 
 def test_a_wallet_with_more_units_than_a_hub_gives_at_once_can_still_pay_after_a_restart(
