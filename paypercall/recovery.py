@@ -19,6 +19,7 @@ from paypercall.obyte.errors import KeyFileError
 from paypercall.obyte.key_file import KeyFile
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import MNEMONIC_VARIABLE, check_mnemonic
+from paypercall.obyte.proof import HistoryUnit
 from paypercall.obyte.wallet import Wallet
 from paypercall.results import ChannelBalance
 from paypercall.settlement.node import Node, wall_clock
@@ -119,7 +120,7 @@ def _find_channels(light: LightClient, my_address: str) -> list[_Found]:
         if parameters and my_address in (parameters.address_a, parameters.address_b)
     }
     last_events: dict[str, int] = {}
-    for entry in light.history(channels).units if channels else ():
+    for entry in _units_of(light, channels):
         author = entry.unit["authors"][0]["address"]
         event = (
             read_response(channels[author], entry.unit) if author in channels and entry.is_stable else None
@@ -127,6 +128,13 @@ def _find_channels(light: LightClient, my_address: str) -> list[_Found]:
         if event is not None:
             last_events[author] = max(last_events.get(author, 0), event.event_id)
     return [_Found(channels[aa_address], number) for aa_address, number in sorted(last_events.items())]
+
+
+def _units_of(light: LightClient, channels: Iterable[str]) -> list[HistoryUnit]:
+    """What a hub shows of channels; where there is too much of an agent, what it has answered."""
+    history = light.history(channels)
+    units = [unit for agent in sorted(history.too_large) for unit in light.agent_answers(agent).units]
+    return [*history.units, *light.history([], requested_units=units).units]
 
 
 def _take_up(store: Store, my_address: str, found: Iterable[_Found]) -> None:

@@ -81,6 +81,23 @@ def test_channels_that_cannot_be_followed_in_time_are_listed_as_far_as_they_are_
     assert [(each.aa_address, each.is_restored) for each in recovered.channels] == [(aa_address, True)]
 
 
+def test_a_channel_is_found_although_dust_makes_its_history_too_large(
+    net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merchant, customer = key_from_mnemonic(words := new_mnemonic()), new_key()
+    conf = conf_for(net, tmp_path / "customer")
+    with Client(merchant.address, wallet=wallet_on(net, customer), conf=conf) as client:
+        client.create_payment_package(1)
+        aa_address = client.aa_address
+    client.wallet.close()
+    for _ in range(20):
+        net.fund(aa_address, 1)
+    net.settle()
+    monkeypatch.setattr("paypercall.devnet.history.MAX_ITEMS", 10)
+    recovered = restore(conf_for(net, tmp_path / "restored"), words)
+    assert [each.aa_address for each in recovered.channels] == [aa_address]
+
+
 def test_a_real_channel_of_others_is_none_of_this_wallets(
     net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,7 +79,7 @@ class Watcher:
         self._turn_at = 0
         self._other_hub_from = 0
         self._doubtful: set[str] = set()
-        self._incomplete: set[str] = set()
+        self._read_in_part: set[str] = set()
         self._shown: dict[str, None] = {}
         self._shown_lock = Lock()
 
@@ -90,7 +90,7 @@ class Watcher:
 
     def is_up_to_date(self, aa_address: str) -> bool:
         """Whether everything that the ledger has shown of a channel is taken."""
-        is_whole = aa_address not in self._doubtful and aa_address not in self._incomplete
+        is_whole = aa_address not in self._doubtful and aa_address not in self._read_in_part
         return is_whole and self._following.is_up_to_date(aa_address)
 
     def show(self, unit: object) -> None:
@@ -130,7 +130,7 @@ class Watcher:
             HubError: When the hub is out of reach.
         """
         with self._store.reading() as books:
-            self._incomplete.update(books.channels.doubted(self._wallet_address))
+            self._read_in_part.update(books.channels.doubted(self._wallet_address))
         reached = self._progress.restore()
         if reached is not None:
             self._reached = max(self._reached or 0, reached)
@@ -212,7 +212,7 @@ class Watcher:
         with self._store.reading() as books:
             unanswered = books.unconfirmed.channels()
         announced = self._discovery.announced_addresses()
-        candidates = dict.fromkeys([*self._following.active(), *announced, *unanswered, *self._incomplete])
+        candidates = dict.fromkeys([*self._following.active(), *announced, *unanswered, *self._read_in_part])
         return [address for address in candidates if address in self._following]
 
     def _shown_units(self) -> list[str]:
@@ -246,14 +246,14 @@ class Watcher:
                 incomplete &= other.incomplete
                 proven.append(other.proven)
         self._note_reached(asked.proven)
-        self._judge_wholeness(addresses, unproven, incomplete)
+        self._tell_incomplete(incomplete)
         # The wallet goes on without the coins that it misses.
-        partly = (unproven | incomplete) - {self._wallet_address}
-        self._following.asked_in_part(partly)
+        in_part = (unproven | incomplete) - {self._wallet_address}
+        self._note_read_in_part(in_part, whole=set(addresses) - in_part)
         # What reached a hub while it answered can be missing below what the answer proves, but not below what was
         # reached before; and a hub that lags behind shows what lies between as not stable yet.
         whole_below = _least(reached_before, *proven) if reached_before is not None else None
-        self._following.asked([address for address in addresses if address not in partly], whole_below)
+        self._following.asked([address for address in addresses if address not in in_part], whole_below)
         return set(asked.units)
 
     def _ask_hub(
@@ -269,10 +269,8 @@ class Watcher:
             lambda history: self._take(history, asked_at),
         )
 
-    def _judge_wholeness(
-        self, addresses: Sequence[str], unproven: AbstractSet[str], incomplete: AbstractSet[str]
-    ) -> None:
-        """Stops the channels of which not everything could be read, and lets those go on of which it was now."""
+    def _tell_incomplete(self, incomplete: AbstractSet[str]) -> None:
+        """Stops the channels of which no hub could give everything; the wallet asks again at the next start."""
         for address in sorted(incomplete):
             if address == self._wallet_address:
                 error = HistoryTooLarge(address)
@@ -280,11 +278,14 @@ class Watcher:
                 self._progress.note_missing_coins()
                 continue
             logger.error("channel %s: stopped, for dust hides what its agent may have answered", address)
-            self._incomplete.add(address)
             self._reader.doubt(address)
-        for address in sorted(self._incomplete.intersection(addresses) - unproven - incomplete):
+
+    def _note_read_in_part(self, in_part: AbstractSet[str], whole: AbstractSet[str]) -> None:
+        """Has what was read in part asked for again, and lets channels go on that were, and are read whole now."""
+        self._following.asked_in_part(in_part)
+        for address in sorted(self._read_in_part & whole):
             self._reader.trust(address)
-            self._incomplete.discard(address)
+        self._read_in_part = (self._read_in_part - whole) | in_part
 
     def _note_reached(self, proven: int | None) -> None:
         if proven is not None:

@@ -168,8 +168,9 @@ def test_a_channel_stops_while_dust_hides_what_its_agent_may_have_answered_and_g
     net: Devnet, books: MerchantBooks, customer: Wallet, limited: pytest.MonkeyPatch
 ) -> None:
     channel = open_channel(net, books, customer)
-    with books.watcher(net) as watcher:
+    with HubProxy(net.url) as proxy, books.watcher(net, Hub(proxy.url, net.network)) as watcher:
         look(books, watcher)
+        before = len(proxy.requests(RESPONSES))
         crowd(net, customer, channel)
         bury(net, channel)
         for _ in range(2):
@@ -177,6 +178,8 @@ def test_a_channel_stops_while_dust_hides_what_its_agent_may_have_answered_and_g
             assert books.channel(channel).deposited_by_peer == 50_000
             assert books.channel(channel).known_event_id == UNTOLD
             assert not watcher.is_up_to_date(channel.aa_address)
+        # It is read again from where it was whole, not from the beginning.
+        assert all(params["min_mci"] > 1 for params in proxy.requests(RESPONSES)[before:])
         limit_histories(limited, 2_000)
         look(books, watcher)
         assert books.channel(channel).deposited_by_peer == 100_000
@@ -262,7 +265,7 @@ def bounced(number: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("has_other", [True, False])
-def test_a_channel_goes_on_by_what_another_hub_tells(
+def test_a_channel_goes_on_by_what_another_hub_tells_or_else_is_asked_about_with_each_look(
     net: Devnet, books: MerchantBooks, customer: Wallet, has_other: bool
 ) -> None:
     channel = open_channel(net, books, customer)
@@ -273,6 +276,10 @@ def test_a_channel_goes_on_by_what_another_hub_tells(
         hub = Hub(proxy.url, net.network)
         with books.watcher(net, hub, other if has_other else None) as watcher:
             look(books, watcher)
+            watcher.refresh()
+            before = len(proxy.requests(RESPONSES))
+            watcher.refresh()
+            assert len(proxy.requests(RESPONSES)) > before or has_other
     expected = (50_000, 1) if has_other else (0, UNTOLD)
     assert (books.channel(channel).deposited_by_peer, books.channel(channel).known_event_id) == expected
 

@@ -206,10 +206,17 @@ def test_what_an_agent_answers_is_taken_in_the_middle_of_a_flood_of_dust(
         deposit = customer.compose(deposit_draft(channel, 50_000, with_definition=True))
         customer.post(deposit)
         watcher.show(deposit)
+        waits = 0
         for _ in range(15):
             scatter_dust(net, channel.aa_address, LIMIT + 1)
             net.step()
+            has_answered = any(not row["bounced"] for row in net.responses(channel.aa_address))
             watcher.refresh()
+            if has_answered and not books.channel(channel).deposited_by_peer:
+                waits += 1
+                assert not watcher.is_up_to_date(channel.aa_address)
+        assert waits
+        assert watcher.is_up_to_date(channel.aa_address)
         assert books.channel(channel).deposited_by_peer == 50_000
 
 
