@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from paypercall.obyte.light import LightClient
@@ -47,6 +47,21 @@ class Asked:
     unproven: frozenset[str]
     incomplete: frozenset[str]
 
+    def completed_by(self, other: Asked) -> Asked:
+        """The same with what another hub has told about what is incomplete here."""
+        return replace(
+            self,
+            changed=self.changed | other.changed,
+            proven=least(self.proven, other.proven),
+            unproven=self.unproven | other.unproven,
+            incomplete=self.incomplete & other.incomplete,
+        )
+
+
+def least(*indices: int | None) -> int | None:
+    """The least of some indices, as far as they are known."""
+    return min((index for index in indices if index is not None), default=None)
+
 
 def ask(
     light: LightClient,
@@ -82,7 +97,7 @@ def ask(
     return Asked(
         units=frozenset(entry.hash for entry in history.units),
         changed=frozenset(reading.changed),
-        proven=min(reading.proven, default=None),
+        proven=least(*reading.proven),
         unproven=frozenset(address for address, extent in extents.items() if extent is _Extent.UNPROVEN),
         incomplete=frozenset(address for address, extent in extents.items() if extent is _Extent.INCOMPLETE),
     )
@@ -96,13 +111,12 @@ class _Reading:
         self._since = since
         self._take = take
         self.changed: set[str] = set()
-        self.proven: list[int] = []
+        self.proven: list[int | None] = []
 
     def take(self, history: History) -> History:
         """Has a history taken."""
         self.changed |= self._take(history)
-        if history.last_ball_main_chain_index is not None:
-            self.proven.append(history.last_ball_main_chain_index)
+        self.proven.append(history.last_ball_main_chain_index)
         return history
 
     def read_wallet(self, address: str) -> _Extent:

@@ -18,7 +18,7 @@ from paypercall.obyte.errors import HistoryTooLarge, HubError, ProofError
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.shape import is_hash
-from paypercall.settlement.asking import Asked, ask
+from paypercall.settlement.asking import Asked, ask, least
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.following import (
     CLOCKS_DIFFER_SECONDS,
@@ -237,23 +237,18 @@ class Watcher:
             return set()
         reached_before = self._reached
         asked = self._ask_hub(self._light, addresses, units, since)
-        unproven, incomplete = set(asked.unproven), set(asked.incomplete)
-        proven = [asked.proven]
-        if incomplete:
-            other = self._ask_other_hub(sorted(incomplete), since=since)
-            if other is not None:
-                unproven |= other.unproven
-                incomplete &= other.incomplete
-                proven.append(other.proven)
+        if asked.incomplete:
+            other = self._ask_other_hub(sorted(asked.incomplete), since)
+            asked = asked.completed_by(other) if other else asked
         self._note_reached(asked.proven)
-        self._tell_incomplete(incomplete)
+        self._tell_incomplete(asked.incomplete)
         # The wallet goes on without the coins that it misses.
-        in_part = (unproven | incomplete) - {self._wallet_address}
-        self._note_read_in_part(in_part, whole=set(addresses) - in_part)
+        in_part = (asked.unproven | asked.incomplete) - {self._wallet_address}
+        whole = set(addresses) - in_part
+        self._note_read_in_part(in_part, whole)
         # What reached a hub while it answered can be missing below what the answer proves, but not below what was
         # reached before; and a hub that lags behind shows what lies between as not stable yet.
-        whole_below = _least(reached_before, *proven) if reached_before is not None else None
-        self._following.asked([address for address in addresses if address not in in_part], whole_below)
+        self._following.asked(whole, reached_before and least(reached_before, asked.proven))
         return set(asked.units)
 
     def _ask_hub(
@@ -307,7 +302,7 @@ class Watcher:
             addresses = self._following.next_in_turn()
         since = self._following.since(addresses)
         seen = self._ask([address for address in addresses if address not in besides])
-        other = self._ask_other_hub(addresses, since=since and max(0, since - INDICES_BETWEEN_HUBS))
+        other = self._ask_other_hub(addresses, since and max(0, since - INDICES_BETWEEN_HUBS))
         if other is None:
             return seen
         for aa_address in sorted(other.changed):
@@ -359,11 +354,6 @@ class Watcher:
         taken = self._reader.take(history, asked_at)
         self._doubtful |= taken.doubtful
         return taken.changed
-
-
-def _least(first: int, *others: int | None) -> int:
-    """The least of some indices, as far as they are known."""
-    return min([first, *(index for index in others if index is not None)])
 
 
 def _alive(history: History, units: AbstractSet[str]) -> tuple[HistoryUnit, ...]:
