@@ -230,14 +230,19 @@ class Reader:
         return bool(entry.unit["authors"][0]["address"] == self._wallet.address)
 
     def give_up(self, unit: str) -> None:
-        """Lets a unit that no hub shows any more back nothing.
+        """Lets a unit that no hub shows any more back nothing, unless it is proven to be good.
 
         Raises:
             LeaseLost: When another process has taken over.
         """
-        logger.warning("unit %s is double-spent or unknown to the hub: it backs nothing", unit)
         with self._store.reading() as books:
             aa_addresses = books.unconfirmed.channels_of(unit)
         for aa_address in aa_addresses:
             with self._transaction() as books:
-                Transition(books, aa_address, self._clock()).note_double_spend(unit)
+                is_new = Transition(books, aa_address, self._clock()).note_double_spend(unit)
+            if is_new:
+                logger.warning(
+                    "channel %s: unit %s is double-spent or unknown to the hub and backs nothing",
+                    aa_address,
+                    unit,
+                )

@@ -71,6 +71,7 @@ class Transition:
                 self._books.channels.set_opened_at(self._aa_address, self._now)
             mine = after.deposited_by_me - channel.deposited_by_me
             peers = after.deposited_by_peer - channel.deposited_by_peer
+            self._books.totals.make_good(self._aa_address, channel.written_off - after.written_off)
             self._publish(EventKind.DEPOSIT_CONFIRMED, after, answer.unit, mine or peers)
         elif isinstance(event, Closing):
             self._publish(EventKind.CLOSING, after, answer.unit)
@@ -131,12 +132,14 @@ class Transition:
         )
         return self._answer_at_first_sight(channel, trigger)
 
-    def note_double_spend(self, unit: str) -> None:
-        """Lets a unit back nothing any more, where it is known."""
+    def note_double_spend(self, unit: str) -> bool:
+        """Lets a unit back nothing until it is proven to be good after all, unless it is; says whether that is new."""
         record = self._books.channels.lock(self._aa_address)
-        if record is not None:
-            self._see_double_spend(unit)
-            self._books.channels.save(record.channel, self._write_off_losses(record.channel))
+        if record is None:
+            return False
+        self._see_double_spend(unit)
+        self._books.channels.save(record.channel, self._write_off_losses(record.channel))
+        return self._has_lost_backing
 
     def _see_double_spend(self, unit: str) -> None:
         self._has_lost_backing |= self._books.unconfirmed.mark_double_spent(self._aa_address, unit)
@@ -165,7 +168,9 @@ class Transition:
         )
         after, loss = write_off(channel, left)
         if loss:
-            self._books.totals.add_loss(channel.parameters.asset, loss, self._now)
+            self._books.totals.add_loss(
+                channel.parameters.asset, loss, self._now, aa_address=self._aa_address
+            )
         return after
 
     def _answer_at_first_sight(self, channel: Channel, trigger: Trigger) -> Channel:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0004"
+REVISION = "0005"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -137,6 +137,7 @@ losses = Table(
     Column("asset", _ASSET, nullable=False),
     _amount("amount"),
     _time("booked_at"),
+    Column("aa_address", _ADDRESS, nullable=True),
     Index("ix_losses_asset", "asset", "booked_at"),
 )
 

@@ -6,7 +6,7 @@ nobody else does.
 
 from __future__ import annotations
 
-from sqlalchemy import Insert, bindparam, func, select
+from sqlalchemy import Insert, bindparam, func, select, update
 
 from paypercall.store.schema import losses, totals
 from paypercall.store.statements import Connection, DialectInsert, Statement, adding, adding_or
@@ -35,9 +35,26 @@ class Totals:
         """The sum of what is unsettled in all channels."""
         return self._connection.value(_UNSETTLED, {"key": asset}) or 0
 
-    def add_loss(self, asset: str, amount: int, now: int) -> None:
-        """Books exposure that turned into a loss."""
-        self._connection.change(_ADD_LOSS, {"asset": asset, "amount": amount, "booked_at": now})
+    def add_loss(self, asset: str, amount: int, now: int, *, aa_address: str | None = None) -> None:
+        """Books exposure that turned into a loss.
+
+        Args:
+            asset: The exposure's.
+            amount: In bytes or units of the asset.
+            now: Seconds.
+            aa_address: The channel whose deposits may make it good yet, if any can.
+        """
+        row = {"asset": asset, "amount": amount, "booked_at": now, "aa_address": aa_address}
+        self._connection.change(_ADD_LOSS, row)
+
+    def make_good(self, aa_address: str, amount: int) -> None:
+        """Takes back so much of a channel's losses, the newest first: those of earlier periods stay."""
+        for number, lost in self._connection.all(_LOSSES_OF, {"key": aa_address}):
+            if not amount:
+                break
+            taken = min(lost, amount)
+            self._connection.change(_REDUCE_LOSS, {"key": number, "taken": taken})
+            amount -= taken
 
     def move(self, asset: str, exposure: int, unsettled: int) -> None:
         """Adds differences to the totals; for the channels only."""
@@ -66,3 +83,11 @@ _LOST = Statement(
     )
 )
 _ADD_LOSS = adding(losses)
+_LOSSES_OF = Statement(
+    select(losses.c.id, losses.c.amount)
+    .where(losses.c.aa_address == bindparam("key"), losses.c.amount > 0)
+    .order_by(losses.c.id.desc())
+)
+_REDUCE_LOSS = Statement(
+    update(losses).where(losses.c.id == bindparam("key")).values(amount=losses.c.amount - bindparam("taken"))
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from paypercall.backing import UnconfirmedUnit
 from paypercall.contract import TriggerKind
@@ -63,12 +63,12 @@ class Unconfirmed:
         return self._connection.values(_CHANNELS, {})
 
     def mark_double_spent(self, aa_address: str, unit: str) -> bool:
-        """Marks a channel's unit as conflicting with another one, and says whether that is new."""
+        """Marks a channel's unit as conflicting with another one, unless it is stable; says whether that is new."""
         key = {"key": aa_address, "unit": unit}
         return self._connection.change(_MARK_DOUBLE_SPENT, key) > 0
 
     def mark_stable(self, unit: str, now: int) -> None:
-        """Sets since when a unit is proven stable, unless that is known already."""
+        """Sets since when a unit is proven stable, unless that is known already; so it is not double-spent."""
         self._connection.change(_MARK_STABLE, {"key": unit, "now": now})
 
     def has_deposits(self) -> bool:
@@ -138,13 +138,23 @@ _CHANNELS = Statement(
 )
 _MARK_DOUBLE_SPENT = Statement(
     update(unconfirmed_units)
-    .where(_TO_CHANNEL, _IS_UNIT, unconfirmed_units.c.is_double_spent.is_(False))
+    .where(
+        _TO_CHANNEL,
+        _IS_UNIT,
+        unconfirmed_units.c.is_double_spent.is_(False),
+        unconfirmed_units.c.stable_since.is_(None),
+    )
     .values(is_double_spent=True)
 )
 _MARK_STABLE = Statement(
     update(unconfirmed_units)
-    .where(unconfirmed_units.c.unit == bindparam("key"), unconfirmed_units.c.stable_since.is_(None))
-    .values(stable_since=bindparam("now"))
+    .where(
+        unconfirmed_units.c.unit == bindparam("key"),
+        or_(unconfirmed_units.c.stable_since.is_(None), unconfirmed_units.c.is_double_spent),
+    )
+    .values(
+        stable_since=func.coalesce(unconfirmed_units.c.stable_since, bindparam("now")), is_double_spent=False
+    )
 )
 _ANY_DEPOSIT = Statement(
     select(unconfirmed_units.c.unit)

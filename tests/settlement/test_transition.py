@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paypercall.backing import LOSS_WINDOW_SECONDS, Backing
+from paypercall.backing import LOSS_WINDOW_SECONDS, UNANSWERED_SECONDS, Backing
 from paypercall.channel import Decision
 from paypercall.contract import (
     AgentEvent,
@@ -69,8 +69,14 @@ def show(
         )
 
 
-def opened(event_id: int, period: int, amount: int) -> Opened:
-    return Opened(event_id, period, 0, amount, trigger_unit=f"deposit {event_id}")
+def give_up(books: MerchantBooks, channel: ChannelParameters, entry: HistoryUnit) -> None:
+    """Lets no hub show a unit any more, which is not proven to be void."""
+    with books.store.transaction() as store:
+        Transition(store, channel.aa_address, books.time).note_double_spend(entry.hash)
+
+
+def opened(event_id: int, period: int, amount: int, trigger_unit: str | None = None) -> Opened:
+    return Opened(event_id, period, 0, amount, trigger_unit=trigger_unit or f"deposit {event_id}")
 
 
 def closing(event_id: int, period: int, owed: int, timestamp: int) -> Closing:
@@ -141,3 +147,78 @@ def test_each_period_is_as_old_as_its_own_first_deposit(
     books.time += 100
     show(books, channel, answers=[opened(5, 2, 50_000)])
     assert opened_at() == first + 200
+
+
+def test_a_unit_that_was_given_up_backs_again_once_it_is_proven_good_and_not_before(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    """That it was double-spent was only a hub's silence, and that it is there again would only be a hub's word."""
+    deposit = on_its_way(ledger, deposit_draft(channel, 50_000, with_definition=True))
+    show(books, channel, deposit)
+    give_up(books, channel, deposit)
+    show(books, channel, deposit)
+    assert books.backing(channel) == Backing(is_double_spent=True)
+    show(books, channel, replace(deposit, is_stable=True, is_final_bad=True))
+    assert books.backing(channel) == Backing(is_double_spent=True)
+    show(books, channel, replace(deposit, is_stable=True))
+    assert books.backing(channel) == Backing(amount=50_000)
+
+
+def test_a_unit_that_is_proven_good_is_not_given_up_when_a_hub_does_not_show_it(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    deposit = on_its_way(ledger, deposit_draft(channel, 50_000, with_definition=True))
+    show(books, channel, deposit)
+    books.sign(channel, 40_000)
+    show(books, channel, replace(deposit, is_stable=True))
+    give_up(books, channel, deposit)
+    assert books.backing(channel) == Backing(amount=50_000)
+    assert books.channel(channel).counted_exposure == 40_000
+
+
+def test_a_loss_that_the_agents_answer_makes_good_counts_no_more(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    deposit = on_its_way(ledger, deposit_draft(channel, 50_000, with_definition=True))
+    show(books, channel, deposit)
+    books.sign(channel, 40_000)
+    give_up(books, channel, deposit)
+    assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 0)
+    show(books, channel, replace(deposit, is_stable=True))
+    assert books.exposure() == 40_000
+    show(books, channel, answers=[opened(1, 1, 50_000, deposit.hash)])
+    assert (books.exposure(), books.channel(channel).written_off) == (0, 0)
+
+
+def test_what_a_deposit_makes_good_of_a_loss_is_all_that_counts_no_more(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    """Neither another channel's loss nor that of an earlier period is made good by it."""
+    show(books, channel, answers=[opened(1, 1, 50_000)])
+    books.sign(channel, 70_000)
+    show(books, channel, answers=[closing(2, 1, 50_000, books.time), Closed(3, 1, is_fraud_proven=False)])
+    other = books.open(CUSTOMER, "another salt")
+    for parameters in (channel, other):
+        deposit = on_its_way(ledger, deposit_draft(parameters, 50_000, with_definition=True))
+        show(books, parameters, deposit)
+        books.sign(parameters, 40_000)
+        give_up(books, parameters, deposit)
+    assert books.exposure() == 100_000
+    show(books, channel, answers=[opened(4, 2, 30_000)])
+    assert (books.exposure(), books.channel(channel).counted_exposure) == (70_000, 0)
+    show(books, channel, answers=[opened(5, 2, 90_000)])
+    assert books.exposure() == 60_000
+
+
+def test_a_unit_that_is_proven_good_and_triggers_nothing_makes_no_loss_good(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    deposit = on_its_way(ledger, deposit_draft(channel, 50_000, with_definition=True))
+    show(books, channel, deposit)
+    books.sign(channel, 40_000)
+    give_up(books, channel, deposit)
+    show(books, channel, replace(deposit, is_stable=True))
+    books.time += UNANSWERED_SECONDS + 1
+    show(books, channel, replace(deposit, is_stable=True))
+    assert books.unconfirmed(channel) == ()
+    assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 0)

@@ -347,3 +347,29 @@ def test_a_deposit_that_has_lost_for_good_backs_nothing(
         held.settle()
         watcher.refresh()
     assert books.backing(channel) == Backing(is_double_spent=True)
+
+
+def test_a_deposit_that_a_hub_lagging_behind_did_not_know_is_no_loss_once_the_ledger_has_it(
+    tmp_path: Path, books: MerchantBooks
+) -> None:
+    with Devnet(speed=20, data=tmp_path / "net") as net, closing(wallet_on(net)) as customer:
+        net.hold()
+        channel = books.open(customer)
+        deposit = customer.compose(deposit_draft(channel, 50_000, with_definition=True))
+        with lagging(tmp_path / "net") as lagging_net:
+            customer.post(deposit)
+            for hub, backing in (
+                (net, Backing(amount=50_000)),
+                (lagging_net, Backing(is_double_spent=True)),
+                (net, Backing(is_double_spent=True)),
+            ):
+                with books.watcher(hub) as watcher:
+                    watcher.refresh()
+                assert books.backing(channel) == backing
+                books.sign(channel, 40_000)
+            assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 0)
+            net.settle()
+            with books.watcher(net) as watcher:
+                watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 50_000
+    assert (books.unconfirmed(channel), books.exposure()) == ((), 0)

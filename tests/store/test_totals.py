@@ -48,3 +48,14 @@ def test_totals_can_be_locked_before_there_are_any(store: Store) -> None:
         books.channels.add(channel(signed_by_peer=1), created_at=1)
         books.totals.lock("base")
         assert books.totals.unsettled("base") == 1
+
+
+def test_a_channels_losses_are_made_good_the_newest_first_and_no_others(store: Store) -> None:
+    mine, other = channel("1").aa_address, channel("2").aa_address
+    with store.transaction() as books:
+        for amount, now, aa_address in ((5, 100, mine), (7, 200, mine), (20, 300, other), (30, 300, None)):
+            books.totals.add_loss("base", amount, now, aa_address=aa_address)
+        for amount, left in ((3, 59), (6, 53), (2, 51), (1, 50), (4, 50)):
+            books.totals.make_good(mine, amount)
+            assert books.totals.exposure("base", since=0) == left
+        assert books.totals.exposure("base", since=300) == 50

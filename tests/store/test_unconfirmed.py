@@ -89,3 +89,16 @@ def test_the_commands_of_a_period_are_forgotten_but_not_the_deposits(store: Stor
         kinds = {unit.kind for unit in books.unconfirmed.of(AA_ADDRESS)}
         assert kinds == {TriggerKind.DEPOSIT, TriggerKind.OTHER}
         assert books.unconfirmed.knows(OTHER_ADDRESS, unit_hash(1))
+
+
+def test_what_is_proven_stable_is_not_double_spent_whoever_says_so_before_or_after(store: Store) -> None:
+    with store.transaction() as books:
+        books.unconfirmed.see(AA_ADDRESS, unconfirmed(1, is_double_spent=True))
+        books.unconfirmed.see(AA_ADDRESS, unconfirmed(2, is_double_spent=True, stable_since=150))
+        for number in (1, 2):
+            books.unconfirmed.mark_stable(unit_hash(number), now=200)
+            assert not books.unconfirmed.mark_double_spent(AA_ADDRESS, unit_hash(number))
+        assert books.unconfirmed.of(AA_ADDRESS) == (
+            unconfirmed(1, stable_since=200),
+            unconfirmed(2, stable_since=150),
+        )
