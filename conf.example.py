@@ -75,12 +75,12 @@ max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may
 
 # Payments that are backed by a deposit which the network has not confirmed yet (that takes minutes). The
 # first call then needs no waiting, but a customer can spend the deposit twice, and the payments are lost.
-# For each asset, all three:
+# A deposit that is not confirmed within an hour backs nothing more until it is. For each asset, all three:
 #
 #   max_unconfirmed_by_asset     the most to accept so over all channels; what was lost counts for a while
 #   max_unconfirmed_by_channel   the most to accept so in one channel
 #   minimum_time_in_seconds      how long this node must have known the deposit; double-spends show soon;
-#                                a day at most
+#                                half an hour at most
 #
 # Without an entry, nothing of an asset counts before it is confirmed. An example:
 #

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from paypercall.contract import TriggerKind
 
+HANGING_SECONDS = 3600
+"""A deposit that is not stable so long after it was first seen backs nothing more: usually that takes minutes."""
+
 UNANSWERED_SECONDS = 600
 """A stable deposit that the agent has not answered for so long counts no more: it triggered nothing."""
 
@@ -81,13 +84,21 @@ class Backing:
 NO_BACKING = Backing()
 
 
+def is_overdue(unit: UnconfirmedUnit, now: int) -> bool:
+    """Whether a unit has waited too long, for the ledger or then for the agent, to be counted on; `now` in seconds."""
+    if unit.stable_since is None:
+        return now - unit.first_seen > HANGING_SECONDS
+    return now - unit.stable_since > UNANSWERED_SECONDS
+
+
 def weigh_unconfirmed(
     units: Iterable[UnconfirmedUnit], *, peer_address: str, is_agent_known: bool, limits: Limits, now: int
 ) -> Backing:
     """Sums the peer's unconfirmed deposits that may back a payment.
 
-    Eligible is a deposit by the peer that carries no data, has been known for long enough, and whose agent is known to
-    the ledger or defined in the same unit; none is, while a close is on its way or after a double-spend.
+    Eligible is a deposit by the peer that carries no data, has been known for long enough but not for too long, and
+    whose agent is known to the ledger or defined in the same unit; none is, while a close is on its way or after a
+    double-spend.
 
     Args:
         units: All units to the channel's agent that are not answered yet.
@@ -108,7 +119,7 @@ def weigh_unconfirmed(
             continue
         if not (unit.has_definition or is_agent_known):
             continue
-        if unit.stable_since is not None and now - unit.stable_since > UNANSWERED_SECONDS:
+        if is_overdue(unit, now):
             continue
         if now - unit.first_seen < limits.minimum_time_in_seconds:
             is_too_young = True

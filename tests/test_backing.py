@@ -9,15 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paypercall.backing import (
+    HANGING_SECONDS,
     NO_BACKING,
     UNANSWERED_SECONDS,
     Backing,
     Limits,
     UnconfirmedUnit,
+    is_overdue,
     weigh_unconfirmed,
 )
+from paypercall.channel import Channel, write_off
 from paypercall.contract import TriggerKind
-from tests.two_sides import CUSTOMER, PAYEE, STRANGER
+from tests.two_sides import CUSTOMER, PAYEE, STRANGER, channel_parameters
 
 NOW = 1_000_000
 OPEN_LIMITS = Limits(max_unconfirmed_by_asset=10**12, max_unconfirmed_by_channel=10**12)
@@ -118,6 +121,13 @@ def test_a_stable_deposit_that_the_agent_never_answered_stops_counting() -> None
         assert weigh(stable).amount == amount
 
 
+def test_a_deposit_that_hangs_backs_nothing_until_the_ledger_has_it_after_all() -> None:
+    for seconds, amount in ((HANGING_SECONDS, 50_000), (HANGING_SECONDS + 1, 0)):
+        assert weigh(replace(DEPOSIT, first_seen=NOW - seconds)).amount == amount
+    late = replace(DEPOSIT, first_seen=NOW - 10 * HANGING_SECONDS, stable_since=NOW)
+    assert weigh(late).amount == 50_000
+
+
 units = st.builds(
     UnconfirmedUnit,
     unit=st.text(max_size=3),
@@ -126,7 +136,7 @@ units = st.builds(
     amount=st.integers(1, 1_000),
     has_data=st.booleans(),
     has_definition=st.booleans(),
-    first_seen=st.integers(NOW - 60, NOW),
+    first_seen=st.integers(NOW - 60, NOW) | st.integers(NOW - 2 * HANGING_SECONDS, NOW),
     stable_since=st.none() | st.integers(NOW - 2 * UNANSWERED_SECONDS, NOW),
     is_double_spent=st.just(False) | st.booleans(),
 )
@@ -148,6 +158,7 @@ def test_the_order_of_the_units_does_not_matter_and_the_sum_is_never_above_the_p
         and not unit.is_double_spent
         and not unit.has_data
         and unit.first_seen <= NOW - minimum_time
+        and (unit.stable_since is not None or unit.first_seen >= NOW - HANGING_SECONDS)
     ]
     assert 0 <= backing.amount <= sum(eligible)
 
@@ -157,3 +168,30 @@ def test_one_more_unit_adds_at_most_its_own_amount(
     found: list[UnconfirmedUnit], one_more: UnconfirmedUnit
 ) -> None:
     assert weigh(*found, one_more).amount <= weigh(*found).amount + one_more.amount
+
+
+@given(st.lists(units, max_size=6), st.integers(0, 3 * HANGING_SECONDS))
+def test_time_alone_only_takes_backing_away_and_in_the_end_all_of_it(
+    found: list[UnconfirmedUnit], seconds: int
+) -> None:
+    """Without a minimum age, and as long as the ledger shows nothing new."""
+    later = weigh(*found, now=NOW + seconds)
+    assert later.amount <= weigh(*found).amount
+    living = [unit for unit in found if not is_overdue(unit, NOW + seconds)]
+    commands_and_marks = [
+        unit for unit in found if unit.kind is not TriggerKind.DEPOSIT or unit.is_double_spent
+    ]
+    assert later.amount == weigh(*commands_and_marks, *living, now=NOW + seconds).amount
+    assert weigh(*found, now=NOW + HANGING_SECONDS + UNANSWERED_SECONDS + 1).amount == 0
+
+
+@given(st.lists(units, max_size=6), st.integers(1, 10_000), st.integers(0, 3 * HANGING_SECONDS))
+def test_what_hangs_is_written_off_once_and_the_rest_stays_covered(
+    found: list[UnconfirmedUnit], signed: int, seconds: int
+) -> None:
+    exposed = Channel(channel_parameters(), PAYEE.address, signed_by_peer=signed)
+    left = weigh(*found, now=NOW + seconds)
+    after, loss = write_off(exposed, left)
+    assert after.counted_exposure == min(signed, left.amount)
+    assert after.counted_exposure + loss == exposed.counted_exposure
+    assert write_off(after, left) == (after, 0)

@@ -682,7 +682,7 @@ def wait_for_code(merchant: Server, package: Package, code: str | None) -> Payme
 
 def test_a_deposit_that_is_too_young_pays_for_nothing(scene: Scene, tmp_path: Path) -> None:
     with (
-        merchant_with(scene, tmp_path / "merchant", minimum_time_in_seconds=3600) as merchant,
+        merchant_with(scene, tmp_path / "merchant", minimum_time_in_seconds=1800) as merchant,
         customer_with(scene, tmp_path / "customer", merchant) as customer,
         held(scene.net),
     ):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from paypercall.backing import HANGING_SECONDS
 from paypercall.conf import Conf, ConfError, UnconfirmedLimits, load_conf, load_environment
 from paypercall.conf.settings import SETTING_NAMES
 from paypercall.obyte.network import LIVENET, TESTNET
@@ -424,12 +425,12 @@ def test_a_limit_on_what_is_unsettled_is_above_what_a_sweep_costs(name: str) -> 
         assert text.startswith(f'{name}["{asset}"] must be from {least} to ')
 
 
-def test_a_deposit_counts_after_a_day_at_most() -> None:
-    day = 24 * 3600
-    limits = {**BASE_LIMITS, "minimum_time_in_seconds": day}
+def test_a_deposit_counts_long_before_it_is_taken_to_hang() -> None:
+    most = HANGING_SECONDS // 2
+    limits = {**BASE_LIMITS, "minimum_time_in_seconds": most}
     assert Conf.from_settings({LIMITS: {"base": limits}})
-    text = refusal({LIMITS: {"base": {**limits, "minimum_time_in_seconds": day + 1}}})
-    assert text == f'{LIMITS}["base"].minimum_time_in_seconds must be from 0 to 86400, not 86401'
+    text = refusal({LIMITS: {"base": {**limits, "minimum_time_in_seconds": most + 1}}})
+    assert text == f'{LIMITS}["base"].minimum_time_in_seconds must be from 0 to 1800, not 1801'
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_bas
 MAX_AMOUNT = 9 * 10**15
 """No asset on the ledger has more units (ocore `MAX_CAP`)."""
 
-_LONGEST_MINIMUM_TIME = 24 * 3600
-"""Seconds. A deposit is confirmed, or came to nothing, long before."""
+_LONGEST_MINIMUM_TIME = 1800
+"""Seconds. In twice the time a deposit that is not confirmed hangs, and backs nothing more."""
 
 _LONGEST_SHOWN = 60
 

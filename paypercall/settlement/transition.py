@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paypercall.backing import UNANSWERED_SECONDS, Limits, UnconfirmedUnit, weigh_unconfirmed
+from paypercall.backing import Limits, UnconfirmedUnit, is_overdue, weigh_unconfirmed
 from paypercall.channel import Channel, Decision, Status, apply_event, decide_answer, write_off
 from paypercall.contract import AgentEvent, Closed, Closing, DepositRefused, Opened, Trigger, TriggerKind
 from paypercall.events import Event, EventKind
@@ -107,16 +107,14 @@ class Transition:
         if entry.is_final_bad:
             self._see_double_spend(trigger.unit)
             return channel
-        is_known = self._books.unconfirmed.knows(self._aa_address, trigger.unit)
-        if entry.is_stable:
-            # The agent's answer is stable a moment later; a unit first seen stable has been answered, or never will be.
-            if is_known:
-                self._books.unconfirmed.mark_stable(trigger.unit, self._now)
-                self._drop_unanswered(trigger.unit, asked_at)
+        known = self._books.unconfirmed.get(self._aa_address, trigger.unit)
+        if known is not None:
+            self._see_again(known, entry, asked_at)
             return channel
+        # The agent's answer is stable a moment later; a unit first seen stable has been answered, or never will be.
         # A hub that lags behind may show a unit without the answer that an earlier look has taken.
         is_settled = self._books.deposits.is_settled(trigger.unit, self._aa_address)
-        if is_known or is_settled or not entry.is_signature_checked:
+        if entry.is_stable or is_settled or not entry.is_signature_checked:
             return channel
         self._books.unconfirmed.see(
             self._aa_address,
@@ -144,14 +142,17 @@ class Transition:
     def _see_double_spend(self, unit: str) -> None:
         self._has_lost_backing |= self._books.unconfirmed.mark_double_spent(self._aa_address, unit)
 
-    def _drop_unanswered(self, unit: str, asked_at: int) -> None:
-        """Forgets a unit that had been stable for long when the hub was asked and triggered nothing: it has bounced."""
-        for row in self._books.unconfirmed.of(self._aa_address):
-            is_unanswered = row.stable_since is not None and asked_at - row.stable_since > UNANSWERED_SECONDS
-            if row.unit == unit and is_unanswered:
-                self._has_lost_backing |= self._books.unconfirmed.answered(self._aa_address, unit)
-                if row.kind is TriggerKind.DEPOSIT:
-                    self._books.deposits.note(unit, self._aa_address, DepositState.FAILED, self._now)
+    def _see_again(self, known: UnconfirmedUnit, entry: HistoryUnit, asked_at: int) -> None:
+        """Follows a unit that hangs, or becomes stable, or had been so for long and triggered nothing: it bounced."""
+        if not entry.is_stable:
+            self._has_lost_backing |= known.stable_since is None and is_overdue(known, asked_at)
+            return
+        self._books.unconfirmed.mark_stable(known.unit, self._now)
+        if known.stable_since is None or not is_overdue(known, asked_at):
+            return
+        self._has_lost_backing |= self._books.unconfirmed.answered(self._aa_address, known.unit)
+        if known.kind is TriggerKind.DEPOSIT:
+            self._books.deposits.note(known.unit, self._aa_address, DepositState.FAILED, self._now)
 
     def _write_off_losses(self, channel: Channel) -> Channel:
         """Books as lost what is backed by nothing any more, if a unit has come to nothing."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, func, or_, select, update
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 
 from paypercall.backing import UnconfirmedUnit
 from paypercall.contract import TriggerKind
@@ -36,10 +38,10 @@ class Unconfirmed:
         }
         return self._connection.change(_SEE, row) > 0
 
-    def knows(self, aa_address: str, unit: str) -> bool:
-        """Whether a unit to a channel is known and unanswered."""
-        key = {"key": aa_address, "unit": unit}
-        return self._connection.first(_KNOWS, key) is not None
+    def get(self, aa_address: str, unit: str) -> UnconfirmedUnit | None:
+        """A unit to a channel, if it is known and unanswered."""
+        row = self._connection.first(_GET, {"key": aa_address, "unit": unit})
+        return None if row is None else _unit(*row)
 
     def of(self, aa_address: str) -> tuple[UnconfirmedUnit, ...]:
         """The units to one channel, in the order in which they were seen."""
@@ -108,22 +110,19 @@ _COMMANDS = [TriggerKind.CLOSE.value, TriggerKind.CONFIRM.value, TriggerKind.FRA
 _TO_CHANNEL = unconfirmed_units.c.aa_address == bindparam("key")
 _IS_UNIT = unconfirmed_units.c.unit == bindparam("unit")
 _SEE = adding_unless_there(unconfirmed_units)
-_KNOWS = Statement(select(unconfirmed_units.c.unit).where(_TO_CHANNEL, _IS_UNIT))
-_OF = Statement(
-    select(
-        unconfirmed_units.c.unit,
-        unconfirmed_units.c.sender,
-        unconfirmed_units.c.kind,
-        unconfirmed_units.c.amount,
-        unconfirmed_units.c.has_data,
-        unconfirmed_units.c.has_definition,
-        unconfirmed_units.c.first_seen,
-        unconfirmed_units.c.stable_since,
-        unconfirmed_units.c.is_double_spent,
-    )
-    .where(_TO_CHANNEL)
-    .order_by(unconfirmed_units.c.first_seen, unconfirmed_units.c.unit)
-)
+_UNITS: Select[Any] = select(
+    unconfirmed_units.c.unit,
+    unconfirmed_units.c.sender,
+    unconfirmed_units.c.kind,
+    unconfirmed_units.c.amount,
+    unconfirmed_units.c.has_data,
+    unconfirmed_units.c.has_definition,
+    unconfirmed_units.c.first_seen,
+    unconfirmed_units.c.stable_since,
+    unconfirmed_units.c.is_double_spent,
+).where(_TO_CHANNEL)
+_GET = Statement(_UNITS.where(_IS_UNIT))
+_OF = Statement(_UNITS.order_by(unconfirmed_units.c.first_seen, unconfirmed_units.c.unit))
 _ANSWERED = Statement(delete(unconfirmed_units).where(_TO_CHANNEL, _IS_UNIT))
 _FORGET_COMMANDS = Statement(
     delete(unconfirmed_units).where(_TO_CHANNEL, one_of(unconfirmed_units.c.kind, _COMMANDS))

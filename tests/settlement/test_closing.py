@@ -116,7 +116,7 @@ def test_nothing_is_signed_any_more_once_the_peers_close_is_seen_on_its_way(
 
     def is_seen() -> bool:
         with merchant._store.reading() as books:
-            return books.unconfirmed.knows(customer.aa_address, unit["unit"])
+            return books.unconfirmed.get(customer.aa_address, unit["unit"]) is not None
 
     wait_until(is_seen, "the merchant has seen the close")
     assert merchant.channels()[0].status is Status.OPEN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paypercall.backing import LOSS_WINDOW_SECONDS, UNANSWERED_SECONDS, Backing
+from paypercall.backing import HANGING_SECONDS, LOSS_WINDOW_SECONDS, NO_BACKING, UNANSWERED_SECONDS, Backing
 from paypercall.channel import Decision
 from paypercall.contract import (
     AgentEvent,
@@ -59,13 +59,19 @@ def on_its_way(ledger: Ledger, draft: Draft) -> HistoryUnit:
 
 
 def show(
-    books: MerchantBooks, channel: ChannelParameters, *shown: HistoryUnit, answers: Sequence[AgentEvent] = ()
+    books: MerchantBooks,
+    channel: ChannelParameters,
+    *shown: HistoryUnit,
+    answers: Sequence[AgentEvent] = (),
+    asked_at: int | None = None,
 ) -> None:
-    """Lets a look at the ledger show units on their way and answers of the agent."""
+    """Lets a look at the ledger, by default one of now, show units on their way and answers of the agent."""
     triggers = [(trigger, entry) for entry in shown if (trigger := read_trigger(channel, entry.unit))]
     with books.store.transaction() as store:
         Transition(store, channel.aa_address, books.time).run(
-            triggers, [Answer(event, f"answer {event.event_id}") for event in answers], asked_at=books.time
+            triggers,
+            [Answer(event, f"answer {event.event_id}") for event in answers],
+            books.time if asked_at is None else asked_at,
         )
 
 
@@ -222,3 +228,57 @@ def test_a_unit_that_is_proven_good_and_triggers_nothing_makes_no_loss_good(
     show(books, channel, replace(deposit, is_stable=True))
     assert books.unconfirmed(channel) == ()
     assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 0)
+
+
+def test_a_deposit_that_hangs_blocks_the_limit_neither_for_ever_nor_when_it_is_taken_after_all(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    """The loss counts for a while, however often the hub shows that it still hangs."""
+    deposit = on_its_way(ledger, deposit_draft(channel, 50_000, with_definition=True))
+    show(books, channel, deposit)
+    books.sign(channel, 40_000)
+    books.time += HANGING_SECONDS
+    show(books, channel, deposit)
+    assert (books.backing(channel), books.channel(channel).counted_exposure) == (Backing(50_000), 40_000)
+    books.time += 1
+    for _ in range(3):
+        show(books, channel, deposit)
+        assert (books.backing(channel), books.channel(channel).counted_exposure) == (NO_BACKING, 0)
+        assert books.exposure() == 40_000
+    books.time += LOSS_WINDOW_SECONDS + 1
+    show(books, channel, deposit)
+    assert books.exposure() == 0
+    show(books, channel, replace(deposit, is_stable=True))
+    assert books.backing(channel) == Backing(50_000)
+    show(books, channel, answers=[opened(1, 1, 50_000, deposit.hash)])
+    assert books.channel(channel).deposited_by_peer == 50_000
+    assert (books.exposure(), books.channel(channel).written_off) == (0, 0)
+
+
+def test_what_another_deposit_backs_is_no_loss_when_one_hangs(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    first, second = (
+        on_its_way(ledger, deposit_draft(channel, amount, with_definition=True))
+        for amount in (50_000, 30_000)
+    )
+    show(books, channel, first)
+    books.sign(channel, 40_000)
+    books.time += HANGING_SECONDS + 1
+    show(books, channel, second, first)
+    assert books.backing(channel) == Backing(30_000)
+    assert (books.exposure(), books.channel(channel).counted_exposure) == (40_000, 30_000)
+    show(books, channel, replace(first, is_stable=True), answers=[opened(1, 1, 50_000, first.hash)])
+    assert books.exposure() == 0
+
+
+def test_a_pause_between_a_look_and_what_is_made_of_it_lets_no_deposit_hang(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    deposit = on_its_way(ledger, deposit_draft(channel, 50_000, with_definition=True))
+    show(books, channel, deposit)
+    books.sign(channel, 40_000)
+    asked_at = books.time
+    books.time += HANGING_SECONDS + 1
+    show(books, channel, deposit, asked_at=asked_at)
+    assert books.channel(channel).counted_exposure == 40_000

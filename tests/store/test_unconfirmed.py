@@ -52,11 +52,11 @@ def test_an_answered_unit_is_forgotten_in_its_channel(store: Store) -> None:
     with store.transaction() as books:
         books.unconfirmed.see(AA_ADDRESS, unconfirmed(1))
         books.unconfirmed.see(OTHER_ADDRESS, unconfirmed(1))
-        assert books.unconfirmed.knows(AA_ADDRESS, unit_hash(1))
+        assert books.unconfirmed.get(AA_ADDRESS, unit_hash(1)) == unconfirmed(1)
         assert books.unconfirmed.answered(AA_ADDRESS, unit_hash(1))
         assert not books.unconfirmed.answered(AA_ADDRESS, unit_hash(1))
-        assert not books.unconfirmed.knows(AA_ADDRESS, unit_hash(1))
-        assert books.unconfirmed.knows(OTHER_ADDRESS, unit_hash(1))
+        assert books.unconfirmed.get(AA_ADDRESS, unit_hash(1)) is None
+        assert books.unconfirmed.get(OTHER_ADDRESS, unit_hash(1)) is not None
 
 
 def test_a_unit_is_stable_since_it_was_first_seen_so(store: Store) -> None:
@@ -88,7 +88,7 @@ def test_the_commands_of_a_period_are_forgotten_but_not_the_deposits(store: Stor
         books.unconfirmed.forget_commands(AA_ADDRESS)
         kinds = {unit.kind for unit in books.unconfirmed.of(AA_ADDRESS)}
         assert kinds == {TriggerKind.DEPOSIT, TriggerKind.OTHER}
-        assert books.unconfirmed.knows(OTHER_ADDRESS, unit_hash(1))
+        assert books.unconfirmed.get(OTHER_ADDRESS, unit_hash(1)) is not None
 
 
 def test_what_is_proven_stable_is_not_double_spent_whoever_says_so_before_or_after(store: Store) -> None:
