@@ -102,6 +102,14 @@ class History:
     last_ball_main_chain_index: int | None
     too_large: frozenset[str] = frozenset()
 
+    def by_address(self) -> dict[str, list[HistoryUnit]]:
+        """The units that each address is an author or a payee of, in the same order."""
+        found: dict[str, list[HistoryUnit]] = {}
+        for entry in self.units:
+            for address in entry.addresses:
+                found.setdefault(address, []).append(entry)
+        return found
+
 
 def verify_history(
     response: object, network: Network, *, known_definitions: Mapping[str, Any] = _NO_DEFINITIONS

@@ -51,16 +51,17 @@ class Discovery:
     def announced_addresses(self) -> list[str]:
         """The agents that are watched because a customer announced them; drops those that have expired."""
         with self._store.reading() as books:
-            announced = books.announced.all()
+            announced = books.announced.addresses()
             has_expired = books.announced.has_older(self._clock() - ANNOUNCEMENT_SECONDS)
         if not has_expired:
-            return [parameters.aa_address for parameters in announced]
+            return announced
         with self._store.transaction() as books:
             books.announced.expire(self._clock() - ANNOUNCEMENT_SECONDS)
-            return [parameters.aa_address for parameters in books.announced.all()]
+            return books.announced.addresses()
 
     def look_at(self, history: History) -> None:
         """Takes up the announced channels that a history shows, and those that this wallet once created."""
+        shown = history.by_address()
         with self._store.reading() as books:
             candidates = [(parameters, True) for parameters in books.announced.all()]
             candidates += [
@@ -69,7 +70,9 @@ class Discovery:
                 if books.channels.get(parameters.aa_address) is None
             ]
         for parameters, is_announced in candidates:
-            entries = [entry for entry in history.units if _concerns(parameters, entry)]
+            entries = [
+                entry for entry in shown.get(parameters.aa_address, ()) if _concerns(parameters, entry)
+            ]
             if entries:
                 self._take_up(parameters, entries, is_announced)
 

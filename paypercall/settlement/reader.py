@@ -94,10 +94,7 @@ class Reader:
         # After what is new was taken up, for whose sake a unit may count; before anything is decided.
         self._memory.compare(history)
         self._finish_own_units(history.units)
-        by_address: dict[str, list[HistoryUnit]] = {}
-        for entry in history.units:
-            for address in entry.addresses:
-                by_address.setdefault(address, []).append(entry)
+        by_address = history.by_address()
         with self._store.reading() as books:
             records = [books.channels.get(address) for address in by_address]
         changed: set[str] = set()

@@ -48,6 +48,10 @@ class Announced:
         }
         self._connection.change(_ADD, row)
 
+    def addresses(self) -> list[str]:
+        """The addresses of all of them, the oldest first."""
+        return self._connection.values(_ADDRESSES, {})
+
     def all(self) -> list[ChannelParameters]:
         """All of them, the oldest first."""
         return [ChannelParameters(*row) for row in self._connection.all(_ALL, {})]
@@ -79,6 +83,7 @@ _DROP = Statement(delete(announced_channels).where(announced_channels.c.aa_addre
 _DROP_OF_CUSTOMER = Statement(
     delete(announced_channels).where(announced_channels.c.aa_address.in_(_OLDEST.where(_OF_CUSTOMER)))
 )
+_ADDRESSES = Statement(select(announced_channels.c.aa_address).order_by(*_OLDEST_FIRST))
 _ALL = Statement(
     select(
         announced_channels.c.address_a,

@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 
 from paypercall.channel import Status
-from paypercall.contract import BASE, ChannelParameters, close_draft, confirm_draft, deposit_draft
+from paypercall.contract import (
+    BASE,
+    ChannelParameters,
+    Trigger,
+    close_draft,
+    confirm_draft,
+    deposit_draft,
+    read_trigger,
+)
 from paypercall.devnet import Devnet
 from paypercall.events import Events
+from paypercall.obyte.unit import Unit
+from paypercall.settlement import discovery
 from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, Discovery
 from tests.parties import wallet_on
 from tests.settlement.merchant_books import MerchantBooks, merchant_books
@@ -28,14 +38,14 @@ def test_an_announced_agent_that_the_ledger_does_not_show_is_watched_for_a_while
     books: MerchantBooks,
 ) -> None:
     """Announcing costs nothing, and the list is bounded: honest customers would find it full for ever."""
-    discovery = Discovery(books.store, PAYEE.address, Events(), books.now)
+    found = Discovery(books.store, PAYEE.address, Events(), books.now)
     announced = ChannelParameters(PAYEE.address, CUSTOMER.address, BASE, "a salt", 3600)
     with books.store.transaction() as store:
         store.announced.add(announced, books.time, limit=1, limit_by_customer=1)
     books.time += ANNOUNCEMENT_SECONDS
-    assert discovery.announced_addresses() == [announced.aa_address]
+    assert found.announced_addresses() == [announced.aa_address]
     books.time += 1
-    assert discovery.announced_addresses() == []
+    assert found.announced_addresses() == []
     with books.store.reading() as store:
         assert store.announced.all() == []
 
@@ -61,3 +71,32 @@ def test_a_forgotten_channel_that_is_taken_up_is_out_of_use_in_the_period_that_i
     assert (found.period, found.status, found.deposited_by_me) == (2, Status.OPEN, 60_000)
     assert found.is_restored
     assert found.signs_from_period == 3
+
+
+def test_each_unit_is_held_against_the_announced_agents_that_it_concerns_only(
+    net: Devnet, books: MerchantBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Announcing costs nothing: many announced agents must not make every look at the ledger slower."""
+    looked_at: list[str] = []
+
+    def counted(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
+        looked_at.append(parameters.aa_address)
+        return read_trigger(parameters, unit)
+
+    monkeypatch.setattr(discovery, "read_trigger", counted)
+    announced = [
+        ChannelParameters(PAYEE.address, CUSTOMER.address, BASE, f"salt {number}", 3600)
+        for number in range(5)
+    ]
+    with books.store.transaction() as store:
+        for parameters in announced:
+            store.announced.add(parameters, books.time, limit=9, limit_by_customer=9)
+    with closing(wallet_on(net)) as customer:
+        for parameters in announced[:2]:
+            customer.post(customer.compose(deposit_draft(parameters, 50_000, with_definition=True)))
+            net.settle()
+    with books.watcher(net) as watcher:
+        watcher.refresh()
+    assert sorted(looked_at) == sorted(parameters.aa_address for parameters in announced[:2])
+    with books.store.reading() as store:
+        assert store.announced.all() == announced[2:]

@@ -21,6 +21,7 @@ def test_announced_channels_come_back_the_oldest_first(store: Store) -> None:
         add(books, ONE, 10)
     with store.reading() as books:
         assert books.announced.all() == [ONE, TWO]
+        assert books.announced.addresses() == [ONE.aa_address, TWO.aa_address]
 
 
 def test_the_oldest_makes_room_when_the_list_is_full(store: Store) -> None:
