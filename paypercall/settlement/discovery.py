@@ -47,6 +47,7 @@ class Discovery:
         self._my_address = my_address
         self._events = events
         self._clock = clock
+        self._looked_for: set[str] = set()
 
     def announced_addresses(self) -> list[str]:
         """The agents that are watched because a customer announced them; drops those that have expired."""
@@ -59,16 +60,28 @@ class Discovery:
             books.announced.expire(self._clock() - ANNOUNCEMENT_SECONDS)
             return books.announced.addresses()
 
+    def announced_anew(self) -> list[str]:
+        """The announced agents that were not looked for in every history since this was asked last.
+
+        An announcement may go and come again while its agent is followed; units may have been passed over meanwhile.
+        """
+        announced = self.announced_addresses()
+        anew = [address for address in announced if address not in self._looked_for]
+        self._looked_for = set(announced)
+        return anew
+
     def look_at(self, history: History) -> None:
         """Takes up the announced channels that a history shows, and those that this wallet once created."""
         shown = history.by_address()
         with self._store.reading() as books:
-            candidates = [(parameters, True) for parameters in books.announced.all()]
+            announced = books.announced.all()
+            candidates = [(parameters, True) for parameters in announced]
             candidates += [
                 (parameters, False)
                 for parameters in self._created_by_me(history)
                 if books.channels.get(parameters.aa_address) is None
             ]
+        self._looked_for.intersection_update(parameters.aa_address for parameters in announced)
         for parameters, is_announced in candidates:
             entries = [
                 entry for entry in shown.get(parameters.aa_address, ()) if _concerns(parameters, entry)

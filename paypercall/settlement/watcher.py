@@ -206,6 +206,7 @@ class Watcher:
         new = self._new_addresses()
         self._listed_at = self._clock()
         self._following.add(new)
+        self._following.begin_anew(self._discovery.announced_anew())
 
     def _active(self) -> list[str]:
         """The addresses on which something is under way, each once."""

@@ -24,7 +24,7 @@ from paypercall.obyte.unit import Unit
 from paypercall.settlement import discovery
 from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, Discovery
 from tests.parties import wallet_on
-from tests.settlement.merchant_books import MerchantBooks, merchant_books
+from tests.settlement.merchant_books import MerchantBooks, WatchedHub, merchant_books
 from tests.two_sides import CUSTOMER, PAYEE
 
 
@@ -100,3 +100,61 @@ def test_each_unit_is_held_against_the_announced_agents_that_it_concerns_only(
     assert sorted(looked_at) == sorted(parameters.aa_address for parameters in announced[:2])
     with books.store.reading() as store:
         assert store.announced.all() == announced[2:]
+
+
+def announce(books: MerchantBooks, parameters: ChannelParameters) -> None:
+    with books.store.transaction() as store:
+        store.announced.add(parameters, books.time, limit=9, limit_by_customer=9)
+
+
+def drop_announcements(books: MerchantBooks) -> None:
+    with books.store.transaction() as store:
+        store.announced.expire(books.time + 1)
+
+
+def test_a_deposit_that_was_passed_over_while_nobody_announced_its_agent_is_found_once_it_is_announced_again(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    """The agent is followed until the round ends, which goes on from what was shown of it."""
+    with closing(wallet_on(net)) as customer, books.watcher(net) as watcher:
+        channel = ChannelParameters(PAYEE.address, customer.address, BASE, "a salt", 3600)
+        announce(books, channel)
+        watcher.refresh()
+        drop_announcements(books)
+        deposit = customer.compose(deposit_draft(channel, 50_000, with_definition=True))
+        customer.post(deposit)
+        watcher.show(deposit)
+        net.settle()
+        for _ in range(3):
+            watcher.refresh()
+        assert not is_taken_up(books, channel)
+        announce(books, channel)
+        for _ in range(2):
+            watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 50_000
+
+
+def test_a_deposit_that_was_passed_over_because_others_made_room_in_each_look_is_found(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    """A flood of announcements pushes an agent out in each look; its customer announces it again before the next."""
+    hub = WatchedHub(net)
+    with closing(wallet_on(net)) as customer, books.watcher(net, hub) as watcher:
+        channel = ChannelParameters(PAYEE.address, customer.address, BASE, "a salt", 3600)
+        announce(books, channel)
+        watcher.refresh()
+        customer.post(customer.compose(deposit_draft(channel, 50_000, with_definition=True)))
+        net.settle()
+        for _ in range(3):
+            hub.interruption = lambda: drop_announcements(books)
+            watcher.refresh()
+            assert not is_taken_up(books, channel)
+            announce(books, channel)
+        for _ in range(2):
+            watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 50_000
+
+
+def is_taken_up(books: MerchantBooks, parameters: ChannelParameters) -> bool:
+    with books.store.reading() as store:
+        return store.channels.get(parameters.aa_address) is not None
