@@ -154,11 +154,19 @@ class Outbox:
         self._update(_SIGNED, outbox_id, now, values)
 
     def posted(self, outbox_id: int, now: int) -> None:
-        """Notes that the hub took the unit."""
+        """Notes that the hub took the unit.
+
+        Raises:
+            StoreError: When the row is finished.
+        """
         self._update(_POSTED, outbox_id, now, {"state": OutboxState.POSTED.value})
 
     def finished(self, outbox_id: int, state: OutboxState, now: int) -> None:
-        """Ends a row as stable or failed."""
+        """Ends a row as stable or failed.
+
+        Raises:
+            StoreError: When it is finished already.
+        """
         if not state.is_finished:
             raise ValueError("a row ends as stable or failed")
         self._update(_FINISHED, outbox_id, now, {"state": state.value})
@@ -173,8 +181,8 @@ class Outbox:
         return self._connection.change(_CANCEL, values) > 0
 
     def failed_attempt(self, outbox_id: int, error: str, now: int) -> None:
-        """Counts a failed attempt to send; the row stays what it is."""
-        self._update(_FAILED_ATTEMPT, outbox_id, now, {"error": error})
+        """Counts a failed attempt to send, unless the row is finished; it stays what it is."""
+        self._connection.change(_FAILED_ATTEMPT, {"error": error, "key": outbox_id, "now": now})
 
     def _update(self, statement: Statement, outbox_id: int, now: int, values: dict[str, Any]) -> None:
         if not self._connection.change(statement, {**values, "key": outbox_id, "now": now}):
@@ -212,7 +220,10 @@ _NAMES = [column.name for column in _ROWS.selected_columns]
 _IS_UNFINISHED = one_of(outbox.c.state, [state.value for state in OutboxState if not state.is_finished])
 _OF_CHANNEL = outbox.c.aa_address == bindparam("key")
 _OWNER_OF_UNIT = select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
-_UPDATE = update(outbox).where(outbox.c.id == bindparam("key")).values(updated_at=bindparam("now"))
+# What is finished stays as it is, however late another process writes.
+_UPDATE = (
+    update(outbox).where(outbox.c.id == bindparam("key"), _IS_UNFINISHED).values(updated_at=bindparam("now"))
+)
 
 _ADD = adding(outbox)
 _ADD_UNIT = adding(outbox_units)
@@ -240,12 +251,8 @@ _HASHES = Statement(
     .where(outbox_units.c.outbox_id == bindparam("key"))
     .order_by(outbox_units.c.id)
 )
-_SIGNED = Statement(
-    _UPDATE.where(_IS_UNFINISHED).values(state=bindparam("state"), unit_hash=bindparam("hash"))
-)
+_SIGNED = Statement(_UPDATE.values(state=bindparam("state"), unit_hash=bindparam("hash")))
 _POSTED = Statement(_UPDATE.values(state=bindparam("state"), last_error=null()))
 _FINISHED = Statement(_UPDATE.values(state=bindparam("state")))
-_CANCEL = Statement(
-    _UPDATE.where(outbox.c.unit_hash.is_(None), _IS_UNFINISHED).values(state=bindparam("state"))
-)
+_CANCEL = Statement(_UPDATE.where(outbox.c.unit_hash.is_(None)).values(state=bindparam("state")))
 _FAILED_ATTEMPT = Statement(_UPDATE.values(attempts=outbox.c.attempts + 1, last_error=bindparam("error")))

@@ -168,3 +168,20 @@ def test_a_row_does_not_show_its_package_in_its_repr(store: Store) -> None:
     with store.transaction() as books:
         books.outbox.signed(number, UNIT, now=11)
         assert "secret" not in repr(books.outbox.get(number))
+
+
+@pytest.mark.parametrize("state", [state for state in OutboxState if state.is_finished])
+def test_a_late_writer_changes_nothing_of_a_finished_row(store: Store, state: OutboxState) -> None:
+    """What counts on it, such as that a deposit came to nothing, would count again."""
+    number = add(store)
+    other = OutboxState.FAILED if state is OutboxState.STABLE else OutboxState.STABLE
+    with store.transaction() as books:
+        books.outbox.signed(number, UNIT, now=11)
+        books.outbox.finished(number, state, now=12)
+        before = books.outbox.get(number)
+        with pytest.raises(StoreError, match="finished"):
+            books.outbox.posted(number, now=13)
+        with pytest.raises(StoreError, match="finished"):
+            books.outbox.finished(number, other, now=13)
+        books.outbox.failed_attempt(number, "no hub", now=13)
+        assert books.outbox.get(number) == before
