@@ -2,7 +2,7 @@
 
 The signed unit is stored before it is posted, and the same unit is posted again until the ledger has it. A refused one
 is replaced by a unit that spends one of the same inputs, so that never both can be paid. Only the holder of the lease
-sends; it proves so in the transaction that stores the unit.
+sends; it proves so in the transaction that stores the unit, and before each time that it posts one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from paypercall.settlement.gathering import (
     is_too_late,
     require_no_need_for_reserve,
 )
-from paypercall.settlement.lease import Lease
+from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.settlement.spending import Spending, tps_fee_limit
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
 
@@ -58,7 +58,7 @@ class Outbox:
         store: The books.
         wallet: Composes and signs.
         light: Posts.
-        lease: Must be held by this process when a unit is stored.
+        lease: Must be held by this process when a unit is stored or posted.
         spending: Limits.
         clock: Seconds, this node's own.
         ledger_time: Asks the hub for the time that the ledger will give a unit composed now.
@@ -98,6 +98,7 @@ class Outbox:
 
         Raises:
             HubError: When the hub is out of reach; every row keeps its state.
+            LeaseLost: When another process has taken over.
         """
         with self._store.reading() as books:
             rows = books.outbox.unfinished()
@@ -113,7 +114,7 @@ class Outbox:
                 has_sent |= self._step_or_consolidate(row)
             except HubRefused as refusal:
                 self._note_failure(row, refusal)
-            except HubError:
+            except (HubError, LeaseLost):
                 raise
             except RowChanged as change:
                 logger.info("%s is not sent: %s", row.kind.value, change)
@@ -169,9 +170,7 @@ class Outbox:
         logger.info("%s is not sent any more: it is too late for it", row.kind.value)
         with self._store.transaction() as books:
             self._lease.require(books)
-            current = books.outbox.get(row.id)
-            # Another process may have sent it since the row was read.
-            if current is not None and not current.state.is_finished and current.units == row.units:
+            if _is_unchanged(books, row):
                 books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
 
     def _compose(self, row: OutboxRow, channel: Channel | None) -> OutboxRow:
@@ -202,10 +201,7 @@ class Outbox:
             if row.aa_address is not None:
                 # Under this lock deposits are cancelled.
                 books.channels.lock(row.aa_address)
-            current = books.outbox.get(row.id)
-            # While this process slept, another one may have held the lease and sent the row.
-            if current is None or current.state.is_finished or current.units != row.units:
-                raise RowChanged("it was cancelled, or another process has gone on with it")
+            _require_unchanged(books, row)
             books.outbox.signed(row.id, unit, self._clock())
             if row.kind in DEPOSITS:
                 books.deposits.set_unit(row.id, unit["unit"])
@@ -237,6 +233,10 @@ class Outbox:
 
     def _post(self, row: OutboxRow) -> None:
         assert row.unit is not None
+        # The next holder may have replaced the unit, and sent others: what it does not know of conflicts with all.
+        with self._store.transaction() as books:
+            self._lease.require(books)
+            _require_unchanged(books, row)
         try:
             # A hub may have taken the unit and kept it to itself.
             self._light.post(row.unit, to_all_hubs=row.state is OutboxState.POSTED)
@@ -245,9 +245,8 @@ class Outbox:
             self._wallet.forget(row.unit["unit"])
             raise
         with self._store.transaction() as books:
-            current = books.outbox.get(row.id)
-            # Another process may have held the lease since the row was read, and seen the unit become stable.
-            if current is not None and not current.state.is_finished:
+            self._lease.require(books)
+            if _is_unchanged(books, row):
                 books.outbox.posted(row.id, self._clock())
         self._next_attempt.pop(row.id, None)
 
@@ -257,6 +256,17 @@ class Outbox:
         logger.warning("could not send %s (attempt %d): %s", row.kind.value, row.attempts + 1, error)
         with self._store.transaction() as books:
             books.outbox.failed_attempt(row.id, str(error), self._clock())
+
+
+def _is_unchanged(books: Books, row: OutboxRow) -> bool:
+    """Whether no other process has gone on with a row, or taken it back, since it was read."""
+    current = books.outbox.get(row.id)
+    return current is not None and not current.state.is_finished and current.units == row.units
+
+
+def _require_unchanged(books: Books, row: OutboxRow) -> None:
+    if not _is_unchanged(books, row):
+        raise RowChanged("it was cancelled, or another process has gone on with it")
 
 
 def _is_overtaken(row: OutboxRow, channel: Channel | None) -> bool:

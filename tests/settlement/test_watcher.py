@@ -15,12 +15,14 @@ from paypercall.contract import BASE, close_draft, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import HubRefused
+from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
+from paypercall.settlement.commands import draft_of
 from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.settlement.outbox import Outbox
 from paypercall.settlement.spending import Spending
-from paypercall.store import OutboxKind, OutboxState
+from paypercall.store import OutboxKind, OutboxRow, OutboxState
 from tests.devnet.raw_client import RawClient
 from tests.parties import wallet_on
 from tests.settlement.merchant_books import MerchantBooks, WatchedHub, merchant_books
@@ -241,24 +243,78 @@ def test_a_holder_that_has_slept_finishes_nothing_in_the_outbox(net: Devnet, boo
             assert [row.unit for row in store.outbox.unfinished()] == [unit]
 
 
-def test_a_holder_that_has_slept_signs_nothing_that_the_next_one_could_send_too(
-    net: Devnet, books: MerchantBooks
-) -> None:
-    with closing(wallet_on(net, PAYEE)) as merchant:
+@contextmanager
+def sending(net: Devnet, books: MerchantBooks, hub: WatchedHub) -> Iterator[tuple[Outbox, Wallet]]:
+    """The outbox at work of a process that holds the lease, with a withdrawal to send."""
+    net.fund(PAYEE.address, 1_000_000)
+    net.settle()
+    with closing(LightClient(hub, net.network)) as light:
+        wallet = Wallet(PAYEE, light, max_tps_fee=20_000)
         lease = Lease(books.store, PAYEE.address, books.now)
-        outbox = Outbox(
-            books.store, merchant, merchant.light, lease, Spending(20_000, 0), books.now, books.now
-        )
         details = {"asset": BASE, "address": CUSTOMER.address, "amount": 5_000}
         with books.store.transaction() as store:
             store.outbox.add(OutboxKind.WITHDRAWAL, aa_address=None, period=None, details=details, now=1)
         assert lease.take()
-        books.take_over()
-        assert not outbox.advance()
+        yield Outbox(books.store, wallet, light, lease, Spending(20_000, 0), books.now, books.now), wallet
         lease.release()
+
+
+def sign(books: MerchantBooks, wallet: Wallet) -> Unit:
+    """Signs another unit for the withdrawal, as a process does before it posts it."""
+    row = the_row(books)
+    unit = wallet.compose(draft_of(row, None))
+    with books.store.transaction() as store:
+        store.outbox.signed(row.id, unit, books.time)
+    return unit
+
+
+def the_row(books: MerchantBooks) -> OutboxRow:
     with books.store.reading() as store:
-        assert [(row.state, row.units) for row in store.outbox.unfinished()] == [(OutboxState.DECIDED, ())]
+        (row,) = store.outbox.unfinished()
+    return row
+
+
+def test_a_holder_that_has_slept_signs_nothing_that_the_next_one_could_send_too(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    with sending(net, books, WatchedHub(net)) as (outbox, _):
+        books.take_over()
+        with pytest.raises(LeaseLost):
+            outbox.advance()
+    row = the_row(books)
+    assert (row.state, row.units, row.attempts) == (OutboxState.DECIDED, (), 0)
     assert net.balance(CUSTOMER.address) == 0
+
+
+def test_a_holder_that_has_slept_posts_nothing_that_the_next_one_may_have_replaced(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    """It would conflict with what the next one has sent since, and a defence could lose against it."""
+    with sending(net, books, WatchedHub(net)) as (outbox, wallet):
+        unit = sign(books, wallet)
+        books.take_over()
+        with pytest.raises(LeaseLost):
+            outbox.advance()
+    row = the_row(books)
+    assert (row.state, row.attempts) == (OutboxState.SIGNED, 0)
+    assert unit["unit"] not in [joint["unit"]["unit"] for joint in net.units()]
+
+
+def test_a_holder_that_falls_asleep_while_it_posts_does_not_say_that_another_unit_is_posted(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    hub = WatchedHub(net)
+    with sending(net, books, hub) as (outbox, wallet):
+        sign(books, wallet)
+
+        def replace_unit() -> None:
+            books.take_over()
+            sign(books, wallet)
+
+        hub.interruption = replace_unit
+        with pytest.raises(LeaseLost):
+            outbox.advance()
+    assert the_row(books).state is OutboxState.SIGNED
 
 
 def test_a_pause_between_a_look_and_what_is_made_of_it_lets_no_deposit_come_to_nothing(
