@@ -1,7 +1,8 @@
 """The wallet of a node as its owner sees it: what there is, what came and went, and ways to move it.
 
 Whatever leaves goes through the outbox, so that it is paid once whatever crashes, and so that it does not matter which
-process of the wallet holds the lease. What cannot be sent now is not sent later behind the owner's back.
+process of the wallet holds the lease. What cannot be sent now is not sent later behind the owner's back. Nothing in
+here needs the lease: a row is only a decision, which one transaction makes, or takes back while nothing is signed.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from paypercall.channel import Channel
 from paypercall.contract import ChannelParameters, Closed, read_definition, read_response, read_trigger
 from paypercall.events import Event, EventKind, Events
 from paypercall.obyte.proof import History, HistoryUnit
+from paypercall.settlement.lease import Lease
 from paypercall.store import Books, Store
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Discovery:
             has_expired = books.announced.has_older(self._clock() - ANNOUNCEMENT_SECONDS)
         if not has_expired:
             return announced
+        # Without the lease: the time that has passed is the same for all, and an announcement is no part of the books.
         with self._store.transaction() as books:
             books.announced.expire(self._clock() - ANNOUNCEMENT_SECONDS)
             return books.announced.addresses()
@@ -70,8 +72,12 @@ class Discovery:
         self._looked_for = set(announced)
         return anew
 
-    def look_at(self, history: History) -> None:
-        """Takes up the announced channels that a history shows, and those that this wallet once created."""
+    def look_at(self, history: History, lease: Lease) -> None:
+        """Takes up the announced channels that a history shows, and those that this wallet once created.
+
+        Raises:
+            LeaseLost: When another process has taken over, for which an old look would forget too little.
+        """
         shown = history.by_address()
         with self._store.reading() as books:
             announced = books.announced.all()
@@ -87,7 +93,7 @@ class Discovery:
                 entry for entry in shown.get(parameters.aa_address, ()) if _concerns(parameters, entry)
             ]
             if entries:
-                self._take_up(parameters, entries, is_announced)
+                self._take_up(parameters, entries, is_announced, lease)
 
     def _created_by_me(self, history: History) -> list[ChannelParameters]:
         created = []
@@ -102,9 +108,10 @@ class Discovery:
         ]
 
     def _take_up(
-        self, parameters: ChannelParameters, entries: Sequence[HistoryUnit], is_announced: bool
+        self, parameters: ChannelParameters, entries: Sequence[HistoryUnit], is_announced: bool, lease: Lease
     ) -> None:
         with self._store.transaction() as books:
+            lease.require(books)
             period = 1 + max(
                 (
                     event.period

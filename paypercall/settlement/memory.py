@@ -21,6 +21,7 @@ from paypercall.channel import distrust, restore
 from paypercall.contract import read_trigger
 from paypercall.errors import PaypercallError
 from paypercall.obyte.proof import History, HistoryUnit
+from paypercall.settlement.lease import Lease
 from paypercall.store import Books, Store
 
 logger = logging.getLogger(__name__)
@@ -92,12 +93,15 @@ class Memory:
         self._write(Marker(identity.database_id, generation))
         return is_newest
 
-    def compare(self, history: History) -> None:
+    def compare(self, history: History, lease: Lease) -> None:
         """Puts all channels out of use if this wallet sent a unit to one of them that the outbox does not know.
 
         Every unit is in there before it is posted, so other books have made that one. What pays to anybody else proves
         nothing, since the host may use the wallet itself; nor does what is older than these books: the channels from
         then are taken up as forgotten.
+
+        Raises:
+            LeaseLost: When another process has taken over, which may have looked since.
         """
         with self._store.reading() as books:
             strange = self._units_of_other_books(books, history)
@@ -106,6 +110,7 @@ class Memory:
             return
         newest = max(entry.unit["timestamp"] for entry in strange)
         with self._store.transaction() as books:
+            lease.require(books)
             books.node.lock()
             identity = books.node.identity()
             assert identity is not None

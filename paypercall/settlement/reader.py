@@ -90,9 +90,9 @@ class Reader:
         """
         self._wallet.absorb(history)
         self._save_coins()
-        self._discovery.look_at(history)
+        self._discovery.look_at(history, self._lease)
         # After what is new was taken up, for whose sake a unit may count; before anything is decided.
-        self._memory.compare(history)
+        self._memory.compare(history, self._lease)
         self._finish_own_units(history.units)
         by_address = history.by_address()
         with self._store.reading() as books:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, UNANSWERED_SECONDS, Backing
-from paypercall.channel import Status
-from paypercall.contract import BASE, close_draft, deposit_draft
+from paypercall.channel import Channel, Status
+from paypercall.contract import BASE, ChannelParameters, close_draft, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import HubRefused
@@ -429,3 +429,40 @@ def test_a_deposit_that_a_hub_lagging_behind_did_not_know_is_no_loss_once_the_le
                 watcher.refresh()
     assert books.channel(channel).deposited_by_peer == 50_000
     assert (books.unconfirmed(channel), books.exposure()) == ((), 0)
+
+
+def test_a_holder_that_has_slept_takes_no_channel_up(net: Devnet, books: MerchantBooks) -> None:
+    """What it saw may be from before the period that is open: of its channel, less would count as forgotten."""
+    hub = WatchedHub(net)
+    with closing(wallet_on(net)) as customer, books.watcher(net, hub) as watcher:
+        channel = ChannelParameters(PAYEE.address, customer.address, BASE, "a salt", 3600)
+        with books.store.transaction() as store:
+            store.announced.add(channel, books.time, limit=9, limit_by_customer=9)
+        post(customer, deposit_draft(channel, 50_000, with_definition=True))
+        net.settle()
+        hub.interruption = books.take_over
+        with pytest.raises(LeaseLost):
+            watcher.refresh()
+    with books.store.reading() as store:
+        assert store.channels.get(channel.aa_address) is None
+        assert store.announced.all() == [channel]
+
+
+def test_a_holder_that_has_slept_does_not_say_since_when_the_books_are_complete(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    """It looked when they were new, and nothing could be forgotten; the next one may have looked since."""
+    channel = ChannelParameters(CUSTOMER.address, PAYEE.address, BASE, "a salt", 3600)
+    with books.store.transaction() as store:
+        store.channels.add(Channel(channel, PAYEE.address), created_at=books.time)
+    hub = WatchedHub(net)
+    with closing(wallet_on(net, PAYEE)) as other_books, books.watcher(net, hub) as watcher:
+        watcher.refresh()
+        post(other_books, deposit_draft(channel, 50_000, with_definition=True))
+        hub.interruption = books.take_over
+        with pytest.raises(LeaseLost):
+            watcher.refresh()
+    with books.store.reading() as store:
+        identity = store.node.identity()
+    assert identity is not None
+    assert identity.complete_since == 0
