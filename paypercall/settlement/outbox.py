@@ -37,7 +37,7 @@ LONGEST_PAUSE = 60
 
 
 class RowChanged(PaypercallError):
-    """A row was cancelled, or sent by another process, while its unit was composed here."""
+    """A row was cancelled, sent by another process or made void by the ledger while its unit was composed here."""
 
     code = "row_changed"
 
@@ -145,7 +145,7 @@ class Outbox:
         try:
             self._post(row)
         except HubRefused as refusal:
-            if _is_overtaken(row, channel):
+            if _is_overtaken(row, channel) or self._is_void(row):
                 self._give_up(row)
                 return False
             logger.warning("the hub refused a unit (%s): it is being replaced", refusal)
@@ -166,12 +166,18 @@ class Outbox:
         is_closing = channel is not None and (channel.freeze or channel.status is Status.CLOSING)
         return row.kind in COMMANDS or not is_closing
 
+    def _is_void(self, row: OutboxRow) -> bool:
+        """Whether a refill can be decided anew, if it is still wanted: no unit of it can be on the ledger any more."""
+        has_lost = bool(row.units) and all(self._wallet.has_lost(unit) for unit in row.units)
+        return row.kind is OutboxKind.REFILL and has_lost
+
     def _give_up(self, row: OutboxRow) -> None:
         logger.info("%s is not sent any more: it is too late for it", row.kind.value)
         with self._store.transaction() as books:
             self._lease.require(books)
             if _is_unchanged(books, row):
                 books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
+                books.deposits.cancel(row.id)
 
     def _compose(self, row: OutboxRow, channel: Channel | None) -> OutboxRow:
         """Composes and stores a unit that takes the place of all that were ever signed for the row.
@@ -190,6 +196,8 @@ class Outbox:
             draft = draft_of(row, channel.parameters if channel else None)
             unit = self._wallet.compose(draft, instead_of=signed, max_tps_fee=max_tps_fee, keep=keep)
         try:
+            if self._is_void(row):
+                raise RowChanged("the ledger has shown that no unit of it can be there any more")
             return self._save(row, unit)
         except BaseException:
             self._wallet.forget(unit["unit"])

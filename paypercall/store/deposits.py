@@ -66,7 +66,7 @@ class Deposits:
         return int(amount)
 
     def cancel(self, outbox_id: int) -> None:
-        """Counts the pending deposit of an outbox row as failed; for one of which no unit was ever signed."""
+        """Counts the pending deposit of an outbox row as failed; for one of which no unit can be on the ledger."""
         self._connection.change(_CANCEL, {"key": outbox_id})
 
     def has_signed(self, aa_address: str) -> bool:

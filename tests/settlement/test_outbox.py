@@ -248,3 +248,38 @@ def test_a_deposit_waits_while_the_channel_closes(
     deposit, close = TriggerKind.DEPOSIT, TriggerKind.CLOSE
     assert triggers_of(net, customer, customer) == [deposit, close, deposit]
     assert not any(answer["bounced"] for answer in net.responses(customer.aa_address))
+
+
+def test_a_refill_is_given_up_when_nothing_of_it_can_be_on_the_ledger_any_more(
+    net: Devnet, tmp_path: Path, merchant: Server, customer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wallet has one coin, which the close spends. A new unit would open the channel that was closed for good."""
+    pay(customer, merchant, 40_000)
+    wait_until_open(customer, merchant)
+    channel = parameters_of(net, customer.aa_address)
+    really_post = LightClient.post
+    refused: list[str] = []
+
+    def post(self: LightClient, unit: Unit, *, to_all_hubs: bool = False) -> None:
+        trigger = read_trigger(channel, unit)
+        is_refill = trigger is not None and trigger.kind is TriggerKind.DEPOSIT
+        if unit["unit"] in refused or (is_refill and customer.balance().status is not Status.CLOSED):
+            refused.append(unit["unit"])
+            raise HubRefused("last ball is too old")
+        really_post(self, unit, to_all_hubs=to_all_hubs)
+
+    monkeypatch.setattr(LightClient, "post", post)
+    with books_in(tmp_path / "customer") as books:
+        record = books.channels.lock(customer.aa_address)
+        assert record is not None
+        add_deposit(books, OutboxKind.REFILL, record.channel, 100_000, now=0)
+    customer._node.wake()
+    wait_until(lambda: bool(refused), "the refill is refused")
+    customer.close()
+    wait_until(lambda: is_idle(tmp_path / "customer"), "all is done")
+    with books_in(tmp_path / "customer") as books:
+        refill, _ = books.outbox.of_period(customer.aa_address, 1)[-2:]
+        assert books.deposits.pending(customer.aa_address) == 0
+    assert (refill.kind, refill.state) == (OutboxKind.REFILL, OutboxState.FAILED)
+    assert triggers_of(net, customer, customer) == [TriggerKind.DEPOSIT, TriggerKind.CLOSE]
+    wait_until(lambda: customer.balance().status is Status.CLOSED, "the period has ended")
