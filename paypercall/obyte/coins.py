@@ -95,13 +95,13 @@ class CoinBook:
         self._void: set[str] = set()
         self._open: dict[str, _Entry] = {}
         self._forgotten: dict[str, _Entry] = {}
-        self._first_own_index: int | None = None
+        self._has_own_final_unit = False
         self._cached_outlook: _Outlook | None = None
 
     @property
-    def first_own_index(self) -> int | None:
-        """The main chain index of the first stable good unit of the address, None if none is known."""
-        return self._first_own_index
+    def has_own_final_unit(self) -> bool:
+        """Whether a unit of the address is proven to be stable and good."""
+        return self._has_own_final_unit
 
     def take(self, entry: HistoryUnit) -> None:
         """Takes in what a verified history says of a unit."""
@@ -124,7 +124,7 @@ class CoinBook:
 
     def learn(self, final: FinalUnit) -> None:
         """Takes in what is known for good of a unit, in any order and as often as it comes."""
-        self._note_own_index(final.own_index)
+        self._has_own_final_unit |= final.is_own
         unit = final.unit
         if unit in self._stable or unit in self._void:
             return
@@ -285,18 +285,13 @@ class CoinBook:
     def _take_stable(self, history_unit: HistoryUnit) -> None:
         unit, index = history_unit.hash, history_unit.main_chain_index
         is_own = self.address in (author["address"] for author in history_unit.unit["authors"])
-        own_index = index if is_own else None
         entry = self._open.get(unit)
         if entry is None and history_unit.is_stripped:
-            self.learn(FinalUnit(unit, Outcome.UNKNOWN, own_index))
+            self.learn(FinalUnit(unit, Outcome.UNKNOWN, is_own))
             return
         entry = entry or self._read(history_unit.unit, is_posted=True)
         coins = tuple(replace(coin, is_stable=True, main_chain_index=index) for coin in entry.coins)
-        self.learn(FinalUnit(unit, Outcome.GOOD, own_index, coins, entry.spends))
-
-    def _note_own_index(self, index: int | None) -> None:
-        if index is not None and (self._first_own_index is None or index < self._first_own_index):
-            self._first_own_index = index
+        self.learn(FinalUnit(unit, Outcome.GOOD, is_own, coins, entry.spends))
 
     def _note_change(self) -> None:
         self.changes += 1

@@ -27,13 +27,13 @@ class FinalUnit:
     Attributes:
         unit: Its hash.
         outcome: What became of it.
-        own_index: Its main chain index by the hub's word, if the address is among its authors.
+        is_own: Whether the address is among its authors.
         coins: Its outputs to the address, if it is good.
         spends: The places that it spends, if it is good and the address is among its authors.
     """
 
     unit: str
     outcome: Outcome
-    own_index: int | None = None
+    is_own: bool = False
     coins: tuple[Coin, ...] = ()
     spends: frozenset[Place] = frozenset()

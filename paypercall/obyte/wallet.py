@@ -352,13 +352,16 @@ class Wallet:
     def _needs_definition(self, last_ball_index: int) -> bool:
         """Whether no unit of ours is stable at the last ball.
 
+        One that is proven to be stable is so for good, wherever a hub says that it is: with an index of one hub in the
+        books, no other would take our units any more. The last balls that a hub gives go on from there.
+
         The proof of our first units lags behind the ledger. Until it is there, the hub is asked how far they
         are; if it lies, it refuses the unit itself.
         """
         with self._lock:
-            first = self._book.first_own_index
+            is_proven = self._book.has_own_final_unit
             unproven = self._book.open_own_units()
-        if first is not None and first <= last_ball_index:
+        if is_proven:
             return False
         if not unproven:
             return True

@@ -11,6 +11,9 @@ from paypercall.obyte.final_units import FinalUnit, Outcome, Place
 from paypercall.store.schema import coins, final_units, spent_places
 from paypercall.store.statements import Connection, Statement, adding_unless_there
 
+_OWN = 0
+"""In place of the main chain index, which was kept once: it was only a hub's word."""
+
 
 class Coins:
     """The wallet's final units with its coins, within one transaction."""
@@ -21,7 +24,11 @@ class Coins:
     def add(self, finals: Iterable[FinalUnit]) -> None:
         """Adds units with all that they make and spend; what is there already stays as it is."""
         for final in finals:
-            row = {"unit": final.unit, "outcome": final.outcome.value, "own_index": final.own_index}
+            row = {
+                "unit": final.unit,
+                "outcome": final.outcome.value,
+                "own_index": _OWN if final.is_own else None,
+            }
             self._connection.change(_ADD_UNIT, row)
             for coin in final.coins:
                 self._connection.change(_ADD_COIN, _row_of(coin))
@@ -45,7 +52,7 @@ class Coins:
             outcome = Outcome(word)
             is_good = outcome is Outcome.GOOD
             makes, spends = (made.get(unit, ()), spent.get(unit, ())) if is_good else ((), ())
-            found.append(FinalUnit(unit, outcome, own_index, tuple(makes), frozenset(spends)))
+            found.append(FinalUnit(unit, outcome, own_index is not None, tuple(makes), frozenset(spends)))
         return found
 
 

@@ -284,7 +284,7 @@ final_units = Table(
     metadata,
     Column("unit", _HASH, primary_key=True),
     Column("outcome", _WORD, primary_key=True),
-    Column("own_index", BigInteger),
+    Column("own_index", BigInteger),  # not null for the wallet's own units; no index is kept
 )
 
 coins = Table(

@@ -91,7 +91,7 @@ def test_the_order_and_repetition_of_histories_do_not_matter(seed: int, number: 
     mixed = book_of(address, shuffled)
     assert mixed.balances() == in_order.balances()
     assert places(mixed) == places(in_order)
-    assert mixed.first_own_index == in_order.first_own_index
+    assert mixed.has_own_final_unit == in_order.has_own_final_unit
     assert set(mixed.undecided_units()) == set(in_order.undecided_units())
     kept = in_order.final_units()
     chance.shuffle(kept)
@@ -100,7 +100,7 @@ def test_the_order_and_repetition_of_histories_do_not_matter(seed: int, number: 
         renewed.learn(step) if isinstance(step, FinalUnit) else renewed.take(step)
     assert renewed.balances() == in_order.balances()
     assert places(renewed) == places(in_order)
-    assert renewed.first_own_index == in_order.first_own_index
+    assert renewed.has_own_final_unit == in_order.has_own_final_unit
 
 
 # --- made-up units ---
@@ -321,10 +321,10 @@ def test_a_unit_whose_coins_other_open_units_spend_cannot_be_replaced() -> None:
 
 
 def test_what_a_stable_unit_paid_is_unknown_while_its_messages_are_missing() -> None:
-    book = book_of(ME, [entry(SPENDING, stable=True, stripped=True, index=7)])
+    book = book_of(ME, [entry(SPENDING, stable=True, stripped=True)])
     assert book.balances() == {"base": Balance(0, 0)}
     assert book.undecided_units() == ["spending"]
-    assert book.first_own_index == 7
+    assert book.has_own_final_unit
     book.take(entry(DEPOSIT, stable=True))
     book.take(entry(SPENDING, checked=False))
     assert book.balances() == {"base": Balance(1100, 0)}
@@ -391,9 +391,9 @@ def test_units_that_are_not_decided_are_named_for_the_next_question() -> None:
     book.take(entry(incoming))
     assert set(book.undecided_units()) == {"spending", "incoming"}
     assert book.open_own_units() == ["spending"]
-    book.take(entry(SPENDING, stable=True, index=9))
+    book.take(entry(SPENDING, stable=True))
     assert book.undecided_units() == ["incoming"]
-    assert book.first_own_index == 9
+    assert book.has_own_final_unit
 
 
 # --- a model ---
@@ -456,6 +456,6 @@ def test_whatever_order_the_end_is_the_sum_of_what_is_good(seed: int) -> None:
     for known in (book, renewed):
         assert known.balances() == {"base": Balance(expected, 0)}
         assert places(known) == {(name, 0, place) for name, place in unspent}
-    assert renewed.first_own_index == book.first_own_index
+    assert renewed.has_own_final_unit == book.has_own_final_unit
     assert set(renewed.undecided_units()) == set(book.undecided_units())
     assert set(renewed.final_units()) <= set(kept)

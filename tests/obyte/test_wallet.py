@@ -7,6 +7,8 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any, cast
 
@@ -33,6 +35,7 @@ from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.unit import unit_hash
 from paypercall.obyte.wallet import Wallet
 from tests.devnet.raw_client import RawClient
+from tests.hub_proxy import HubProxy, in_response
 
 PAYEE = Key(b"\x11" * 32).address
 DRAFT = Draft({"base": (Output(PAYEE, 1_000),)})
@@ -149,6 +152,31 @@ def test_the_definition_comes_with_each_unit_until_one_is_stable_even_where_no_p
     net.settle()
     wallet.refresh()
     assert "definition" not in wallet.pay([Output(PAYEE, 1)])["authors"][0]
+
+
+@pytest.mark.parametrize("index", [1_000_000, None], ids=["too high", "none"])
+def test_the_index_that_a_hub_gave_the_first_unit_keeps_no_other_hub_from_taking_the_next(
+    net: Devnet, index: int | None
+) -> None:
+    def with_index(history: Any) -> Any:
+        history = deepcopy(history)
+        for joint in history.get("joints", ()):
+            joint["unit"]["main_chain_index"] = index
+        return history
+
+    with HubProxy(net.url) as line, line.fault(in_response("light/get_history", with_index)):
+        lying = Wallet(fresh_key(), LightClient(Hub(line.url, net.network), net.network), max_tps_fee=10_000)
+        with closing(funded(lying, net, 100_000)):
+            lying.pay([Output(PAYEE, 1)])
+            net.settle()
+            lying.refresh()
+        kept = lying.final_units()
+    with closing(open_wallet(net, lying.key)) as wallet:
+        wallet.learn(kept)
+        unit = wallet.pay([Output(PAYEE, 1)])
+    assert "definition" not in unit["authors"][0]
+    net.settle()
+    assert net.sequence(unit["unit"]) == "good"
 
 
 def test_what_others_have_not_confirmed_is_not_spent(wallet: Wallet, net: Devnet) -> None:
@@ -670,7 +698,7 @@ def test_a_posted_unit_is_not_forgotten() -> None:
     assert bytes_of(wallet)[0] == 0
 
 
-def test_a_proven_unit_at_the_last_ball_makes_the_definition_needless_without_asking() -> None:
+def test_a_proven_unit_makes_the_definition_needless_without_asking() -> None:
     light = ScriptedLight(last_ball_mci=45)
     wallet = scripted_wallet(light, 50_000, 40_000)
     first = wallet.compose(DRAFT)
@@ -678,8 +706,6 @@ def test_a_proven_unit_at_the_last_ball_makes_the_definition_needless_without_as
     second = wallet.compose(DRAFT)
     assert "history" not in light.names()
     assert "definition" not in second["authors"][0]
-    light.last_ball_mci = 44
-    assert "definition" in wallet.compose(DRAFT)["authors"][0]
 
 
 def test_a_draft_that_is_refused_leaves_the_coins_alone() -> None:

@@ -13,9 +13,9 @@ COINS = (
 )
 RECEIVED = FinalUnit(unit_hash(1), Outcome.GOOD, coins=COINS)
 SPENT = FinalUnit(
-    unit_hash(2), Outcome.GOOD, 9, spends=frozenset({(unit_hash(1), 0, 0), (unit_hash(8), 1, 3)})
+    unit_hash(2), Outcome.GOOD, True, spends=frozenset({(unit_hash(1), 0, 0), (unit_hash(8), 1, 3)})
 )
-UNKNOWN = FinalUnit(unit_hash(3), Outcome.UNKNOWN, 10)
+UNKNOWN = FinalUnit(unit_hash(3), Outcome.UNKNOWN, True)
 KNOWN_LATER = FinalUnit(unit_hash(3), Outcome.GOOD, coins=(Coin(unit_hash(3), 0, 0, 1, "base", CUSTOMER),))
 VOID = FinalUnit(unit_hash(4), Outcome.VOID)
 ALL = (RECEIVED, SPENT, UNKNOWN, KNOWN_LATER, VOID)
