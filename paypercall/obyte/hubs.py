@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,25 @@ from paypercall.obyte.hub import Hub
 PATIENCE_SECONDS = 5.0  # without a connection, before the next hub is tried
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Which connection to which hub is in use; in a new one the hub does not know what we watch.
+
+    Attributes:
+        hub: The hub's address.
+        connections: How many connections to it there have been.
+        switches: How often one hub was left for another: after two switches it may be the same hub again.
+    """
+
+    hub: str
+    connections: int
+    switches: int
+
+    def is_of_same_hub(self, other: Session) -> bool:
+        """Whether no other hub was in use between the two."""
+        return (self.hub, self.switches) == (other.hub, other.switches)
 
 
 class Hubs:
@@ -29,6 +49,14 @@ class Hubs:
         self._hubs = tuple(hubs)
         self._current = self._hubs[0]
         self._current_since = monotonic()
+        self._switches = 0
+
+    @property
+    def session(self) -> Session:
+        """Which connection is in use."""
+        switches = self._switches  # before the hub: a switch in between is noticed at the latest next time
+        hub = self._current
+        return Session(hub.url, hub.connections, switches)
 
     @property
     def current(self) -> Hub:
@@ -65,6 +93,7 @@ class Hubs:
         _logger.warning("going on from %s to %s: %s", hub.url, following.url, reason)
         # All who leave the same hub come to the same next one.
         self._current, self._current_since = following, monotonic()
+        self._switches += 1
 
     def subscribe(self, subject: str, callback: Callable[[Any], None]) -> list[Callable[[], None]]:
         """Calls back with whatever any hub says under that subject.

@@ -23,7 +23,7 @@ from paypercall.obyte.hub_answers import (
     read_order_providers,
     read_parents,
 )
-from paypercall.obyte.hubs import Hubs
+from paypercall.obyte.hubs import Hubs, Session
 from paypercall.obyte.long_history import read_in_parts
 from paypercall.obyte.network import Network
 from paypercall.obyte.proof import History
@@ -72,10 +72,9 @@ class LightClient:
         return other
 
     @property
-    def session(self) -> tuple[str, int]:
-        """Which connection to which hub is in use; a new one means that the hub does not know what we watch."""
-        hub = self._hubs.current
-        return hub.url, hub.connections
+    def session(self) -> Session:
+        """Which connection to which hub is in use."""
+        return self._hubs.session
 
     def find_connection(self) -> bool:
         """Tells whether there is a connection now, so that a request need not wait for one.

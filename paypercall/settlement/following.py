@@ -87,11 +87,14 @@ class Following:
             self._recent.pop(address, None)
         self.add(kept)
 
-    def begin_session(self, step_back: int) -> None:
-        """Lets all addresses wait, because the hub does not know yet what to show; asks from so much earlier on."""
-        for address, index in self._since.items():
-            self._since[address] = index and max(0, index - step_back)
+    def begin_session(self) -> None:
+        """Lets all addresses wait, because the hub does not know yet what to show."""
         self._waiting = dict.fromkeys(self._since)
+
+    def step_back(self, indices: int) -> None:
+        """Asks from so much earlier on, because another hub told the index that was reached."""
+        for address, index in self._since.items():
+            self._since[address] = index and max(0, index - indices)
 
     def begin_anew(self, addresses: Iterable[str] | None = None) -> None:
         """Asks for whole histories next time, of some addresses or of all."""

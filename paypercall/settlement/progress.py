@@ -44,8 +44,11 @@ class Progress:
         self._reader = reader
         self._misses_coins = False
 
-    def restore(self) -> int | None:
+    def restore(self, hub: str) -> int | None:
         """Goes on from what is in the books, which another process may have brought further.
+
+        Args:
+            hub: That is in use. If another one answers, its word is doubted at the next look.
 
         Returns:
             The highest index up to which something is taken, or None.
@@ -66,19 +69,19 @@ class Progress:
         # After the positions: it must not be older than they are.
         self._reader.recall()
         reached = [
-            self._resume(addresses, position)
+            self._resume(addresses, position, hub)
             for addresses, position in (([self._wallet_address], of_wallet), (complete, of_channels))
             if position is not None
         ]
         return max((index for index in reached if index is not None), default=None)
 
-    def _resume(self, addresses: list[str], position: Position) -> int | None:
+    def _resume(self, addresses: list[str], position: Position, hub: str) -> int | None:
         current = self._light.parents([self._wallet_address], [self._wallet_address]).last_ball_mci
         if current < position.main_chain_index - INDICES_BETWEEN_HUBS:
             logger.warning("a hub lies, or has lied, about the length of the main chain: all is read anew")
             return None
         index = min(current, position.main_chain_index)
-        if position.hub != self._light.session[0]:
+        if position.hub != hub:
             index = max(0, index - INDICES_BETWEEN_HUBS)
         self._following.resume(addresses, index)
         return index

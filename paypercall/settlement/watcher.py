@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from paypercall.contract import BOUNCE_FEE
 from paypercall.obyte.errors import HistoryTooLarge, HubError, ProofError
+from paypercall.obyte.hubs import Session
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.shape import is_hash
@@ -73,7 +74,8 @@ class Watcher:
         self._clock = clock
         self._following = Following(wallet_address, clock)
         self._progress = Progress(store, light, wallet_address, self._following, reader)
-        self._session: tuple[str, int] | None = None
+        self._session: Session | None = None
+        self._told_by: Session | None = None
         self._reached: int | None = None
         self._listed_at = 0
         self._turn_at = 0
@@ -131,7 +133,9 @@ class Watcher:
         """
         with self._store.reading() as books:
             self._read_in_part.update(books.channels.doubted(self._wallet_address))
-        reached = self._progress.restore()
+        session = self._light.session
+        self._doubt_other_hub(session)
+        reached = self._progress.restore(session.hub)
         if reached is not None:
             self._reached = max(self._reached or 0, reached)
 
@@ -164,20 +168,25 @@ class Watcher:
         """Notes how far all is taken; of all channels not each time, for that takes longer the more there are."""
         assert self._session is not None
         is_complete = not self._following.is_behind and not self._doubtful
-        self._progress.note(self._session[0], self._listed_at, with_channels=with_channels and is_complete)
+        self._progress.note(self._session.hub, self._listed_at, with_channels=with_channels and is_complete)
 
     def _begin_session(self) -> None:
         session = self._light.session
         if session == self._session:
             return
-        is_other_hub = self._session is not None and self._session[0] != session[0]
-        if self._session is None or is_other_hub:
+        if self._session is None or not session.is_of_same_hub(self._session):
             self._compare_order_providers()
-        if is_other_hub:
-            self._doubt_reached()
-        self._following.begin_session(step_back=INDICES_BETWEEN_HUBS if is_other_hub else 0)
+        self._doubt_other_hub(session)
+        self._following.begin_session()
         self._session = session
         self._turn_at = self._clock()
+
+    def _doubt_other_hub(self, session: Session) -> None:
+        """Believes less of how far all is taken if another hub has told it, even if that was in use for a moment."""
+        if self._told_by is not None and not session.is_of_same_hub(self._told_by):
+            self._doubt_reached()
+            self._following.step_back(INDICES_BETWEEN_HUBS)
+        self._told_by = session
 
     def _compare_order_providers(self) -> None:
         """Warns when the hub knows other order providers. Its word alone must not change who vouches for the ledger."""

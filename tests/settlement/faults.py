@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -9,11 +10,14 @@ from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.server import Server
+from tests.hub_proxy import Arrival, Frame, in_response
 from tests.parties import wait_until
 
 HISTORY = "light/get_history"
 PARENTS = "light/get_parents_and_last_ball_and_witness_list_unit"
 POST = "post_joint"
+AHEAD = 1_000_000
+"""How much further a hub claims to be than it is."""
 
 
 def pay(customer: Client, merchant: Server, amount: int = 10_000) -> None:
@@ -78,3 +82,22 @@ def corrupt_outputs(history: Any) -> Any:
             for output in message.get("payload", {}).get("outputs", []):
                 output["amount"] += 1
     return history
+
+
+def far_ahead(history: Any) -> Any:
+    """The same with each index beyond all there is: no proof covers them."""
+    history = deepcopy(history)
+    for joint in (*history.get("joints", []), *history.get("unstable_mc_joints", [])):
+        if joint["unit"].get("main_chain_index") is not None:
+            joint["unit"]["main_chain_index"] += AHEAD
+    return history
+
+
+def claim_too_long_a_chain(frame: Frame) -> Sequence[Arrival] | None:
+    """A hub that claims a longer main chain than there is, wherever it tells an index."""
+    arrivals = in_response(HISTORY, far_ahead)(frame)
+    return in_response(PARENTS, _parents_far_ahead)(frame) if arrivals is None else arrivals
+
+
+def _parents_far_ahead(parents: Any) -> Any:
+    return {**parents, "last_stable_mc_ball_mci": parents["last_stable_mc_ball_mci"] + AHEAD}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,9 +77,8 @@ class MerchantBooks:
             return books.totals.exposure(BASE, self.time - LOSS_WINDOW_SECONDS)
 
     @contextmanager
-    def watcher(self, net: Devnet, hub: Hub | None = None, other: Hub | None = None) -> Iterator[Watcher]:
+    def watcher(self, net: Devnet, hub: Hub | None = None, others: Sequence[Hub] = ()) -> Iterator[Watcher]:
         """A watcher as a process makes it that has just taken over."""
-        others = [other] if other else []
         light = LightClient(hub or Hub(net.url, net.network), net.network, others=others)
         wallet = Wallet(PAYEE, light, max_tps_fee=20_000)
         events, lease = Events(), Lease(self.store, PAYEE.address, self.now)

@@ -108,19 +108,27 @@ def test_about_no_address_there_is_nothing_known() -> None:
     assert following_of("A").since([]) is None
 
 
+def test_a_new_session_asks_about_all_again() -> None:
+    following = following_of("AB")
+    following.asked([WALLET, "A"], 7)
+    following.begin_session()
+    assert following.next_waiting() == [WALLET, "A", "B"]
+    assert following.since("A") == 7
+    assert following.since("B") is None
+    assert not following.is_up_to_date("A")
+    following.asked("A", 8)
+    assert following.is_up_to_date("A")
+
+
 @given(st.integers(0, 50), st.integers(0, 50))
-def test_a_new_session_asks_about_all_again_from_so_much_earlier_on_but_not_before_the_beginning(
-    reached: int, step_back: int
+def test_a_step_back_asks_from_so_much_earlier_on_but_not_before_the_beginning(
+    reached: int, indices: int
 ) -> None:
     following = following_of("AB")
     following.asked([WALLET, "A"], reached)
-    following.begin_session(step_back)
-    assert following.next_waiting() == [WALLET, "A", "B"]
-    assert following.since("A") == max(0, reached - step_back)
+    following.step_back(indices)
+    assert following.since("A") == max(0, reached - indices)
     assert following.since("B") is None
-    assert not following.is_up_to_date("A")
-    following.asked("A", reached)
-    assert following.is_up_to_date("A")
 
 
 def test_whole_histories_are_asked_for_anew_of_some_addresses_or_of_all() -> None:

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +30,13 @@ from paypercall.settlement.watcher import TURN_SECONDS
 from tests.devnet.raw_client import RawClient
 from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy, in_response
 from tests.parties import conf_for, wait_until, wallet_on
-from tests.settlement.faults import HISTORY, commands, pay, wait_until_open
+from tests.settlement.faults import AHEAD, HISTORY, commands, far_ahead, pay, wait_until_open
 from tests.settlement.merchant_books import WatchedHub, merchant_books
 from tests.settlement.test_closing import parameters_of
 from tests.two_sides import CUSTOMER, PAYEE
 
 LIMIT = 50
 """Units in a history, where the hub's real limit would make a test slow."""
-
-AHEAD = 1_000_000
-"""How much further a hub claims to be than it is."""
 
 Record = Callable[[str, object], None]
 
@@ -318,15 +314,6 @@ def test_a_lie_is_contested_after_a_hub_that_claimed_a_longer_main_chain_than_th
             net.settle()
             wait_until(lambda: "fraud_proof" in commands(net, merchant), "the next hub shows the close")
         wait_until_won(merchant)
-
-
-def far_ahead(history: Any) -> Any:
-    """The same with each index beyond all there is: no proof covers them."""
-    history = deepcopy(history)
-    for joint in (*history.get("joints", []), *history.get("unstable_mc_joints", [])):
-        if joint["unit"].get("main_chain_index") is not None:
-            joint["unit"]["main_chain_index"] += AHEAD
-    return history
 
 
 @pytest.mark.usefixtures("impatient")

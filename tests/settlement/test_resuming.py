@@ -21,7 +21,9 @@ from paypercall.settlement.reader import Reader
 from paypercall.settlement.watcher import TURN_SECONDS, Watcher
 from paypercall.store import Position, StoreError, Subject
 from paypercall.store.coins import Coins
+from tests.hub_proxy import Fault, Frame, HubProxy
 from tests.parties import conf_for, merchant_on, wait_until, wallet_on
+from tests.settlement.faults import AHEAD, HISTORY, claim_too_long_a_chain
 from tests.settlement.merchant_books import MerchantBooks, merchant_books
 from tests.two_sides import PAYEE
 
@@ -65,6 +67,11 @@ def customer(held: Devnet) -> Iterator[Wallet]:
 
 def deposit(net: Devnet, customer: Wallet, channel: ChannelParameters) -> None:
     customer.post(customer.compose(deposit_draft(channel, 50_000, with_definition=True)))
+    net.settle()
+
+
+def close(net: Devnet, customer: Wallet, channel: ChannelParameters) -> None:
+    customer.post(customer.compose(close_draft(channel, period=1, transferred_from_me=0, sent_by_peer=None)))
     net.settle()
 
 
@@ -137,8 +144,7 @@ def test_a_close_while_the_node_was_down_is_seen_from_the_position_on(
     fund(held, 3)
     with books.watcher(held) as watcher:
         look(books, watcher)
-    customer.post(customer.compose(close_draft(channel, period=1, transferred_from_me=0, sent_by_peer=None)))
-    held.settle()
+    close(held, customer, channel)
     hub, _ = look_from_the_start(held, books)
     assert hub.asked_from[channel.aa_address] > 0
     assert books.channel(channel).status is Status.CLOSING
@@ -240,6 +246,54 @@ def test_an_index_far_beyond_the_main_chain_is_not_believed(held: Devnet, books:
     put_position(books, held.url, 1_000_000)
     hub, found = look_from_the_start(held, books)
     assert (hub.asked_from[PAYEE.address], found) == (0, {"base": Balance(30_000, 0)})
+
+
+def test_a_change_of_hubs_between_the_start_and_the_first_look_hides_nothing(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    channel = books.open(customer)
+    books.time += CLOCKS_DIFFER_SECONDS + 1
+    deposit(held, customer, channel)
+    with books.watcher(held) as watcher:
+        look(books, watcher)
+    close(held, customer, channel)
+    with HubProxy(held.url) as line, line.fault(claim_too_long_a_chain):
+        put_position(books, line.url, AHEAD)
+        hub = Hub(line.url, held.network)
+        with books.watcher(held, hub, others=[Hub(held.url, held.network)]) as watcher:
+            watcher.resume()
+            watcher._light._hubs.leave(hub, "another thread met a fault")
+            look(books, watcher)
+    assert books.channel(channel).status is Status.CLOSING
+
+
+def test_a_hub_that_was_in_use_for_a_moment_within_a_look_hides_nothing(
+    held: Devnet, books: MerchantBooks, customer: Wallet
+) -> None:
+    channel = books.open(customer)
+    with HubProxy(held.url) as honest, HubProxy(held.url) as lying, lying.fault(claim_too_long_a_chain):
+        hubs = {line: Hub(line.url, held.network) for line in (honest, lying)}
+        with books.watcher(held, hubs[honest], others=[hubs[lying]]) as watcher:
+            look(books, watcher)
+            deposit(held, customer, channel)
+
+            def leaving(line: HubProxy) -> Fault:
+                """Another thread meets a fault of the hub whenever that one has answered."""
+
+                def fault(frame: Frame) -> None:
+                    if frame.is_from_hub and frame.kind == "response" and frame.name == HISTORY:
+                        watcher._light._hubs.leave(hubs[line], "another thread met a fault")
+
+                return fault
+
+            with honest.fault(leaving(honest)), lying.fault(leaving(lying)):
+                watcher.refresh()
+            assert lying.requests(HISTORY)
+            for _ in range(3):
+                look(books, watcher)
+            close(held, customer, channel)
+            look(books, watcher)
+    assert books.channel(channel).status is Status.CLOSING
 
 
 def test_an_older_copy_with_its_position_is_noticed_by_the_ledger(
