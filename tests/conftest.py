@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis searches, and that what a test has measured is printed at the end.
+"""What all tests share: how hypothesis searches, short pauses, and that what was measured is printed at the end.
 
 Examples are few, since the suite has to fit in minutes, and take as long as they need on a busy machine.
 In CI they are the same every time, so that a red run is always about the change at hand.
@@ -10,6 +10,8 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from paypercall.obyte.hub import Hub
 
 settings.register_profile(
     "bounded", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -23,3 +25,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens every pause and every patience, none of which changes what happens."""
+    for name, seconds in {
+        "obyte.hub.HEARTBEAT_SECONDS": 0.3,
+        "obyte.hub.SILENCE_SECONDS": 1.0,
+        "obyte.hub.FIRST_RETRY_SECONDS": 0.05,
+        "obyte.hub.LAST_RETRY_SECONDS": 0.2,
+        "obyte.hubs.PATIENCE_SECONDS": 0.5,
+        "obyte.light.HISTORY_SECONDS": 1.5,
+        "obyte.light.POST_SECONDS": 1.5,
+        "settlement.node.LONGEST_PAUSE": 0.3,
+        "settlement.node.REFRESH_SECONDS": 2,
+        "settlement.outbox.LONGEST_PAUSE": 1,
+    }.items():
+        monkeypatch.setattr(f"paypercall.{name}", seconds)
+    monkeypatch.setattr(Hub.request, "__defaults__", (None, 1.5))

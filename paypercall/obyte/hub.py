@@ -70,7 +70,8 @@ class Hub:
     Attributes:
         url: The hub's websocket address.
         connections: How many connections there have been; with each new one the hub knows nothing of us.
-        unconnected_since: When the last steady connection was lost, in seconds of the monotonic clock.
+        unconnected_since: When the last steady connection was lost, or the first one was tried, in seconds of the
+            monotonic clock.
 
     Raises:
         HubError: The url is no websocket address.
@@ -112,6 +113,7 @@ class Hub:
             if self._closed:
                 raise HubError(f"the connection to {self.url} was closed")
             if self._reader is None:
+                self.unconnected_since = monotonic()
                 self._reader = Thread(target=self._run, name="paypercall-hub-reader", daemon=True)
                 self._reader.start()
 

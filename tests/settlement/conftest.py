@@ -9,7 +9,6 @@ import pytest
 
 from paypercall.client import Client
 from paypercall.devnet import Devnet
-from paypercall.obyte.hub import Hub
 from paypercall.server import Server
 from tests.parties import customer_on, merchant_on
 
@@ -32,22 +31,3 @@ def customer(net: Devnet, tmp_path: Path, merchant: Server) -> Iterator[Client]:
     with customer_on(net, tmp_path / "customer", merchant.address) as customer:
         yield customer
     customer.wallet.close()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens every pause and every patience, none of which changes what happens."""
-    for name, seconds in {
-        "obyte.hub.HEARTBEAT_SECONDS": 0.3,
-        "obyte.hub.SILENCE_SECONDS": 1.0,
-        "obyte.hub.FIRST_RETRY_SECONDS": 0.05,
-        "obyte.hub.LAST_RETRY_SECONDS": 0.2,
-        "obyte.hubs.PATIENCE_SECONDS": 0.5,
-        "obyte.light.HISTORY_SECONDS": 1.5,
-        "obyte.light.POST_SECONDS": 1.5,
-        "settlement.node.LONGEST_PAUSE": 0.3,
-        "settlement.node.REFRESH_SECONDS": 2,
-        "settlement.outbox.LONGEST_PAUSE": 1,
-    }.items():
-        monkeypatch.setattr(f"paypercall.{name}", seconds)
-    monkeypatch.setattr(Hub.request, "__defaults__", (None, 1.5))

@@ -10,7 +10,7 @@ from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.server import Server
-from tests.hub_proxy import Arrival, Frame, in_response
+from tests.hub_proxy import Arrival, Back, Fault, Frame, HangUp, in_response, instead_of_requests
 from tests.parties import wait_until
 
 HISTORY = "light/get_history"
@@ -101,3 +101,14 @@ def claim_too_long_a_chain(frame: Frame) -> Sequence[Arrival] | None:
 
 def _parents_far_ahead(parents: Any) -> Any:
     return {**parents, "last_stable_mc_ball_mci": parents["last_stable_mc_ball_mci"] + AHEAD}
+
+
+USELESS: dict[str, Fault] = {
+    "is silent": lambda frame: [],
+    "hangs up": lambda frame: [HangUp()],
+    "proves nothing": in_response(HISTORY, corrupt_outputs),
+    "refuses to serve": in_response(HISTORY, lambda history: {"error": "we are catching up"}),
+    "gives no parents": in_response(PARENTS, lambda parents: {"timestamp": 0}),
+    "takes no units": instead_of_requests(POST, lambda frame: [Back(frame.answer({"error": "no"}))]),
+}
+"""What a hub may do that makes it of no use, each by what it is called after "a hub that"."""

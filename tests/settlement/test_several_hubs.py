@@ -1,4 +1,4 @@
-"""A node with two hubs: whatever one of them does, the other one lets the period be settled."""
+"""A node with several hubs: whatever the others do, one that works lets the period be settled."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.server import Server
-from tests.hub_proxy import Back, Fault, HangUp, HubProxy, in_response, instead_of_requests
+from tests.hub_proxy import Back, HangUp, HubProxy, in_response, instead_of_requests
 from tests.parties import conf_for, wait_until
 from tests.settlement.faults import (
     HISTORY,
-    PARENTS,
     POST,
-    corrupt_outputs,
+    USELESS,
     pay,
     settle_a_period,
     wait_until_open,
@@ -43,17 +42,17 @@ def second(net: Devnet) -> Iterator[HubProxy]:
         yield second
 
 
-def wallet_on_both(net: Devnet, first: HubProxy, second: HubProxy) -> Wallet:
+def wallet_on_all(net: Devnet, *lines: HubProxy) -> Wallet:
     key = key_from_mnemonic(new_mnemonic())
     net.fund(key.address, 1_000_000)
     net.settle()
-    hub, other = Hub(first.url, net.network), Hub(second.url, net.network)
-    return Wallet(key, LightClient(hub, net.network, others=[other]), max_tps_fee=20_000)
+    hub, *others = (Hub(line.url, net.network) for line in lines)
+    return Wallet(key, LightClient(hub, net.network, others=others), max_tps_fee=20_000)
 
 
 @pytest.fixture
 def merchant(net: Devnet, first: HubProxy, second: HubProxy, tmp_path: Path) -> Iterator[Server]:
-    wallet = wallet_on_both(net, first, second)
+    wallet = wallet_on_all(net, first, second)
     with Server(wallet=wallet, conf=conf_for(net, tmp_path / "merchant")) as merchant:
         yield merchant
     wallet.close()
@@ -63,20 +62,10 @@ def merchant(net: Devnet, first: HubProxy, second: HubProxy, tmp_path: Path) -> 
 def customer(
     net: Devnet, first: HubProxy, second: HubProxy, merchant: Server, tmp_path: Path
 ) -> Iterator[Client]:
-    wallet = wallet_on_both(net, first, second)
+    wallet = wallet_on_all(net, first, second)
     with Client(merchant.address, wallet=wallet, conf=conf_for(net, tmp_path / "customer")) as customer:
         yield customer
     wallet.close()
-
-
-USELESS: dict[str, Fault] = {
-    "is silent": lambda frame: [],
-    "hangs up": lambda frame: [HangUp()],
-    "proves nothing": in_response(HISTORY, corrupt_outputs),
-    "refuses to serve": in_response(HISTORY, lambda history: {"error": "we are catching up"}),
-    "gives no parents": in_response(PARENTS, lambda parents: {"timestamp": 0}),
-    "takes no units": instead_of_requests(POST, lambda frame: [Back(frame.answer({"error": "no"}))]),
-}
 
 
 @pytest.mark.usefixtures("impatient")
@@ -125,13 +114,15 @@ def test_a_hub_that_keeps_a_fraud_proof_to_itself_does_not_keep_it_from_the_ledg
     assert merchant.settled_periods()[0].is_fraud_proven
 
 
-def test_payments_go_on_when_the_preferred_hub_is_not_there_at_the_start(
-    net: Devnet, second: HubProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("how", ["is silent", "proves nothing"])
+def test_payments_go_on_when_two_of_three_hubs_are_of_no_use_from_the_start(
+    net: Devnet, first: HubProxy, second: HubProxy, tmp_path: Path, how: str
 ) -> None:
-    monkeypatch.setattr("paypercall.obyte.hubs.PATIENCE_SECONDS", 0.5)
     with HubProxy(net.url) as gone:
-        wallets = [wallet_on_both(net, gone, second) for _ in range(2)]
+        wallets = [wallet_on_all(net, gone, first, second) for _ in range(2)]
     with (
+        first.fault(USELESS[how]),
         Server(wallet=wallets[0], conf=conf_for(net, tmp_path / "merchant")) as merchant,
         Client(merchant.address, wallet=wallets[1], conf=conf_for(net, tmp_path / "customer")) as customer,
     ):

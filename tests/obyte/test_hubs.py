@@ -1,0 +1,152 @@
+"""Three hubs of one network, each behind a faulty line: one that works is found, whatever the others do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from paypercall.devnet import Devnet
+from paypercall.obyte.composer import Output
+from paypercall.obyte.errors import HubError, ProofError
+from paypercall.obyte.hub import Hub
+from paypercall.obyte.hubs import Hubs
+from paypercall.obyte.keys import Key, key_from_mnemonic
+from paypercall.obyte.light import LightClient
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.proof import History
+from paypercall.obyte.wallet import Wallet
+from tests.hub_proxy import HubProxy
+from tests.parties import wait_until
+from tests.settlement.faults import HISTORY, USELESS
+
+PAYEE = Key(b"\x11" * 32).address
+WITHOUT_HISTORY = ["is silent", "hangs up", "proves nothing", "refuses to serve"]
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[Devnet]:
+    with Devnet(speed=20) as net:
+        yield net
+
+
+@pytest.fixture
+def lines(net: Devnet) -> Iterator[list[HubProxy]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(HubProxy(net.url)) for _ in range(3)]
+
+
+@pytest.fixture
+def connections(net: Devnet, lines: list[HubProxy]) -> Iterator[list[Hub]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(Hub(line.url, net.network))) for line in lines]
+
+
+@pytest.fixture
+def light(net: Devnet, connections: list[Hub]) -> LightClient:
+    return LightClient(connections[0], net.network, others=connections[1:])
+
+
+@pytest.fixture
+def key(net: Devnet) -> Key:
+    """Of an address with a single coin."""
+    key = key_from_mnemonic(new_mnemonic())
+    net.fund(key.address, 100_000)
+    net.settle()
+    return key
+
+
+def ask(light: LightClient, key: Key) -> History | None:
+    """Asks once, as a node does: only where there is a connection."""
+    if not light.find_connection():
+        return None
+    try:
+        return light.history([key.address])
+    except (HubError, ProofError):
+        return None
+
+
+def hub_that_serves(light: LightClient, key: Key) -> str:
+    """Asks again and again until a hub shows the coin; tells which one that is."""
+    histories: list[History] = []
+
+    def is_served() -> bool:
+        history = ask(light, key)
+        if history is None:
+            time.sleep(0.02)
+            return False
+        histories.append(history)
+        return True
+
+    wait_until(is_served, "a hub serves")
+    [unit] = histories[0].units
+    assert unit.is_stable
+    return light.session.hub
+
+
+def connect_all(hubs: Hubs, connections: list[Hub]) -> None:
+    hubs.find_connection()
+    wait_until(lambda: all(hub.is_connected for hub in connections), "all are connected")
+
+
+@pytest.mark.parametrize("how", WITHOUT_HISTORY)
+def test_a_hub_that_is_of_no_use_is_left_for_the_next(
+    lines: list[HubProxy], light: LightClient, key: Key, how: str
+) -> None:
+    assert hub_that_serves(light, key) == lines[0].url
+    with lines[0].fault(USELESS[how]):
+        lines[0].hang_up()
+        assert hub_that_serves(light, key) in {lines[1].url, lines[2].url}
+
+
+@pytest.mark.parametrize("works", range(3))
+@pytest.mark.parametrize(("how", "how_too"), [WITHOUT_HISTORY[:2], WITHOUT_HISTORY[1:3], WITHOUT_HISTORY[2:]])
+def test_the_only_one_of_three_hubs_that_works_is_found(
+    lines: list[HubProxy], light: LightClient, key: Key, how: str, how_too: str, works: int
+) -> None:
+    broken = [line for number, line in enumerate(lines) if number != works]
+    with broken[0].fault(USELESS[how]), broken[1].fault(USELESS[how_too]):
+        assert hub_that_serves(light, key) == lines[works].url
+
+
+def test_a_repaired_hub_is_asked_again_when_the_others_break(
+    lines: list[HubProxy], light: LightClient, key: Key
+) -> None:
+    with lines[0].fault(USELESS["proves nothing"]):
+        assert hub_that_serves(light, key) != lines[0].url
+    with lines[1].fault(USELESS["is silent"]), lines[2].fault(USELESS["hangs up"]):
+        lines[2].hang_up()
+        assert hub_that_serves(light, key) == lines[0].url
+
+
+def test_a_unit_that_two_of_three_hubs_refuse_is_posted_to_the_third(
+    net: Devnet, lines: list[HubProxy], light: LightClient, key: Key
+) -> None:
+    wallet = Wallet(key, light, max_tps_fee=20_000)
+    wallet.refresh()
+    with lines[0].fault(USELESS["takes no units"]), lines[1].fault(USELESS["takes no units"]):
+        unit = wallet.pay([Output(PAYEE, 1_000)])
+    net.settle()
+    assert net.sequence(unit["unit"]) == "good"
+
+
+def test_a_hub_is_given_time_to_connect_from_its_first_use_on(connections: list[Hub]) -> None:
+    hubs = Hubs(connections)
+    for hub in connections:
+        hub.unconnected_since -= 60  # it was made a minute ago
+    hubs._current_since -= 60
+    hubs.find_connection()
+    assert hubs.current is connections[0]
+
+
+def test_a_single_hub_is_never_left(net: Devnet, lines: list[HubProxy], key: Key) -> None:
+    with closing(LightClient(Hub(lines[0].url, net.network), net.network)) as light:
+        with lines[0].fault(USELESS["refuses to serve"]):
+            wait_until(light.find_connection, "it is connected")
+            assert ask(light, key) is None
+            assert lines[0].requests(HISTORY)
+        assert hub_that_serves(light, key) == lines[0].url
