@@ -50,6 +50,7 @@ class Hubs:
         self._current = self._hubs[0]
         self._current_since = monotonic()
         self._switches = 0
+        self._asked_last = self._hubs[0]
 
     @property
     def session(self) -> Session:
@@ -65,13 +66,24 @@ class Hubs:
 
     @property
     def others(self) -> tuple[Hub, ...]:
-        """The other hubs, in the order in which they would be tried."""
-        place = self._hubs.index(self._current)
+        """The other hubs, beginning with the one after the current."""
+        return self._after(self._current)
+
+    def _after(self, hub: Hub) -> tuple[Hub, ...]:
+        place = self._hubs.index(hub)
         return self._hubs[place + 1 :] + self._hubs[:place]
 
+    @property
+    def has_other(self) -> bool:
+        """Whether another hub is connected, so that nobody has to wait for it."""
+        return any(hub.is_connected for hub in self.others)
+
     def find_other(self) -> Hub | None:
-        """Returns another hub that is connected, so that nobody has to wait for it."""
-        return next((hub for hub in self.others if hub.is_connected), None)
+        """Returns another hub that is connected, each time the next one: what two leave out a third may show."""
+        candidates = (*self._after(self._asked_last), self._asked_last)
+        found = next((hub for hub in candidates if hub.is_connected and hub is not self._current), None)
+        self._asked_last = found or self._asked_last
+        return found
 
     def find_connection(self) -> bool:
         """Tells whether the current hub is connected; goes on to the next one if it has not been for a while."""

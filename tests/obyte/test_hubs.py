@@ -134,6 +134,19 @@ def test_a_unit_that_two_of_three_hubs_refuse_is_posted_to_the_third(
     assert net.sequence(unit["unit"]) == "good"
 
 
+def test_every_other_hub_that_is_connected_has_its_turn(
+    lines: list[HubProxy], connections: list[Hub]
+) -> None:
+    hubs = Hubs(connections)
+    connect_all(hubs, connections)
+    _, second, third = connections
+    assert [hubs.find_other() for _ in range(4)] == [second, third, second, third]
+    with lines[1].fault(USELESS["hangs up"]):
+        lines[1].hang_up()
+        wait_until(lambda: not second.is_connected, "the second one has hung up")
+        assert [hubs.find_other() for _ in range(2)] == [third, third]
+
+
 def test_a_hub_is_given_time_to_connect_from_its_first_use_on(connections: list[Hub]) -> None:
     hubs = Hubs(connections)
     for hub in connections:

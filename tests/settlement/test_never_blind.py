@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -274,20 +274,23 @@ def is_of_a_close(joint: Any) -> bool:
     return tells(joint, "close") or tells(joint, "closing")
 
 
-def test_a_lie_that_one_hub_withholds_is_found_at_another_one(
+@pytest.mark.parametrize("liars", [1, 2], ids=["one", "two of three"])
+def test_a_lie_that_hubs_withhold_is_found_at_another_one(
     net: Devnet,
-    proxy: HubProxy,
     tmp_path: Path,
+    liars: int,
     monkeypatch: pytest.MonkeyPatch,
     record_property: Record,
 ) -> None:
     monkeypatch.setattr("paypercall.settlement.watcher.TURN_SECONDS", 1)
     monkeypatch.setattr("paypercall.settlement.node.REFRESH_SECONDS", 1)
-    with (
-        merchant_through(net, tmp_path, proxy.url, net.url) as merchant,
-        customer_through(net, tmp_path, merchant, net.url) as customer,
-        proxy.fault(withholding(is_of_a_close)),
-    ):
+    with ExitStack() as stack:
+        lines = [stack.enter_context(HubProxy(net.url)) for _ in range(liars)]
+        urls = [line.url for line in lines]
+        merchant = stack.enter_context(merchant_through(net, tmp_path, *urls, net.url))
+        customer = stack.enter_context(customer_through(net, tmp_path, merchant, net.url))
+        for line in lines:
+            stack.enter_context(line.fault(withholding(is_of_a_close)))
         with contested(net, merchant, customer, record_property):
             lie(net, customer)
         wait_until_won(merchant)
