@@ -51,6 +51,7 @@ class Hubs:
         self._current_since = monotonic()
         self._switches = 0
         self._asked_last = self._hubs[0]
+        self._failures: dict[Hub, object] = {}
 
     @property
     def session(self) -> Session:
@@ -97,15 +98,30 @@ class Hubs:
             self.leave(hub, "there is no connection")
         return False
 
+    def note_use(self) -> None:
+        """Notes that a hub was of use."""
+        self._failures.clear()
+
     def leave(self, hub: Hub, reason: object) -> None:
-        """Goes on to the next hub, unless that has happened already; with a single hub it stays."""
+        """Goes on to the next hub, unless that has happened already; with a single hub it stays.
+
+        One that is connected is preferred. When each has failed since any was of use, the log says so.
+        """
         if hub is not self._current or len(self._hubs) == 1:
             return
-        following = self.others[0]
+        self._failures[hub] = reason
+        following = next((other for other in self.others if other.is_connected), self.others[0])
         _logger.warning("going on from %s to %s: %s", hub.url, following.url, reason)
         # All who leave the same hub come to the same next one.
         self._current, self._current_since = following, monotonic()
         self._switches += 1
+        if len(self._failures) == len(self._hubs):
+            self._tell_failures()
+
+    def _tell_failures(self) -> None:
+        failures, self._failures = self._failures, {}
+        reasons = "; ".join(f"{hub.url}: {reason}" for hub, reason in failures.items())
+        _logger.error("none of the %d hubs is of use: %s", len(self._hubs), reasons)
 
     def subscribe(self, subject: str, callback: Callable[[Any], None]) -> list[Callable[[], None]]:
         """Calls back with whatever any hub says under that subject.

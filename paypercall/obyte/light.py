@@ -157,13 +157,15 @@ class LightClient:
         seconds = HISTORY_SECONDS if self._has_time else OTHER_HUB_SECONDS
         hub = self._hubs.current
         with self._leaving_if_useless(hub):
-            return self._histories.read(
+            history = self._histories.read(
                 hub,
                 list(dict.fromkeys(addresses)),
                 list(dict.fromkeys(requested_units)),
                 options,
                 seconds,
             )
+        self._hubs.note_use()
+        return history
 
     def long_history(self, address: str, min_main_chain_index: int | None = None) -> History:
         """Asks in parts for a history that is too large for one answer: as many of the newest units as can be had.

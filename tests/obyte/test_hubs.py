@@ -113,6 +113,45 @@ def test_the_only_one_of_three_hubs_that_works_is_found(
         assert hub_that_serves(light, key) == lines[works].url
 
 
+def test_a_hub_that_is_connected_is_preferred_to_one_that_is_not(
+    lines: list[HubProxy], light: LightClient, connections: list[Hub], key: Key
+) -> None:
+    with lines[1].fault(USELESS["hangs up"]), lines[0].fault(USELESS["refuses to serve"]):
+        light.find_connection()
+        wait_until(lambda: connections[0].is_connected and connections[2].is_connected, "two are connected")
+        wait_until(lambda: not connections[1].is_connected, "the second one has hung up")
+        assert ask(light, key) is None
+        assert light.session.hub == lines[2].url
+
+
+def test_when_no_hub_is_of_use_the_log_says_so_with_all_reasons_and_a_repaired_one_is_found(
+    lines: list[HubProxy], light: LightClient, key: Key, caplog: pytest.LogCaptureFixture
+) -> None:
+    def is_said() -> bool:
+        ask(light, key)
+        return "none of the 3 hubs is of use" in caplog.text
+
+    hows = ["hangs up", "refuses to serve", "proves nothing"]
+    with ExitStack() as stack:
+        for line, how in zip(lines, hows, strict=True):
+            stack.enter_context(line.fault(USELESS[how]))
+        wait_until(is_said, "no hub is of use")
+    [told, *_] = [record for record in caplog.records if "none of the 3 hubs" in record.getMessage()]
+    assert told.levelname == "ERROR"
+    assert all(line.url in told.getMessage() for line in lines)
+    assert "we are catching up" in told.getMessage()
+    assert hub_that_serves(light, key) in {line.url for line in lines}
+
+
+def test_faults_of_all_hubs_at_different_times_are_no_failure_of_all(
+    lines: list[HubProxy], light: LightClient, key: Key, caplog: pytest.LogCaptureFixture
+) -> None:
+    for line in (*lines, *lines):
+        with line.fault(USELESS["refuses to serve"]):
+            assert hub_that_serves(light, key) != line.url
+    assert "none of the" not in caplog.text
+
+
 def test_a_repaired_hub_is_asked_again_when_the_others_break(
     lines: list[HubProxy], light: LightClient, key: Key
 ) -> None:

@@ -274,7 +274,7 @@ def test_a_channel_goes_on_by_what_another_hub_tells_or_else_is_asked_about_with
     with HubProxy(net.url) as proxy, closing(other), proxy.fault(first), proxy.fault(second):
         other.request("get_last_mci")
         hub = Hub(proxy.url, net.network)
-        with books.watcher(net, hub, other if has_other else None) as watcher:
+        with books.watcher(net, hub, [other] if has_other else []) as watcher:
             look(books, watcher)
             watcher.refresh()
             before = len(proxy.requests(RESPONSES))
