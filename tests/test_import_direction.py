@@ -43,6 +43,7 @@ PURE_OBYTE |= {
     "coins",
     "final_units",
     "gathering",
+    "order_providers",
     "ripemd160",
     "shape",
     "transactions",

@@ -74,11 +74,6 @@ class Hubs:
         place = self._hubs.index(hub)
         return self._hubs[place + 1 :] + self._hubs[:place]
 
-    @property
-    def has_other(self) -> bool:
-        """Whether another hub is connected, so that nobody has to wait for it."""
-        return any(hub.is_connected for hub in self.others)
-
     def find_other(self) -> Hub | None:
         """Returns another hub that is connected, each time the next one: what two leave out a third may show."""
         candidates = (*self._after(self._asked_last), self._asked_last)

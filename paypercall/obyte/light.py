@@ -26,6 +26,7 @@ from paypercall.obyte.hub_answers import (
 from paypercall.obyte.hubs import Hubs, Session
 from paypercall.obyte.long_history import read_in_parts
 from paypercall.obyte.network import Network
+from paypercall.obyte.order_providers import REMEDY
 from paypercall.obyte.proof import History
 from paypercall.obyte.shape import is_hash
 from paypercall.obyte.unit import Unit
@@ -36,6 +37,7 @@ OTHER_HUB_SECONDS = 20.0  # nothing waits for a second opinion
 AGENTS_SECONDS = 30.0
 POST_SECONDS = 60.0
 
+_LIST_REFUSED = "your witness list"  # "… might be too much off", "please change …" (ocore `witness_proof`)
 _KNOWN = "known"
 _NEWS = ("light/have_updates", "joint", "light/aa_response", "light/sequence_became_bad")
 
@@ -95,6 +97,8 @@ class LightClient:
         except (HubError, ProofError) as error:
             if not (may_refuse and isinstance(error, HubRefused)):
                 self._hubs.leave(hub, error)
+            if isinstance(error, HubRefused) and _LIST_REFUSED in str(error):
+                raise HubRefused(f"{error}; {REMEDY}") from error
             raise
 
     def on_news(self, callback: Callable[[Any], None]) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from paypercall.obyte.joint import Joint, address_of, check_content, check_payloads, is_signed, read_joint
 from paypercall.obyte.network import Network
+from paypercall.obyte.order_providers import REMEDY
 from paypercall.obyte.shape import is_address, read_filled_list, read_object, require
 from paypercall.obyte.unit import Unit, hash_to_sign, single_signature_key
 
@@ -60,7 +61,7 @@ def verify_witness_proof(
         seen |= signers[joint.hash]
         if len(seen) >= network.majority_of_order_providers:
             last_balls.setdefault(joint.unit["last_ball_unit"], joint.unit["last_ball"])
-    require(bool(last_balls), "too few order providers have signed the newest units")
+    require(bool(last_balls), f"too few order providers have signed the newest units; {REMEDY}")
     newest = next(iter(last_balls))
     return WitnessProof(last_balls, definitions + chain, _find_main_chain_index(newest, chain))
 

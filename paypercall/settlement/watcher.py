@@ -21,6 +21,7 @@ from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.obyte.shape import is_hash
 from paypercall.settlement.asking import Asked, ask, least
 from paypercall.settlement.discovery import Discovery
+from paypercall.settlement.elections import Elections
 from paypercall.settlement.following import (
     CLOCKS_DIFFER_SECONDS,
     INDICES_BETWEEN_HUBS,
@@ -74,6 +75,7 @@ class Watcher:
         self._clock = clock
         self._following = Following(wallet_address, clock)
         self._progress = Progress(store, light, wallet_address, self._following, reader)
+        self._elections = Elections(light, clock)
         self._session: Session | None = None
         self._told_by: Session | None = None
         self._reached: int | None = None
@@ -172,10 +174,10 @@ class Watcher:
 
     def _begin_session(self) -> None:
         session = self._light.session
+        is_new_hub = self._session is None or not session.is_of_same_hub(self._session)
+        self._elections.look(session.hub, is_new=is_new_hub)
         if session == self._session:
             return
-        if self._session is None or not session.is_of_same_hub(self._session):
-            self._compare_order_providers()
         self._doubt_other_hub(session)
         self._following.begin_session()
         self._session = session
@@ -187,17 +189,6 @@ class Watcher:
             self._doubt_reached()
             self._following.step_back(INDICES_BETWEEN_HUBS)
         self._told_by = session
-
-    def _compare_order_providers(self) -> None:
-        """Warns when the hub knows other order providers. Its word alone must not change who vouches for the ledger."""
-        ours, told = frozenset(self._light.network.order_providers), self._light.order_providers()
-        if told != ours:
-            logger.warning(
-                "the hub names other order providers: %s instead of %s. They are elected; if a source that you trust"
-                " says the same, set order_providers. Histories are believed as long as a majority of ours signs them",
-                ", ".join(sorted(told - ours)) or "none",
-                ", ".join(sorted(ours - told)) or "none",
-            )
 
     def _doubt_reached(self) -> None:
         """Compares how far the last hub told that the main chain had got with what another one says."""
