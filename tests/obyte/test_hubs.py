@@ -113,6 +113,16 @@ def test_the_only_one_of_three_hubs_that_works_is_found(
         assert hub_that_serves(light, key) == lines[works].url
 
 
+@pytest.mark.parametrize("there", range(3))
+def test_the_only_one_of_three_hubs_that_is_there_is_found(net: Devnet, key: Key, there: int) -> None:
+    with HubProxy(net.url) as gone, HubProxy(net.url) as gone_too:
+        urls = [gone.url, gone_too.url]
+    urls.insert(there, net.url)
+    hub, *others = (Hub(url, net.network) for url in urls)
+    with closing(LightClient(hub, net.network, others=others)) as light:
+        assert hub_that_serves(light, key) == net.url
+
+
 def test_a_hub_that_is_connected_is_preferred_to_one_that_is_not(
     lines: list[HubProxy], light: LightClient, connections: list[Hub], key: Key
 ) -> None:
