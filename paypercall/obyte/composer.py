@@ -105,7 +105,7 @@ class Draft:
 
     Attributes:
         outputs: The payments by asset ("base" for bytes); change is not among them.
-        messages: Data, text, definition and other messages.
+        messages: Data, text, definition and other messages, also a payment that issues an asset.
         max_aa_responses: How many responses of agents the unit pays the TPS fee for; None means the most that
             the network knows, ten. It is written only into units that pay an agent, as the network demands.
         change_to: Who gets the change in bytes; None means the author.
@@ -135,7 +135,7 @@ def compose(
 ) -> Unit:
     """Composes a unit of the key's address, with the change going back to it, and signs it.
 
-    The messages stand in the order of ocore's composer: the given ones, the payment in bytes, those in
+    The messages stand in the order of ocore's composer: what is no payment, the payment in bytes, those in
     assets.
 
     Args:
@@ -161,8 +161,10 @@ def compose(
     byte_outputs = _wire_outputs(draft.outputs.get(BASE, ()))
     change_output: dict[str, Any] = {"address": draft.change_to or key.address, "amount": _CHANGE_PLACEHOLDER}
     byte_payment: dict[str, Any] = {"inputs": [], "outputs": [change_output, *byte_outputs]}
-    messages = [_inline(message["app"], deepcopy(message["payload"])) for message in draft.messages]
-    messages.append(_inline_unhashed("payment", byte_payment))
+    byte_message = _inline_unhashed("payment", byte_payment)
+    given = [_inline(message["app"], deepcopy(message["payload"])) for message in draft.messages]
+    messages = [message for message in given if message["app"] != "payment"]
+    messages += [byte_message, *(message for message in given if message["app"] == "payment")]
     for asset, outputs in draft.outputs.items():
         if asset != BASE:
             messages.append(_inline("payment", _asset_payment(key, asset, outputs, spendable, must_spend)))
@@ -177,7 +179,7 @@ def compose(
     fees = unit["headers_commission"] + unit["payload_commission"] + parents.tps_fee
     change_output["amount"] = sum(coin.amount for coin in chosen) - byte_target - fees
     byte_payment["outputs"] = _sorted([change_output, *byte_outputs])
-    messages[len(draft.messages)]["payload_hash"] = payload_hash(byte_payment)
+    byte_message["payload_hash"] = payload_hash(byte_payment)
     return sign_unit(unit, key)
 
 

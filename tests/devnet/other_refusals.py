@@ -60,11 +60,16 @@ def _text(text: str) -> dict[str, Any]:
     return {"app": "text", "payload_location": "inline", "payload_hash": "", "payload": text}
 
 
+def _byte_payment(unit: Unit) -> dict[str, Any]:
+    payments = (message["payload"] for message in unit["messages"] if message["app"] == "payment")
+    return next(payload for payload in payments if "asset" not in payload)
+
+
 def _balanced(stage: Stage, unit: Unit) -> Unit:
     """A unit of the payer whose change makes up for what was changed in it."""
     unit = finished(unit, stage.payer)
     holdings = stage.local.ledger.books.holdings
-    payload = next(m["payload"] for m in unit["messages"] if "asset" not in m["payload"])
+    payload = _byte_payment(unit)
     spent = sum(holdings[OutputKey(**source)].amount for source in payload["inputs"])
     change = next(output for output in payload["outputs"] if output["address"] == stage.payer.address)
     change["amount"] += spent - sum(output["amount"] for output in payload["outputs"]) - unit_fees(unit)
@@ -241,7 +246,7 @@ def _of_two_authors(stage: Stage, unit: Unit) -> Unit:
         {"address": stage.payer.address, "earned_headers_commission_share": 100}
     ]
     unit = finished(unit, stage.payer, stage.other)
-    outputs = unit["messages"][-1]["payload"]["outputs"]
+    outputs = _byte_payment(unit)["outputs"]
     change = next(output for output in outputs if output["address"] == stage.payer.address)
     change["amount"] -= unit["headers_commission"] - 408 + 5
     unit["tps_fee"] += 5

@@ -50,8 +50,6 @@ NOT_COMPOSED = {
     "and_definition_first": SEVERAL_KEYS,
     "and_definition_second": SEVERAL_KEYS,
     "or_definition": SEVERAL_KEYS,
-    "asset_issue": "ocore issues after the payment in bytes, we before it; only the local network's faucet issues",
-    "send_all": "no amount is named; a wallet of ours pays amounts",
     "agent_response_1": NOBODYS_WALLET,
     "agent_response_2": NOBODYS_WALLET,
     "agent_response_3": NOBODYS_WALLET,
@@ -62,7 +60,7 @@ NOT_COMPOSED = {
     "witness_late": NOBODYS_WALLET,
     "unit_with_skiplist": NOBODYS_WALLET,
 }
-"""The recorded units that we do not compose byte for byte, with the reason."""
+"""The recorded units that no wallet of ours makes, with the reason."""
 
 RECORDED = [unit for unit in TRACES["units"] if unit["name"] not in NOT_COMPOSED]
 KEY = Key(bytes(range(1, 33)))
@@ -111,16 +109,17 @@ def recorded_draft(unit: dict[str, Any]) -> Draft:
     outputs = {}
     if recorded["outputs"]:
         outputs["base"] = tuple(Output(output["address"], output["amount"]) for output in recorded["outputs"])
+    messages = [{"app": message["app"], "payload": message["payload"]} for message in recorded["messages"]]
     for payment in recorded["assets"]:
+        if any(spent.get("type") == "issue" for spent in payment["inputs"]):
+            messages.append({"app": "payment", "payload": payment})
+            continue
         outputs[payment["asset"]] = tuple(
             Output(output["address"], output["amount"])
             for output in payment["outputs"]
             if output["address"] != address
         )
-    messages = tuple(
-        {"app": message["app"], "payload": message["payload"]} for message in recorded["messages"]
-    )
-    return Draft(outputs, messages, recorded.get("max_aa_responses"))
+    return Draft(outputs, tuple(messages), recorded.get("max_aa_responses"), change_to=address)
 
 
 def recorded_coins(unit: dict[str, Any]) -> list[Coin]:
@@ -143,13 +142,16 @@ def recorded_coins(unit: dict[str, Any]) -> list[Coin]:
 def test_a_unit_is_the_one_that_the_real_wallet_made(recorded: dict[str, Any]) -> None:
     [author] = recorded["compose"]["authors"]
     key = Key(bytes.fromhex(recorded["private_keys"][author["address"]]["privkey_hex"]))
+    coins = recorded_coins(recorded)
+    everything = sorted((one for one in coins if one.asset == "base"), key=lambda one: -one.amount)
     unit = compose(
         NETWORK,
         key,
         recorded_draft(recorded),
-        recorded_coins(recorded),
+        coins,
         recorded_parents(recorded),
         with_definition=author["with_definition"],
+        must_spend=tuple(everything) if recorded["compose"].get("send_all") else (),
     )
     assert unit == recorded["joint"]["unit"]
     read_whole({"unit": unit}, NETWORK)
@@ -160,7 +162,7 @@ def test_each_recorded_unit_is_composed_or_listed_with_the_reason_why_not() -> N
     names = [unit["name"] for unit in TRACES["units"]]
     assert len(names) == len(set(names)) == 44
     assert set(NOT_COMPOSED) <= set(names)
-    assert len(RECORDED) == 26
+    assert len(RECORDED) == 28
 
 
 @pytest.mark.parametrize("name", NOT_COMPOSED)
@@ -171,41 +173,6 @@ def test_a_unit_that_we_do_not_compose_has_the_same_hash_and_the_same_commission
     assert headers_size(unit) == recorded["headers_commission"]
     assert total_payload_size(unit) == recorded["payload_commission"]
     read_whole({"unit": unit}, NETWORK)
-
-
-def test_an_asset_is_issued_with_a_payment_among_the_messages() -> None:
-    recorded = next(unit for unit in TRACES["units"] if unit["name"] == "asset_issue")
-    [payment] = recorded["compose"]["assets"]
-    [author] = recorded["compose"]["authors"]
-    key = Key(bytes.fromhex(recorded["private_keys"][author["address"]]["privkey_hex"]))
-    draft = Draft({}, ({"app": "payment", "payload": payment},))
-    unit = compose(
-        NETWORK, key, draft, recorded_coins(recorded), recorded_parents(recorded), with_definition=False
-    )
-    by_the_wallet = recorded["joint"]["unit"]
-    assert unit["messages"] == by_the_wallet["messages"][::-1]
-    assert unit["payload_commission"] == by_the_wallet["payload_commission"]
-    read_whole({"unit": unit}, NETWORK)
-    assert signers(unit, {key.address: key.definition}) == {key.address}
-
-
-def test_all_that_an_address_has_is_sent_as_the_real_wallet_sends_it() -> None:
-    recorded = next(unit for unit in TRACES["units"] if unit["name"] == "send_all")
-    [author] = recorded["compose"]["authors"]
-    key = Key(bytes.fromhex(recorded["private_keys"][author["address"]]["privkey_hex"]))
-    coins = sorted(
-        (coin for coin in recorded_coins(recorded) if coin.asset == "base"), key=lambda coin: -coin.amount
-    )
-    unit = compose(
-        NETWORK,
-        key,
-        Draft(change_to=recorded["compose"]["change_address"]),
-        coins,
-        recorded_parents(recorded),
-        with_definition=False,
-        must_spend=tuple(coins),
-    )
-    assert unit == recorded["joint"]["unit"]
 
 
 @settings(max_examples=100, deadline=None)
