@@ -25,6 +25,7 @@ def main() -> int:
         payments.verify,
         payments.create,
         scale.verify_among_many,
+        scale.list_many,
         following.event,
         following.first_look,
         deposits.start,

@@ -9,6 +9,7 @@ from typing import Any
 
 from paypercall.arguments import check_amount, check_idempotency_key, check_refill_threshold
 from paypercall.assets import require_usable_asset
+from paypercall.balances import balance_of
 from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
 from paypercall.conf import Conf
@@ -167,7 +168,7 @@ class Client(Party):
         with self._store.reading() as books:
             record = books.channels.get(aa_address)
             assert record is not None, "found or created before, and never deleted"
-            return self._balance_of(books, record)
+            return balance_of(books, record)
 
     # --- the channel -------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from paypercall.exposure import backing_of, limits_of, require_limits_over_all
 from paypercall.funds import POSTING_SECONDS, Funds
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
-from paypercall.results import ChannelBalance, ChannelTimeout, IdempotencyConflict, Payment
+from paypercall.results import ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
 from paypercall.store import Books, ChannelRecord, NodeHealth, PeriodRecord, Store
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
@@ -359,11 +359,6 @@ class Party:
     def withdraw(self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS) -> str:
         """Sends money out of the wallet; see `Funds.send`, which it is."""
         return self.funds.send(amount, address, asset, timeout)
-
-    # --- looking -----------------------------------------------------------------------------------------------------
-
-    def _balance_of(self, books: Books, record: ChannelRecord) -> ChannelBalance:
-        return ChannelBalance.of(record.channel, books.deposits.pending(record.channel.aa_address))
 
     def _publish(self, kind: EventKind, channel: Channel, amount: int = 0) -> None:
         self._events.publish(

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
+from paypercall.balances import balances_of_all
 from paypercall.channel import NEVER, Channel, distrust
 from paypercall.conf import Conf
 from paypercall.contract import BASE_AGENTS, ChannelParameters, read_definition, read_response
@@ -166,7 +167,4 @@ def _is_up_to_date(store: Store, found: Iterable[_Found]) -> bool:
 
 def _channels_in(store: Store, wallet: Wallet) -> tuple[ChannelBalance, ...]:
     with store.reading() as books:
-        return tuple(
-            ChannelBalance.of(record.channel, books.deposits.pending(record.channel.aa_address))
-            for record in books.channels.records(wallet.address)
-        )
+        return tuple(balances_of_all(books, wallet.address))

@@ -8,6 +8,7 @@ from typing import Any
 
 from paypercall.arguments import check_amount, check_idempotency_key
 from paypercall.assets import require_usable_asset
+from paypercall.balances import balances_of_all
 from paypercall.calls import counted
 from paypercall.channel import Status
 from paypercall.conf import Conf
@@ -132,8 +133,7 @@ class Server(Party):
     def channels(self, status: Status | None = None) -> list[ChannelBalance]:
         """All channels, or those of one status."""
         with self._store.reading() as books:
-            records = list(books.channels.records(self.address, status=status))
-            return [self._balance_of(books, record) for record in records]
+            return balances_of_all(books, self.address, status)
 
     def _verify(self, package: PaymentPackage, asset: str | None, min_amount: int | None) -> Payment:
         """Verifies a package; one that the ledger may help soon waits for it."""

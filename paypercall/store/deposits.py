@@ -94,6 +94,10 @@ class Deposits:
         statement = _PENDING_AND_POSTED if posted_only else _PENDING
         return int(self._connection.value(statement, {"key": aa_address}))
 
+    def pending_by_channel(self) -> dict[str, int]:
+        """The sums of my pending deposits to all channels that have any, by the channel's address."""
+        return {aa_address: int(amount) for aa_address, amount in self._connection.all(_ALL_PENDING, {})}
+
     def has_pending(self) -> bool:
         """Whether any of my deposits is pending, to whatever channel."""
         return self._connection.first(_ANY_PENDING, {}) is not None
@@ -152,6 +156,11 @@ _UNANSWERED = Statement(
 )
 _ANY_PENDING = Statement(select(deposits.c.id).where(_IS_PENDING).limit(1))
 _PENDING = Statement(_SUM)
+_ALL_PENDING = Statement(
+    select(deposits.c.aa_address, func.sum(deposits.c.amount))
+    .where(_IS_PENDING)
+    .group_by(deposits.c.aa_address)
+)
 _PENDING_AND_POSTED = Statement(
     _SUM.select_from(deposits.outerjoin(outbox)).where(
         or_(

@@ -31,6 +31,7 @@ def test_pending_deposits_are_summed(store: Store) -> None:
         books.deposits.add(unit_hash(1), None, AA_ADDRESS, 100, now=10)
         assert books.deposits.pending(AA_ADDRESS) == 112
         assert books.deposits.pending(channel("other").aa_address) == 0
+        assert books.deposits.pending_by_channel() == {AA_ADDRESS: 112}
 
 
 def test_whether_any_deposit_is_pending_is_told_over_all_channels(store: Store) -> None:
@@ -53,6 +54,7 @@ def test_a_settled_deposit_is_not_pending_any_more(store: Store, outcome: Deposi
         assert books.deposits.settle(unit_hash(1), outcome) == 5
         assert books.deposits.settle(unit_hash(1), outcome) is None
         assert books.deposits.pending(AA_ADDRESS) == 0
+        assert books.deposits.pending_by_channel() == {}
 
 
 @pytest.mark.parametrize("number", [1, 2])
