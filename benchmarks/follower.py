@@ -116,7 +116,7 @@ class Follower:
         self._watcher.refresh()
         with self.store.transaction() as books:
             books.node.set_synced_at(self._now)
-            self._memory.restore_channels(books, self.address, self._watcher.is_up_to_date)
+            self._memory.trust_next_periods(books, self.address, self._watcher.is_up_to_date)
         self._upkeep.run()
         self._reserve.update()
         self._outbox.advance()

@@ -151,8 +151,8 @@ class Channel:
         return self.last_event_id < self.known_event_id < UNTOLD
 
     @property
-    def is_restored(self) -> bool:
-        """Whether this node may have forgotten what it signed in this period."""
+    def is_distrusted(self) -> bool:
+        """Whether this node may have forgotten what it signed in this period, and so only confirms the peer's close."""
         return self.period < self.signs_from_period
 
 
@@ -226,7 +226,7 @@ def _require_usable(channel: Channel, backing: Backing) -> None:
         raise Refusal(
             RefusalCode.CHANNEL_CLOSING, "the channel is closing; it can be used again in its next period"
         )
-    if channel.is_restored:
+    if channel.is_distrusted:
         raise Refusal(
             RefusalCode.CHANNEL_RESTORED,
             "this node may have forgotten what it signed in this period; close the channel to go on in the next one",
@@ -363,8 +363,8 @@ def distrust(channel: Channel) -> Channel:
     return replace(channel, signs_from_period=NEVER)
 
 
-def restore(channel: Channel) -> Channel:
-    """Puts the current period out of use, because this node may have forgotten what it signed in it."""
+def distrust_current_period(channel: Channel) -> Channel:
+    """Puts the current period out of use, and no later one: this node may have forgotten what it signed in it."""
     if channel.signs_from_period == NEVER:
         return replace(channel, signs_from_period=channel.period + 1)
     return replace(channel, signs_from_period=max(channel.signs_from_period, channel.period + 1))
@@ -394,13 +394,13 @@ class Command:
     Attributes:
         decision: Which command.
         period: The period that it ends.
-        owed_by_me: For a close all that I owe, for a confirmation what I owe on top; else 0.
+        transferred_from_me: What I owe, as the agent calls it: all for a close, what comes on top for a confirmation.
         sent_by_peer: The peer's highest package, for a close or a fraud proof.
     """
 
     decision: Decision
     period: int
-    owed_by_me: int = 0
+    transferred_from_me: int = 0
     sent_by_peer: str | None = field(default=None, repr=False)
 
 
@@ -412,7 +412,7 @@ def decide_close(channel: Channel) -> tuple[Channel, Command]:
     Raises:
         Refusal: When there is nothing to close, or this node may have forgotten what it signed.
     """
-    if channel.is_restored:
+    if channel.is_distrusted:
         raise Refusal(
             RefusalCode.CHANNEL_RESTORED,
             "this node may have forgotten what it signed in this period and cannot close it; the peer can",
@@ -424,7 +424,7 @@ def decide_close(channel: Channel) -> tuple[Channel, Command]:
     command = Command(
         Decision.CLOSE,
         channel.period,
-        owed_by_me=channel.signed_by_me + channel.credit,
+        transferred_from_me=channel.signed_by_me + channel.credit,
         sent_by_peer=channel.last_package,
     )
     return _frozen(channel, Decision.CLOSE), command
@@ -449,10 +449,12 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
         # The agent counts with 15 digits. Of a claim that it cannot count exactly, what is returned could be all of it.
         claim = min(owed_by_peer, MAX_AMOUNT - channel.deposited_by_me)
         returned = max(0, claim - channel.accepted_from_peer)
-    if channel.is_restored:
+    if channel.is_distrusted:
         # What was accepted since is forgotten: it must not be given back.
         returned = 0
-    return _frozen(channel, Decision.CONFIRM), Command(Decision.CONFIRM, channel.period, owed_by_me=returned)
+    return _frozen(channel, Decision.CONFIRM), Command(
+        Decision.CONFIRM, channel.period, transferred_from_me=returned
+    )
 
 
 def may_confirm_own_close(channel: Channel, ledger_time: int) -> bool:
@@ -490,6 +492,6 @@ def check_deposit(asset: str, amount: int) -> None:
 
 def refill_due(channel: Channel, pending_deposits: int, threshold: int) -> bool:
     """Whether what is left to spend has fallen below the threshold, deposits on their way counted."""
-    if channel.freeze or channel.status is Status.CLOSING or channel.is_restored:
+    if channel.freeze or channel.status is Status.CLOSING or channel.is_distrusted:
         return False
     return spendable(channel, pending_deposits) < threshold

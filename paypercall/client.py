@@ -225,13 +225,13 @@ class Client(Party):
 
     def _usable_channel(self, books: Books) -> Channel | None:
         """The newest channel to the payee in which this node remembers all it signed."""
-        return next((channel for channel in self._channels(books) if not channel.is_restored), None)
+        return next((channel for channel in self._channels(books) if not channel.is_distrusted), None)
 
     def _channels(self, books: Books) -> list[Channel]:
         """The channels to the payee: first those in which this node remembers all it signed, the newest first."""
         records = books.channels.between(self.address, self._peer_address, self._asset)
         channels = [record.channel for record in records if not record.channel.is_payee]
-        return sorted(channels, key=lambda channel: channel.is_restored)
+        return sorted(channels, key=lambda channel: channel.is_distrusted)
 
     def _new_parameters(self, peer_address: str) -> ChannelParameters:
         return ChannelParameters(

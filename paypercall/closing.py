@@ -90,7 +90,7 @@ def _has_decided_to_close(store: Store, node: Node, aa_address: str, is_last: bo
         if is_closed and books.deposits.has_signed(aa_address):
             return False
         # A channel that was taken up a moment ago counts as closed until the agent's answers are taken.
-        if not (is_closed and is_last) or record.channel.is_restored:
+        if not (is_closed and is_last) or record.channel.is_distrusted:
             decide_to_close(books, aa_address, node.now())
         return True
 

@@ -58,7 +58,7 @@ class ChannelBalance:
         period: The current one.
         status: Where the agent is, by its last proven answer.
         is_frozen: Whether this side has decided to settle the period.
-        is_restored: Whether this side may have forgotten what was signed in the period, and so only confirms.
+        is_distrusted: Whether this side may have forgotten what was signed in the period, and so only confirms.
         deposited_by_me: Confirmed.
         deposited_by_peer: Confirmed.
         pending_deposits: Mine, not answered by the agent yet.
@@ -74,7 +74,7 @@ class ChannelBalance:
     period: int
     status: Status
     is_frozen: bool
-    is_restored: bool
+    is_distrusted: bool
     deposited_by_me: int
     deposited_by_peer: int
     pending_deposits: int
@@ -93,7 +93,7 @@ class ChannelBalance:
             period=channel.period,
             status=channel.status,
             is_frozen=channel.freeze is not None,
-            is_restored=channel.is_restored,
+            is_distrusted=channel.is_distrusted,
             deposited_by_me=channel.deposited_by_me,
             deposited_by_peer=channel.deposited_by_peer,
             pending_deposits=pending_deposits,

@@ -22,10 +22,10 @@ from paypercall.channel import (
     decide_answer,
     decide_close,
     decide_timeout,
+    distrust_current_period,
     doubt_answers,
     may_confirm_own_close,
     refill_due,
-    restore,
     sign,
     spendable,
     trust_answers,
@@ -596,9 +596,9 @@ def test_that_an_answer_is_missing_for_sure_outweighs_that_one_may_be() -> None:
 # --- memory that may have been lost ----------------------------------------------------------------------
 
 
-def test_a_restored_channel_signs_accepts_and_closes_nothing_in_its_period() -> None:
-    channel = restore(payees_channel(deposited_by_me=100))
-    assert channel.is_restored
+def test_a_distrusted_channel_signs_accepts_and_closes_nothing_in_its_period() -> None:
+    channel = distrust_current_period(payees_channel(deposited_by_me=100))
+    assert channel.is_distrusted
     assert refused(channel, parsed_package(10)) is RefusalCode.CHANNEL_RESTORED
     assert signing_refused(channel, 10) is RefusalCode.CHANNEL_RESTORED
     with pytest.raises(Refusal) as refusal:
@@ -607,33 +607,33 @@ def test_a_restored_channel_signs_accepts_and_closes_nothing_in_its_period() -> 
     assert not refill_due(channel, 0, 10**9)
 
 
-def test_a_restored_channel_confirms_the_peers_close_and_takes_its_word() -> None:
-    channel = restore(payees_channel(status=Status.CLOSING))
+def test_a_distrusted_channel_confirms_the_peers_close_and_takes_its_word() -> None:
+    channel = distrust_current_period(payees_channel(status=Status.CLOSING))
     after, command = decide_answer(channel, 70_000)
-    assert command == Command(Decision.CONFIRM, 1, owed_by_me=0)
+    assert command == Command(Decision.CONFIRM, 1, transferred_from_me=0)
     assert after.freeze is not None
 
 
 @pytest.mark.parametrize("is_payee", [True, False])
-def test_a_restored_channel_gives_no_credit_back_since_it_may_have_used_it(is_payee: bool) -> None:
+def test_a_distrusted_channel_gives_no_credit_back_since_it_may_have_used_it(is_payee: bool) -> None:
     key = CUSTOMER if is_payee else PAYEE
     channel = payees_channel() if is_payee else customers_channel(signed_by_me=500)
-    stale = restore(accepted(channel, parsed_package(100, 60, key=key)))
+    stale = distrust_current_period(accepted(channel, parsed_package(100, 60, key=key)))
     assert stale.credit == 40
     _, command = decide_answer(stale, 150)
-    assert command == Command(Decision.CONFIRM, 1, owed_by_me=0)
+    assert command == Command(Decision.CONFIRM, 1, transferred_from_me=0)
 
 
-def test_a_restored_channel_still_proves_a_fraud_that_it_can_see() -> None:
+def test_a_distrusted_channel_still_proves_a_fraud_that_it_can_see() -> None:
     package = parsed_package(100, 60)
-    stale = restore(accepted(payees_channel(), package))
+    stale = distrust_current_period(accepted(payees_channel(), package))
     _, command = decide_answer(stale, 99)
     assert command == Command(Decision.FRAUD_PROOF, 1, sent_by_peer=package.text)
 
 
-def test_a_restored_channel_is_used_again_in_the_next_period() -> None:
-    channel = apply_event(restore(payees_channel(deposited_by_me=100)), Closed(2, 1, False))
-    assert not channel.is_restored
+def test_a_distrusted_channel_is_used_again_in_the_next_period() -> None:
+    channel = apply_event(distrust_current_period(payees_channel(deposited_by_me=100)), Closed(2, 1, False))
+    assert not channel.is_distrusted
     channel = apply_event(channel, Opened(3, 2, 100, 100_000, "u"))
     assert accepted(channel, parsed_package(10, period=2)).accepted_from_peer == 10
     assert sign(channel, 10, 0).signed_by_me == 10
@@ -641,15 +641,15 @@ def test_a_restored_channel_is_used_again_in_the_next_period() -> None:
 
 def test_what_may_be_forgotten_stays_so_over_the_end_of_a_period() -> None:
     channel = apply_event(payees_channel(signs_from_period=4), Closed(2, 1, False))
-    assert (channel.period, channel.is_restored) == (2, True)
+    assert (channel.period, channel.is_distrusted) == (2, True)
     channel = apply_event(apply_event(channel, Closed(3, 2, False)), Closed(4, 3, False))
-    assert (channel.period, channel.is_restored) == (4, False)
+    assert (channel.period, channel.is_distrusted) == (4, False)
 
 
-def test_restoring_twice_or_late_never_shortens_the_wait() -> None:
-    assert restore(restore(payees_channel())).signs_from_period == 2
-    assert restore(payees_channel(period=1, signs_from_period=7)).signs_from_period == 7
-    assert restore(payees_channel(period=6)).signs_from_period == 7
+def test_distrusting_twice_or_late_never_shortens_the_wait() -> None:
+    assert distrust_current_period(distrust_current_period(payees_channel())).signs_from_period == 2
+    assert distrust_current_period(payees_channel(period=1, signs_from_period=7)).signs_from_period == 7
+    assert distrust_current_period(payees_channel(period=6)).signs_from_period == 7
 
 
 # --- closing ---------------------------------------------------------------------------------------------
@@ -659,13 +659,13 @@ def test_a_close_claims_all_that_i_signed_and_gives_the_credit_back() -> None:
     package = parsed_package(100, 60)
     channel = accepted(payees_channel(signed_by_me=7), package)
     after, command = decide_close(channel)
-    assert command == Command(Decision.CLOSE, 1, owed_by_me=47, sent_by_peer=package.text)
+    assert command == Command(Decision.CLOSE, 1, transferred_from_me=47, sent_by_peer=package.text)
     assert after == replace(channel, freeze=Freeze(Decision.CLOSE, 7, 100))
 
 
 def test_a_close_of_an_unused_channel_shows_no_package() -> None:
     _, command = decide_close(payees_channel(period=3))
-    assert command == Command(Decision.CLOSE, 3, owed_by_me=0, sent_by_peer=None)
+    assert command == Command(Decision.CLOSE, 3, transferred_from_me=0, sent_by_peer=None)
 
 
 @pytest.mark.parametrize("status", [Status.CLOSED, Status.CLOSING])
@@ -693,7 +693,7 @@ def test_a_payee_returns_whatever_the_customer_claims_to_owe_beyond_what_was_acc
     channel = accepted(payees_channel(signed_by_me=7), parsed_package(100, 60))
     for claim, returned in ((100, 40), (101, 41), (5_000, 4_940)):
         after, command = decide_answer(channel, claim)
-        assert command == Command(Decision.CONFIRM, 1, owed_by_me=returned)
+        assert command == Command(Decision.CONFIRM, 1, transferred_from_me=returned)
         assert after.freeze == Freeze(Decision.CONFIRM, 7, 100)
 
 
@@ -704,14 +704,14 @@ def test_against_a_claim_that_the_agent_cannot_count_exactly_no_such_amount_is_r
     channel = accepted(payees_channel(deposited_by_me=20_000), parsed_package(40))
     _, command = decide_answer(channel, claim)
     assert command.decision is Decision.CONFIRM
-    assert 0 <= command.owed_by_me <= MAX_AMOUNT
+    assert 0 <= command.transferred_from_me <= MAX_AMOUNT
 
 
 def test_a_customer_returns_the_credit_that_it_holds() -> None:
     channel = accepted(customers_channel(signed_by_me=500), parsed_package(100, 60, key=PAYEE))
     for claim in (100, 101, 5_000):
         _, command = decide_answer(channel, claim)
-        assert command == Command(Decision.CONFIRM, 1, owed_by_me=40)
+        assert command == Command(Decision.CONFIRM, 1, transferred_from_me=40)
     _, command = decide_answer(channel, 99)
     assert command.decision is Decision.FRAUD_PROOF
 
@@ -725,7 +725,7 @@ def test_answering_again_gives_the_same_command() -> None:
 def test_an_answer_replaces_ones_own_close_that_came_too_late() -> None:
     channel, _ = decide_close(accepted(payees_channel(), parsed_package(100, 60)))
     after, command = decide_answer(channel, 100)
-    assert command == Command(Decision.CONFIRM, 1, owed_by_me=40)
+    assert command == Command(Decision.CONFIRM, 1, transferred_from_me=40)
     assert after.freeze == Freeze(Decision.CONFIRM, 0, 100)
 
 

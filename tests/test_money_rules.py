@@ -23,7 +23,7 @@ from paypercall.channel import (
     accept,
     apply_event,
     decide_close,
-    restore,
+    distrust_current_period,
     sign,
 )
 from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, DepositRefused, Opened
@@ -666,21 +666,21 @@ def test_a_node_that_forgot_everything_is_never_a_liar_and_loses_no_more_than_it
         world.customer.verify(world.payee.pay(refunded))
     forgetful = world.payee if forgetful_key is PAYEE else world.customer
     peer = world.peer(forgetful)
-    forgetful.channel = restore(Channel(world.parameters, forgetful.address))
+    forgetful.channel = distrust_current_period(Channel(world.parameters, forgetful.address))
     for event in world.ledger.events:
         forgetful.read(event)
     assert code_of_paying(forgetful, 1) is RefusalCode.CHANNEL_RESTORED
     if forgetful is world.payee:
         package = signed_package(paid + 1, parameters=world.parameters)
         assert refused_by(forgetful, package) is RefusalCode.CHANNEL_RESTORED
-    assert forgetful.channel.is_restored
+    assert forgetful.channel.is_distrusted
     with pytest.raises(Refusal, match="forgotten"):
         decide_close(forgetful.channel)
     payout = world.settle(peer)
     assert not payout.is_fraud_proven
     assert payout.paid[ASSET][PAYEE.address] == paid - refunded
     assert payout.paid[ASSET][CUSTOMER.address] == 100_000 - paid + refunded
-    assert not forgetful.channel.is_restored
+    assert not forgetful.channel.is_distrusted
 
 
 # --- the fault of agent 1.1 itself -----------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_channels_that_cannot_be_followed_in_time_are_listed_as_far_as_they_are_
     net.settle()
     recovered = restore(conf_for(net, tmp_path / "restored"), words, timeout=0)
     assert not recovered.is_complete
-    assert [(each.aa_address, each.is_restored) for each in recovered.channels] == [(aa_address, True)]
+    assert [(each.aa_address, each.is_distrusted) for each in recovered.channels] == [(aa_address, True)]
 
 
 def test_a_channel_is_found_although_dust_makes_its_history_too_large(
@@ -124,7 +124,7 @@ def test_books_that_are_there_catch_up_with_the_ledger_and_are_trusted(net: Devn
     recovered = restore(conf_for(net, tmp_path / "merchant"), words)
     (channel,) = recovered.channels
     assert recovered.is_complete
-    assert (channel.deposited_by_peer, channel.accepted_from_peer, channel.is_restored) == (
+    assert (channel.deposited_by_peer, channel.accepted_from_peer, channel.is_distrusted) == (
         200_000,
         10_000,
         False,

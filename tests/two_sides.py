@@ -237,12 +237,12 @@ def command_draft(parameters: ChannelParameters, command: Command) -> Draft:
         return close_draft(
             parameters,
             period=command.period,
-            transferred_from_me=command.owed_by_me,
+            transferred_from_me=command.transferred_from_me,
             sent_by_peer=command.sent_by_peer,
         )
     if command.decision is Decision.CONFIRM:
         return confirm_draft(
-            parameters, period=command.period, additional_transferred_from_me=command.owed_by_me
+            parameters, period=command.period, additional_transferred_from_me=command.transferred_from_me
         )
     assert command.sent_by_peer is not None
     return fraud_proof_draft(parameters, period=command.period, sent_by_peer=command.sent_by_peer)

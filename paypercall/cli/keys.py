@@ -182,14 +182,14 @@ def _describe(conf: Conf, recovered: Recovered) -> list[str]:
         lines.append(
             "Not all of them could be followed to the end in time; the node goes on with it when it runs."
         )
-    if any(channel.is_restored for channel in recovered.channels):
+    if any(channel.is_distrusted for channel in recovered.channels):
         lines += ["", WHAT_IS_LOST]
     return lines
 
 
 def _describe_channel(channel: ChannelBalance) -> str:
     deposits = f"{channel.deposited_by_me} deposited by this side, {channel.deposited_by_peer} by the peer"
-    mode = ", only to be confirmed" if channel.is_restored else ""
+    mode = ", only to be confirmed" if channel.is_distrusted else ""
     return (
         f"  {channel.aa_address} with {channel.peer_address}: period {channel.period} {channel.status.value}{mode};"
         f" {channel.asset}: {deposits}"

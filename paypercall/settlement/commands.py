@@ -33,7 +33,8 @@ DEPOSITS = frozenset({OutboxKind.OPEN, OutboxKind.REFILL})
 
 def details_of_command(command: Command) -> dict[str, Any]:
     """The details of the row that sends a command to the agent."""
-    return {"owed_by_me": command.owed_by_me, "sent_by_peer": command.sent_by_peer}
+    # The old name: a row of an earlier version may still wait in the books.
+    return {"owed_by_me": command.transferred_from_me, "sent_by_peer": command.sent_by_peer}
 
 
 def draft_of(row: OutboxRow, parameters: ChannelParameters | None) -> Draft:

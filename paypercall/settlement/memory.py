@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from paypercall.channel import distrust, restore
+from paypercall.channel import distrust, distrust_current_period
 from paypercall.contract import read_trigger
 from paypercall.errors import PaypercallError
 from paypercall.obyte.proof import History, HistoryUnit
@@ -139,7 +139,7 @@ class Memory:
             and _triggers_channel(books, entry)
         ]
 
-    def restore_channels(self, books: Books, my_address: str, is_up_to_date: Callable[[str], bool]) -> None:
+    def trust_next_periods(self, books: Books, my_address: str, is_up_to_date: Callable[[str], bool]) -> None:
         """Lets distrusted channels be used from their next period on, once the ledger has told the current one.
 
         Args:
@@ -147,11 +147,11 @@ class Memory:
             my_address: The wallet's.
             is_up_to_date: Tells of a channel whether all that the ledger shows of it is taken.
         """
-        for record in books.channels.distrusted(my_address):
+        for record in books.channels.wholly_distrusted(my_address):
             if is_up_to_date(record.channel.aa_address):
                 locked = books.channels.lock(record.channel.aa_address)
                 assert locked is not None
-                books.channels.save(locked.channel, restore(locked.channel))
+                books.channels.save(locked.channel, distrust_current_period(locked.channel))
 
     def note(self) -> None:
         """Renews the marker once a minute; called by the lease holder."""

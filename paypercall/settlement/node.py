@@ -219,7 +219,7 @@ class Node:
         with self.store.transaction() as books:
             lease.require(books)
             books.node.set_synced_at(self._clock())
-            self._memory.restore_channels(books, self.wallet.address, watcher.is_up_to_date)
+            self._memory.trust_next_periods(books, self.wallet.address, watcher.is_up_to_date)
 
     def _is_connected(self, lease: Lease, stopping: threading.Event) -> bool:
         """Waits for the hub, but not for longer than this thread is to work.

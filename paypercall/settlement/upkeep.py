@@ -138,7 +138,7 @@ class Upkeep:
 
     def _try_to_close(self, channel: Channel) -> bool:
         """Decides to close a channel, unless that is on its way already or may not be done."""
-        if channel.is_restored:
+        if channel.is_distrusted:
             return False
         try:
             with self._store.transaction() as books:

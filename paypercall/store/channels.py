@@ -224,9 +224,9 @@ class Channels:
         """My channels that the agent is closing, or that I decided to close or to answer a close of."""
         return self._all(_CLOSING, {"mine": my_address})
 
-    def distrusted(self, my_address: str) -> list[ChannelRecord]:
+    def wholly_distrusted(self, my_address: str) -> list[ChannelRecord]:
         """My channels of which no period is known to be safe, in the order of their addresses."""
-        return self._all(_DISTRUSTED, {"mine": my_address})
+        return self._all(_WHOLLY_DISTRUSTED, {"mine": my_address})
 
     def _all(self, statement: Statement, parameters: dict[str, Any]) -> list[ChannelRecord]:
         return [_record(row) for row in self._connection.all(statement, parameters)]
@@ -427,7 +427,7 @@ _WITH_REFILL = Statement(
         ),
     ).order_by(channels.c.aa_address)
 )
-_DISTRUSTED = Statement(
+_WHOLLY_DISTRUSTED = Statement(
     # Spelled as in the index, which is not used for a bound value.
     _RECORD.where(_IS_MINE, text(f"signs_from_period = {NEVER}")).order_by(channels.c.aa_address)
 )

@@ -257,7 +257,7 @@ def test_a_merchants_channels_are_found_again_and_only_confirmed_until_their_nex
         again = Server(wallet=wallet_on(net, key, funds=0), conf=conf_for(net, project.folder))
         with again:
             (channel,) = again.channels()
-            assert channel.is_restored
+            assert channel.is_distrusted
             refused = again.verify_payment_package(customer.create_payment_package(1_000))
             assert refused.code == "channel_restored"
             customer.sweep()

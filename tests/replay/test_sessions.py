@@ -266,10 +266,10 @@ def test_channels_from_before_these_books_are_found_and_not_used(session: Sessio
         records = [books.channels.get(found) for found in books.channels.addresses(session.wallet.address)]
     older = [record.channel for record in records if record and record.channel.aa_address != address]
     assert len(older) == (2 if session.recording.name == "client-asset" else 0)
-    assert all(channel.is_restored for channel in older)
+    assert all(channel.is_distrusted for channel in older)
     current = session.seen[-1].channel
     assert current is not None
-    assert not current.is_restored
+    assert not current.is_distrusted
 
 
 # --- the same balances ---------------------------------------------------------------------------------

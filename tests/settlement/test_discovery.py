@@ -69,7 +69,7 @@ def test_a_forgotten_channel_that_is_taken_up_is_out_of_use_in_the_period_that_i
             watcher.refresh()
     found = books.channel(channel)
     assert (found.period, found.status, found.deposited_by_me) == (2, Status.OPEN, 60_000)
-    assert found.is_restored
+    assert found.is_distrusted
     assert found.signs_from_period == 3
 
 

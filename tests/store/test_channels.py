@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from paypercall.channel import Channel, Decision, Freeze, PendingClose, Status, distrust, restore
+from paypercall.channel import (
+    Channel,
+    Decision,
+    Freeze,
+    PendingClose,
+    Status,
+    distrust,
+    distrust_current_period,
+)
 from paypercall.costs import SWEEPING_COST
 from paypercall.store import Refill, Store, StoreError
 from paypercall.store.statements import Connection, Statement
@@ -256,9 +264,9 @@ def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> Non
 
 
 def test_what_cannot_be_swept_or_is_not_worth_it_takes_no_others_place(store: Store) -> None:
-    """Restored channels, which only their peers can close, and those that a sweep costs more than it brings."""
+    """Distrusted channels, which only their peers can close, and those that a sweep costs more than it brings."""
     due = [channel("base", signed_by_peer=20_000), channel("asset", asset=ASSET, signed_by_peer=9)]
-    others = [channel(f"restored {n}", signed_by_peer=90_000, signs_from_period=2) for n in range(3)]
+    others = [channel(f"distrusted {n}", signed_by_peer=90_000, signs_from_period=2) for n in range(3)]
     others += [channel(f"small {n}", signed_by_peer=SWEEPING_COST) for n in range(3)]
     add(store, *due, *others)
     with store.transaction() as books:
@@ -304,10 +312,15 @@ def test_channels_that_are_closing_or_about_to_close_are_found(store: Store) -> 
 
 
 def test_channels_of_which_no_period_is_safe_are_found(store: Store) -> None:
-    add(store, channel("trusted"), distrust(channel("distrusted")), restore(channel("restored")))
+    add(
+        store,
+        channel("trusted"),
+        distrust(channel("wholly")),
+        distrust_current_period(channel("until the next period")),
+    )
     with store.reading() as books:
-        assert salts(books.channels.distrusted(PAYEE)) == ["distrusted"]
-        assert books.channels.distrusted(CUSTOMER) == []
+        assert salts(books.channels.wholly_distrusted(PAYEE)) == ["wholly"]
+        assert books.channels.wholly_distrusted(CUSTOMER) == []
 
 
 def test_channels_that_are_filled_up_are_found(store: Store) -> None:
@@ -341,7 +354,7 @@ def due_statements(
         books.channels.sum_to_sweep("base", 5)
         books.channels.with_refill(PAYEE)
         books.channels.closing(PAYEE)
-        books.channels.distrusted(PAYEE)
+        books.channels.wholly_distrusted(PAYEE)
         next(books.channels.records(PAYEE))
         next(books.channels.records(PAYEE, status=Status.OPEN))
         books.unconfirmed.of(channel().aa_address)
