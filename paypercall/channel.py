@@ -1,7 +1,8 @@
 """The channel model: the state of one channel as one of its parties knows it, and the money rules. Pure.
 
 Every rule takes a `Channel` and facts and returns the next `Channel`, or raises `Refusal` and so changes nothing. There
-is no clock, no database and no network in here: the time is an argument, and the caller loads, locks and saves.
+is no clock, no database and no network in here: the time is an argument, and the caller loads, locks and saves. What
+ends a period is decided in `decisions.py`.
 
 All amounts are integers, in bytes for base and in the asset's units otherwise, and count within the current period.
 """
@@ -382,98 +383,6 @@ def write_off(channel: Channel, backing: Backing) -> tuple[Channel, int]:
     """
     loss = max(0, channel.counted_exposure - backing.amount)
     return replace(channel, written_off=channel.written_off + loss), loss
-
-
-# --- closing ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What to tell the agent.
-
-    Attributes:
-        decision: Which command.
-        period: The period that it ends.
-        transferred_from_me: What I owe, as the agent calls it: all for a close, what comes on top for a confirmation.
-        sent_by_peer: The peer's highest package, for a close or a fraud proof.
-    """
-
-    decision: Decision
-    period: int
-    transferred_from_me: int = 0
-    sent_by_peer: str | None = field(default=None, repr=False)
-
-
-def decide_close(channel: Channel) -> tuple[Channel, Command]:
-    """Freezes the period to close it: what I owe is all I signed, and the credit that goes back.
-
-    The same decision may be taken again, with the same result, when the ledger shows that the first one did nothing.
-
-    Raises:
-        Refusal: When there is nothing to close, or this node may have forgotten what it signed.
-    """
-    if channel.is_distrusted:
-        raise Refusal(
-            RefusalCode.CHANNEL_RESTORED,
-            "this node may have forgotten what it signed in this period and cannot close it; the peer can",
-        )
-    if channel.status is not Status.OPEN:
-        raise Refusal(
-            RefusalCode.CHANNEL_CLOSING, f"the channel is {channel.status.value}: there is nothing to close"
-        )
-    command = Command(
-        Decision.CLOSE,
-        channel.period,
-        transferred_from_me=channel.signed_by_me + channel.credit,
-        sent_by_peer=channel.last_package,
-    )
-    return _frozen(channel, Decision.CLOSE), command
-
-
-def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command]:
-    """Freezes the period to answer the peer's close, with a confirmation or a fraud proof.
-
-    A payee gives back whatever the peer claims to owe beyond what was accepted: packages that got lost were never
-    served. A customer gives back only what it holds: what a payee says to owe on top is a lost refund, or returned
-    credit.
-
-    Args:
-        channel: The channel, while the peer closes it.
-        owed_by_peer: What the peer claims to owe, from the agent's answer or, at first sight, from the closing unit.
-    """
-    if owed_by_peer < channel.signed_by_peer:
-        command = Command(Decision.FRAUD_PROOF, channel.period, sent_by_peer=channel.last_package)
-        return _frozen(channel, Decision.FRAUD_PROOF), command
-    returned = channel.credit
-    if channel.is_payee:
-        # The agent counts with 15 digits. Of a claim that it cannot count exactly, what is returned could be all of it.
-        claim = min(owed_by_peer, MAX_AMOUNT - channel.deposited_by_me)
-        returned = max(0, claim - channel.accepted_from_peer)
-    if channel.is_distrusted:
-        # What was accepted since is forgotten: it must not be given back.
-        returned = 0
-    return _frozen(channel, Decision.CONFIRM), Command(
-        Decision.CONFIRM, channel.period, transferred_from_me=returned
-    )
-
-
-def may_confirm_own_close(channel: Channel, ledger_time: int) -> bool:
-    """Whether my own close has waited for `timeout` seconds of the ledger's time without an answer."""
-    close = channel.pending_close
-    return (
-        close is not None
-        and close.initiated_by_me
-        and ledger_time >= close.timestamp + channel.parameters.timeout
-    )
-
-
-def decide_timeout(channel: Channel) -> tuple[Channel, Command]:
-    """Freezes the period to confirm my own close after the timeout."""
-    return _frozen(channel, Decision.CONFIRM), Command(Decision.CONFIRM, channel.period)
-
-
-def _frozen(channel: Channel, decision: Decision) -> Channel:
-    return replace(channel, freeze=Freeze(decision, channel.signed_by_me, channel.signed_by_peer))
 
 
 # --- deposits --------------------------------------------------------------------------------------------------------

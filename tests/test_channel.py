@@ -11,7 +11,6 @@ import pytest
 from paypercall.backing import NO_BACKING, Backing, Limits
 from paypercall.channel import (
     Channel,
-    Command,
     Decision,
     Freeze,
     PendingClose,
@@ -19,12 +18,8 @@ from paypercall.channel import (
     accept,
     apply_event,
     check_deposit,
-    decide_answer,
-    decide_close,
-    decide_timeout,
     distrust_current_period,
     doubt_answers,
-    may_confirm_own_close,
     refill_due,
     sign,
     spendable,
@@ -33,6 +28,7 @@ from paypercall.channel import (
 )
 from paypercall.contract import AgentEvent, ChannelParameters, Closed, Closing, DepositRefused, Opened
 from paypercall.costs import SWEEPING_COST
+from paypercall.decisions import Command, decide_answer, decide_close, decide_timeout, may_confirm_own_close
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import MAX_AMOUNT, PaymentPackage
 from paypercall.sweeping import is_worth_sweeping, makes_room

@@ -19,7 +19,7 @@ LAYERS = (
     ("announcer", "costs"),
     ("obyte",),
     ("conf", "events"),
-    ("trigger_data", "contract", "package", "backing", "channel", "sweeping"),
+    ("trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"),
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
@@ -38,7 +38,7 @@ LAYERS = (
 # Where the names are that the package itself hands out; everybody may know its version and its root error.
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
-RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "sweeping"}
+RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
     "coins",

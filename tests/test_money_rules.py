@@ -16,18 +16,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from paypercall.backing import Backing, Limits
-from paypercall.channel import (
-    Channel,
-    Decision,
-    Status,
-    accept,
-    apply_event,
-    decide_close,
-    distrust_current_period,
-    sign,
-)
+from paypercall.channel import Channel, Decision, Status, accept, apply_event, distrust_current_period, sign
 from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, DepositRefused, Opened
 from paypercall.costs import SWEEPING_COST
+from paypercall.decisions import decide_close
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.composer import Draft, Output
 from paypercall.package import PaymentPackage

@@ -12,19 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from paypercall.backing import NO_BACKING, Backing, Limits, UnconfirmedUnit, weigh_unconfirmed
-from paypercall.channel import (
-    Channel,
-    Command,
-    Decision,
-    accept,
-    apply_event,
-    decide_answer,
-    decide_close,
-    decide_timeout,
-    may_confirm_own_close,
-    sign,
-    write_off,
-)
+from paypercall.channel import Channel, Decision, accept, apply_event, sign, write_off
 from paypercall.contract import (
     BASE,
     AgentEvent,
@@ -40,6 +28,7 @@ from paypercall.contract import (
     read_response,
     read_trigger,
 )
+from paypercall.decisions import Command, decide_answer, decide_close, decide_timeout, may_confirm_own_close
 from paypercall.devnet.agent import AgentParameters, AgentState, Trigger
 from paypercall.devnet.agent_unit import AgentCoin, Anchor, Execution, execute
 from paypercall.errors import Refusal, RefusalCode

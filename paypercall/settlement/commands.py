@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paypercall.channel import Command, Decision
+from paypercall.channel import Decision
 from paypercall.contract import (
     ChannelParameters,
     close_draft,
@@ -15,6 +15,7 @@ from paypercall.contract import (
     deposit_draft,
     fraud_proof_draft,
 )
+from paypercall.decisions import Command
 from paypercall.obyte.composer import Draft, Output
 from paypercall.store import OutboxKind, OutboxRow
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paypercall.backing import Limits, UnconfirmedUnit, is_overdue, weigh_unconfirmed
-from paypercall.channel import Channel, Decision, Status, apply_event, decide_answer, write_off
+from paypercall.channel import Channel, Decision, Status, apply_event, write_off
 from paypercall.contract import AgentEvent, Closed, Closing, DepositRefused, Opened, Trigger, TriggerKind
+from paypercall.decisions import decide_answer
 from paypercall.events import Event, EventKind
 from paypercall.obyte.proof import HistoryUnit
 from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command

@@ -11,16 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paypercall.backing import UNANSWERED_SECONDS
-from paypercall.channel import (
-    Channel,
-    Command,
-    Status,
-    decide_answer,
-    decide_close,
-    decide_timeout,
-    may_confirm_own_close,
-    refill_due,
-)
+from paypercall.channel import Channel, Status, refill_due
+from paypercall.decisions import Command, decide_answer, decide_close, decide_timeout, may_confirm_own_close
 from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
 from paypercall.settlement.commands import COMMANDS, DEPOSITS, KIND_OF_DECISION, details_of_command
