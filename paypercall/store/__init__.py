@@ -6,7 +6,7 @@ The store only loads, locks and saves. Money rules live in `paypercall.channel`.
 from __future__ import annotations
 
 from paypercall.store.books import Books, Store
-from paypercall.store.channels import ChannelRecord, Refill
+from paypercall.store.channel_rows import ChannelRecord, Refill
 from paypercall.store.deposits import DepositState
 from paypercall.store.errors import StoreError
 from paypercall.store.node import NodeHealth, NodeIdentity

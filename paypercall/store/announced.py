@@ -5,6 +5,8 @@ They are no part of the books: nothing is accepted in them, and anyone can annou
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
+
 from sqlalchemy import bindparam, delete, func, select
 
 from paypercall.contract import ChannelParameters
@@ -36,16 +38,7 @@ class Announced:
         excess = self._connection.value(_COUNT, {}) + 1 - limit
         if excess > 0:
             self._connection.change(_DROP, {"excess": excess})
-        row = {
-            "aa_address": parameters.aa_address,
-            "address_a": parameters.address_a,
-            "address_b": parameters.address_b,
-            "asset": parameters.asset,
-            "salt": parameters.salt,
-            "timeout": parameters.timeout,
-            "version": parameters.version,
-            "announced_at": now,
-        }
+        row = {"aa_address": parameters.aa_address, **asdict(parameters), "announced_at": now}
         self._connection.change(_ADD, row)
 
     def addresses(self) -> list[str]:
@@ -85,14 +78,9 @@ _DROP_OF_CUSTOMER = Statement(
 )
 _ADDRESSES = Statement(select(announced_channels.c.aa_address).order_by(*_OLDEST_FIRST))
 _ALL = Statement(
-    select(
-        announced_channels.c.address_a,
-        announced_channels.c.address_b,
-        announced_channels.c.asset,
-        announced_channels.c.salt,
-        announced_channels.c.timeout,
-        announced_channels.c.version,
-    ).order_by(*_OLDEST_FIRST)
+    select(*(announced_channels.c[field.name] for field in fields(ChannelParameters))).order_by(
+        *_OLDEST_FIRST
+    )
 )
 _OLDER = Statement(select(announced_channels.c.aa_address).where(_IS_OLDER).limit(1))
 _EXPIRE = Statement(delete(announced_channels).where(_IS_OLDER))

@@ -7,48 +7,22 @@ channels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, case, exists, func, select, text, union, update
+from sqlalchemy import and_, bindparam, case, func, select, text, union, update
 
-from paypercall.channel import NEVER, UNTOLD, Channel, Decision, Freeze, PendingClose, Status
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.channel import NEVER, UNTOLD, Channel, Status
+from paypercall.contract import BASE
+from paypercall.store.channel_rows import RECORD, ChannelRecord, Refill, record_of, state_of
 from paypercall.store.errors import StoreError
-from paypercall.store.schema import channels, unconfirmed_units
-from paypercall.store.statements import Connection, Row, Statement, adding_unless_there, one_of
+from paypercall.store.schema import channels
+from paypercall.store.statements import Connection, Statement, adding_unless_there, one_of
 from paypercall.store.totals import Totals
 from paypercall.sweeping import cost_of_sweep
 
 _BATCH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Refill:
-    """How a channel of mine is filled up: `deposit_amount` more when less than `threshold` is left."""
-
-    deposit_amount: int
-    threshold: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRecord:
-    """A channel and what the store keeps beside it.
-
-    Attributes:
-        channel: Its state.
-        refill: How it is filled up, if at all.
-        opened_at: When this period opened, in seconds, or None.
-        created_at: When this node first knew it.
-        has_unanswered: Whether a unit to its agent is known that the agent has not answered.
-    """
-
-    channel: Channel
-    refill: Refill | None
-    opened_at: int | None
-    created_at: int
-    has_unanswered: bool
 
 
 class Channels:
@@ -68,14 +42,14 @@ class Channels:
         row = self._connection.first(_LOCK, {"key": aa_address})
         if row is None:
             return None
-        record = _record(row)
+        record = record_of(row)
         self._locked[aa_address] = record.channel
         return record
 
     def get(self, aa_address: str) -> ChannelRecord | None:
         """Loads a channel without locking it; what it says may be out of date at once."""
         row = self._connection.first(_GET, {"key": aa_address})
-        return None if row is None else _record(row)
+        return None if row is None else record_of(row)
 
     def add(self, channel: Channel, *, created_at: int, refill: Refill | None = None) -> bool:
         """Adds a channel, which is locked from then on.
@@ -88,13 +62,8 @@ class Channels:
             "aa_address": channel.aa_address,
             "my_address": channel.my_address,
             "peer_address": channel.peer_address,
-            "address_a": parameters.address_a,
-            "address_b": parameters.address_b,
-            "asset": parameters.asset,
-            "salt": parameters.salt,
-            "timeout": parameters.timeout,
-            "version": parameters.version,
-            **_state(channel),
+            **asdict(parameters),
+            **state_of(channel),
             "refill_deposit_amount": refill.deposit_amount if refill else None,
             "refill_threshold": refill.threshold if refill else None,
             "opened_at": None,
@@ -125,7 +94,7 @@ class Channels:
             return
         if (after.parameters, after.my_address) != (before.parameters, before.my_address):
             raise ValueError("a channel cannot be saved as another one")
-        old, new = _state(before), _state(after)
+        old, new = state_of(before), state_of(after)
         changed = {name: value for name, value in new.items() if value != old[name]}
         if changed:
             self._connection.change(_update_of(tuple(changed)), {**changed, "key": aa_address})
@@ -229,101 +198,7 @@ class Channels:
         return self._all(_WHOLLY_DISTRUSTED, {"mine": my_address})
 
     def _all(self, statement: Statement, parameters: dict[str, Any]) -> list[ChannelRecord]:
-        return [_record(row) for row in self._connection.all(statement, parameters)]
-
-
-_HAS_UNANSWERED = exists().where(unconfirmed_units.c.aa_address == channels.c.aa_address)
-
-_RECORD: Select[Any] = select(channels, _HAS_UNANSWERED.label("has_unanswered"))
-_NAMES = [column.name for column in _RECORD.selected_columns]
-
-
-def _record(row: Row) -> ChannelRecord:
-    values = dict(zip(_NAMES, row, strict=True))
-    refill = None
-    if values["refill_threshold"] is not None:
-        refill = Refill(values["refill_deposit_amount"], values["refill_threshold"])
-    return ChannelRecord(
-        _channel(values),
-        refill,
-        values["opened_at"],
-        values["created_at"],
-        bool(values["has_unanswered"]),
-    )
-
-
-def _channel(values: dict[str, Any]) -> Channel:
-    freeze = close = None
-    if values["freeze_decision"] is not None:
-        freeze = Freeze(
-            Decision(values["freeze_decision"]),
-            values["freeze_signed_by_me"],
-            values["freeze_signed_by_peer"],
-        )
-    if values["close_timestamp"] is not None:
-        close = PendingClose(
-            bool(values["close_initiated_by_me"]),
-            values["close_owed_by_me"],
-            values["close_owed_by_peer"],
-            values["close_timestamp"],
-        )
-    return Channel(
-        parameters=_parameters(*(values[name] for name in _PARAMETERS)),
-        my_address=values["my_address"],
-        period=values["period"],
-        status=Status(values["status"]),
-        last_event_id=values["last_event_id"],
-        known_event_id=values["known_event_id"],
-        deposited_by_me=values["deposited_by_me"],
-        deposited_by_peer=values["deposited_by_peer"],
-        signed_by_me=values["signed_by_me"],
-        signed_by_peer=values["signed_by_peer"],
-        accepted_from_peer=values["accepted_from_peer"],
-        last_package=values["last_package"],
-        is_known_by_peer=bool(values["is_known_by_peer"]),
-        signs_from_period=values["signs_from_period"],
-        written_off=values["written_off"],
-        freeze=freeze,
-        pending_close=close,
-    )
-
-
-_PARAMETERS = ("address_a", "address_b", "asset", "salt", "timeout", "version")
-
-
-@lru_cache(maxsize=4096)
-def _parameters(*values: Any) -> ChannelParameters:
-    """Makes the same parameters once only, because they keep their address once it is computed."""
-    return ChannelParameters(*values)
-
-
-def _state(channel: Channel) -> dict[str, Any]:
-    """The columns that follow from a channel's state, which all but its parameters is."""
-    freeze, close = channel.freeze, channel.pending_close
-    return {
-        "period": channel.period,
-        "status": channel.status.value,
-        "last_event_id": channel.last_event_id,
-        "known_event_id": channel.known_event_id,
-        "deposited_by_me": channel.deposited_by_me,
-        "deposited_by_peer": channel.deposited_by_peer,
-        "signed_by_me": channel.signed_by_me,
-        "signed_by_peer": channel.signed_by_peer,
-        "accepted_from_peer": channel.accepted_from_peer,
-        "last_package": channel.last_package,
-        "is_known_by_peer": channel.is_known_by_peer,
-        "signs_from_period": channel.signs_from_period,
-        "written_off": channel.written_off,
-        "freeze_decision": freeze.decision.value if freeze else None,
-        "freeze_signed_by_me": freeze.signed_by_me if freeze else None,
-        "freeze_signed_by_peer": freeze.signed_by_peer if freeze else None,
-        "close_initiated_by_me": close.initiated_by_me if close else None,
-        "close_owed_by_me": close.owed_by_me if close else None,
-        "close_owed_by_peer": close.owed_by_peer if close else None,
-        "close_timestamp": close.timestamp if close else None,
-        "exposure": channel.counted_exposure,
-        "unsettled": channel.unsettled,
-    }
+        return [record_of(row) for row in self._connection.all(statement, parameters)]
 
 
 @lru_cache(maxsize=256)
@@ -346,9 +221,9 @@ _IS_USABLE = and_(
 )
 # As `sweeping.is_worth_sweeping`: what is not must take no other channel's place in a list with a limit.
 _IS_WORTH_SWEEPING = channels.c.unsettled > case((channels.c.asset == BASE, cost_of_sweep(BASE)), else_=0)
-_ONE = _RECORD.where(channels.c.aa_address == bindparam("key"))
+_ONE = RECORD.where(channels.c.aa_address == bindparam("key"))
 _BATCHES = (
-    _RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address > bindparam("after"))
+    RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address > bindparam("after"))
     .order_by(channels.c.aa_address)
     .limit(_BATCH)
 )
@@ -357,7 +232,7 @@ _ADD = adding_unless_there(channels)
 _GET = Statement(_ONE)
 _LOCK = Statement(_ONE.with_for_update(of=channels))
 _BETWEEN = Statement(
-    _RECORD.where(
+    RECORD.where(
         _IS_MINE, channels.c.peer_address == bindparam("peers"), channels.c.asset == bindparam("asset")
     ).order_by((channels.c.created_at + 0).desc(), channels.c.aa_address)
 )
@@ -403,7 +278,7 @@ _SUM_AT_STAKE = Statement(
     ).where(_IS_NOT_CLOSED, _AT_STAKE > 0)
 )
 _DUE_FOR_SWEEP = Statement(
-    _RECORD.where(_IS_USABLE, _IS_WORTH_SWEEPING, channels.c.opened_at < bindparam("before"))
+    RECORD.where(_IS_USABLE, _IS_WORTH_SWEEPING, channels.c.opened_at < bindparam("before"))
     .order_by(channels.c.unsettled.desc(), channels.c.opened_at)
     .limit(bindparam("limit"))
 )
@@ -413,14 +288,14 @@ _OWES_MORE = and_(
     channels.c.unsettled > bindparam("amount"),
 )
 _ABOVE_UNSETTLED = Statement(
-    _RECORD.where(_IS_USABLE, _OWES_MORE).order_by(channels.c.unsettled.desc()).limit(bindparam("limit"))
+    RECORD.where(_IS_USABLE, _OWES_MORE).order_by(channels.c.unsettled.desc()).limit(bindparam("limit"))
 )
 _SUM_UNSETTLED = Statement(select(func.coalesce(func.sum(channels.c.unsettled), 0)).where(_OWES_MORE))
 _SUM_TO_SWEEP = Statement(
     select(func.coalesce(func.sum(channels.c.unsettled), 0)).where(_IS_USABLE, _OWES_MORE)
 )
 _WITH_REFILL = Statement(
-    _RECORD.where(
+    RECORD.where(
         _IS_MINE_BESIDES,
         channels.c.aa_address.in_(
             select(channels.c.aa_address).where(channels.c.refill_threshold.is_not(None))
@@ -429,7 +304,7 @@ _WITH_REFILL = Statement(
 )
 _WHOLLY_DISTRUSTED = Statement(
     # Spelled as in the index, which is not used for a bound value.
-    _RECORD.where(_IS_MINE, text(f"signs_from_period = {NEVER}")).order_by(channels.c.aa_address)
+    RECORD.where(_IS_MINE, text(f"signs_from_period = {NEVER}")).order_by(channels.c.aa_address)
 )
 # Each of the two has an index, which SQLite uses for neither in a condition with "or".
 _CLOSING_ADDRESSES = union(
@@ -437,7 +312,7 @@ _CLOSING_ADDRESSES = union(
     select(channels.c.aa_address).where(channels.c.freeze_decision.is_not(None)),
 )
 _CLOSING = Statement(
-    _RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address.in_(_CLOSING_ADDRESSES)).order_by(
+    RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address.in_(_CLOSING_ADDRESSES)).order_by(
         channels.c.aa_address
     )
 )
