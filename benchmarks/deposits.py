@@ -8,8 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.result import Result
-from paypercall.contract import BASE, ChannelParameters, deposit_draft
+from paypercall.contract import ChannelParameters, deposit_draft
 from paypercall.devnet import Devnet
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from benchmarks.merchant import opened_channel
 from paypercall.channel import Channel
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.events import Events
 from paypercall.obyte.address import chash160
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient

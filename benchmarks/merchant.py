@@ -12,7 +12,8 @@ from typing import Any
 
 from paypercall.channel import Channel, apply_event
 from paypercall.conf import Conf
-from paypercall.contract import BASE, ChannelParameters, Opened
+from paypercall.contract import ChannelParameters, Opened
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.light import LightClient

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.obyte.address import is_valid_address, is_valid_base64
-from paypercall.package import MAX_AMOUNT
+from paypercall.obyte.amounts import BASE
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 MAX_KEY_LENGTH = 255
 """Characters of an idempotency key."""
@@ -26,8 +26,8 @@ def check_amount(amount: object) -> None:
     Raises:
         Refusal: With `wrong_amount`.
     """
-    if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
-        raise Refusal(RefusalCode.WRONG_AMOUNT, f"the amount must be an integer from 1 to {MAX_AMOUNT}")
+    if type(amount) is not int or not 0 < amount <= MAX_AGENT_AMOUNT:
+        raise Refusal(RefusalCode.WRONG_AMOUNT, f"the amount must be an integer from 1 to {MAX_AGENT_AMOUNT}")
 
 
 def check_idempotency_key(key: object) -> None:
@@ -94,8 +94,8 @@ def check_demands(asset: object, min_amount: object) -> None:
     """
     if asset is not None:
         check_asset(asset)
-    if min_amount is not None and (type(min_amount) is not int or not 0 <= min_amount <= MAX_AMOUNT):
-        raise Refusal(RefusalCode.WRONG_AMOUNT, f"min_amount must be an integer from 0 to {MAX_AMOUNT}")
+    if min_amount is not None and (type(min_amount) is not int or not 0 <= min_amount <= MAX_AGENT_AMOUNT):
+        raise Refusal(RefusalCode.WRONG_AMOUNT, f"min_amount must be an integer from 0 to {MAX_AGENT_AMOUNT}")
 
 
 def check_withdrawal(amount: object, address: object, asset: object) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.light import LightClient
 
 _HINDRANCES = {

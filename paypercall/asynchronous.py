@@ -17,9 +17,9 @@ from weakref import WeakSet
 from paypercall.channel import Status
 from paypercall.client import USABLE_SECONDS, Client
 from paypercall.conf import Conf
-from paypercall.contract import BASE
 from paypercall.events import EventKind, Subscriber
 from paypercall.funds import POSTING_SECONDS, Funds, Moved
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Balance, Transaction, Wallet
 from paypercall.party import Party
 from paypercall.results import ChannelBalance, Payment

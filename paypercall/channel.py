@@ -14,7 +14,6 @@ from enum import Enum
 
 from paypercall.backing import NO_BACKING, Backing, Limits
 from paypercall.contract import (
-    BASE,
     BOUNCE_FEE,
     AgentEvent,
     ChannelParameters,
@@ -25,7 +24,9 @@ from paypercall.contract import (
 )
 from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
-from paypercall.package import MAX_AMOUNT, PaymentPackage
+from paypercall.obyte.amounts import BASE
+from paypercall.package import PaymentPackage
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 NEVER = 2**62
 """As `signs_from_period`: no period is known to be safe yet."""
@@ -294,7 +295,7 @@ def sign(channel: Channel, amount: int, pending_deposits: int, backing: Backing 
     if type(amount) is not int or amount <= 0:
         raise Refusal(RefusalCode.WRONG_AMOUNT, "the amount must be a positive integer")
     _require_usable(channel, backing)
-    if amount > spendable(channel, pending_deposits) or channel.signed_by_me + amount > MAX_AMOUNT:
+    if amount > spendable(channel, pending_deposits) or channel.signed_by_me + amount > MAX_AGENT_AMOUNT:
         raise Refusal(
             RefusalCode.ABOVE_DEPOSIT,
             f"cannot pay {amount}: the channel has {max(0, spendable(channel, pending_deposits))} left; deposit more",
@@ -395,8 +396,10 @@ def check_deposit(asset: str, amount: int) -> None:
         Refusal: With `wrong_amount`.
     """
     least = BOUNCE_FEE + 1 if asset == BASE else 1
-    if type(amount) is not int or not least <= amount <= MAX_AMOUNT:
-        raise Refusal(RefusalCode.WRONG_AMOUNT, f"a deposit must be an integer from {least} to {MAX_AMOUNT}")
+    if type(amount) is not int or not least <= amount <= MAX_AGENT_AMOUNT:
+        raise Refusal(
+            RefusalCode.WRONG_AMOUNT, f"a deposit must be an integer from {least} to {MAX_AGENT_AMOUNT}"
+        )
 
 
 def refill_due(channel: Channel, pending_deposits: int, threshold: int) -> bool:

@@ -13,10 +13,11 @@ from paypercall.balances import balance_of
 from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
 from paypercall.conf import Conf
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.contract import ChannelParameters
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import EventKind
 from paypercall.funds import POSTING_SECONDS
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
 from paypercall.results import ChannelBalance, ChannelTimeout

@@ -16,12 +16,10 @@ from typing import Any
 
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.address import definition_address, is_valid_address, is_valid_base64
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.unit import Unit
 from paypercall.trigger_data import LARGEST_INTEGER, integer, is_true, select
-
-BASE = "base"
-"""The asset name of bytes, Obyte's native currency."""
 
 BOUNCE_FEE = 10_000
 """Bytes that every unit sent to the agent must carry (agent 1.1)."""

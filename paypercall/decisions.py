@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from paypercall.channel import Channel, Decision, Freeze, Status
 from paypercall.errors import Refusal, RefusalCode
-from paypercall.package import MAX_AMOUNT
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     returned = channel.credit
     if channel.is_payee:
         # The agent counts with 15 digits. Of a claim that it cannot count exactly, what is returned could be all of it.
-        claim = min(owed_by_peer, MAX_AMOUNT - channel.deposited_by_me)
+        claim = min(owed_by_peer, MAX_AGENT_AMOUNT - channel.deposited_by_me)
         returned = max(0, claim - channel.accepted_from_peer)
     if channel.is_distrusted:
         # What was accepted since is forgotten: it must not be given back.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from paypercall.arguments import check_asset, check_payee, check_withdrawal
 from paypercall.calls import Calls, counted
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Balance, Transaction, Wallet
 from paypercall.results import ChannelTimeout
 from paypercall.settlement.gathering import details_of_gathering, require_no_need_for_reserve

@@ -19,12 +19,10 @@ from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.address import definition_address, is_valid_address
 from paypercall.obyte.canonical import json_source_string
 from paypercall.obyte.keys import Key, verify_signature
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 MAX_PACKAGE_BYTES = 2048
 """A larger package is refused: it has to fit, with room to spare, into the unit that closes the channel."""
-
-MAX_AMOUNT = 999_999_999_999_999
-"""The largest sum: the agent's arithmetic keeps 15 significant digits (agent 1.1)."""
 
 _PUBLIC_KEY_LENGTH = 44
 _SIGNATURE_BYTES = 64
@@ -232,8 +230,8 @@ def _require_fields(
 
 def _integer(message: Mapping[str, Any], name: str) -> int:
     value = message[name]
-    if type(value) is not int or not 0 < value <= MAX_AMOUNT:
-        raise Refusal(RefusalCode.WRONG_AMOUNT, f"{name} must be an integer from 1 to {MAX_AMOUNT}")
+    if type(value) is not int or not 0 < value <= MAX_AGENT_AMOUNT:
+        raise Refusal(RefusalCode.WRONG_AMOUNT, f"{name} must be an integer from 1 to {MAX_AGENT_AMOUNT}")
     return value
 
 
@@ -276,7 +274,7 @@ def _announced(claimed: object) -> AnnouncedChannel:
     announced = AnnouncedChannel(
         claimed["address"], claimed["asset"], claimed["salt"], claimed["timeout"], claimed["version"]
     )
-    if type(announced.timeout) is not int or not 0 < announced.timeout <= MAX_AMOUNT:
+    if type(announced.timeout) is not int or not 0 < announced.timeout <= MAX_AGENT_AMOUNT:
         raise _wrong_shape("the timeout in channel_parameters must be a positive integer of seconds")
     for name in ("address", "asset", "salt", "version"):
         text = claimed[name]

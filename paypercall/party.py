@@ -21,11 +21,11 @@ from paypercall.calls import Calls, counted
 from paypercall.channel import Channel, accept, sign
 from paypercall.closing import close_channel, sweep_early
 from paypercall.conf import Conf, load_conf
-from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.events import Event, EventKind, Subscriber
 from paypercall.exposure import backing_of, limits_of, require_limits_over_all
 from paypercall.funds import POSTING_SECONDS, Funds
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelTimeout, IdempotencyConflict, Payment

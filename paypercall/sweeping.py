@@ -6,8 +6,8 @@ A sweep costs the payee; whoever could make it sweep for nothing could drain it.
 from __future__ import annotations
 
 from paypercall.channel import Channel
-from paypercall.contract import BASE
 from paypercall.costs import SWEEPING_COST
+from paypercall.obyte.amounts import BASE
 
 
 def cost_of_sweep(asset: str) -> int:

@@ -13,6 +13,9 @@ from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
+MAX_AGENT_AMOUNT = 999_999_999_999_999
+"""The largest amount that the agent counts exactly: its arithmetic keeps 15 significant digits (agent 1.1)."""
+
 LARGEST_INTEGER = 10**18
 """A larger number is read as this: a closer may claim any, but no such amount can exist."""
 

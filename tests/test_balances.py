@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from paypercall.channel import Channel, Status
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
+from paypercall.obyte.amounts import BASE
 from paypercall.server import Server
 from paypercall.store import Store
 from paypercall.store.statements import Connection, Statement

@@ -30,8 +30,9 @@ from paypercall.contract import AgentEvent, ChannelParameters, Closed, Closing, 
 from paypercall.costs import SWEEPING_COST
 from paypercall.decisions import Command, decide_answer, decide_close, decide_timeout, may_confirm_own_close
 from paypercall.errors import Refusal, RefusalCode
-from paypercall.package import MAX_AMOUNT, PaymentPackage
+from paypercall.package import PaymentPackage
 from paypercall.sweeping import is_worth_sweeping, makes_room
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from tests.two_sides import (
     ASSET,
     CUSTOMER,
@@ -290,7 +291,7 @@ def test_a_package_of_anybody_but_the_peer_is_refused() -> None:
     assert refused(customers_channel(), parsed_package(10)) is RefusalCode.WRONG_SIGNER
 
 
-@pytest.mark.parametrize("period", [1, 3, MAX_AMOUNT])
+@pytest.mark.parametrize("period", [1, 3, MAX_AGENT_AMOUNT])
 def test_a_package_of_another_period_is_refused(period: int) -> None:
     assert refused(payees_channel(period=2), parsed_package(10, period=period)) is RefusalCode.WRONG_PERIOD
     assert accepted(payees_channel(period=2), parsed_package(10, period=2)).accepted_from_peer == 10
@@ -450,8 +451,8 @@ def test_only_a_positive_integer_can_be_signed(amount: Any) -> None:
 
 
 def test_the_total_that_i_sign_stays_within_what_the_agent_counts() -> None:
-    rich = customers_channel(deposited_by_me=2 * MAX_AMOUNT, signed_by_me=MAX_AMOUNT - 5)
-    assert sign(rich, 5, 0).signed_by_me == MAX_AMOUNT
+    rich = customers_channel(deposited_by_me=2 * MAX_AGENT_AMOUNT, signed_by_me=MAX_AGENT_AMOUNT - 5)
+    assert sign(rich, 5, 0).signed_by_me == MAX_AGENT_AMOUNT
     assert signing_refused(rich, 6) is RefusalCode.ABOVE_DEPOSIT
 
 
@@ -694,13 +695,13 @@ def test_a_payee_returns_whatever_the_customer_claims_to_owe_beyond_what_was_acc
 
 
 @pytest.mark.parametrize(
-    "claim", [MAX_AMOUNT + 41, 2**53, 5 * 10**19, 10**300], ids=lambda claim: f"{claim:.0e}"
+    "claim", [MAX_AGENT_AMOUNT + 41, 2**53, 5 * 10**19, 10**300], ids=lambda claim: f"{claim:.0e}"
 )
 def test_against_a_claim_that_the_agent_cannot_count_exactly_no_such_amount_is_returned(claim: int) -> None:
     channel = accepted(payees_channel(deposited_by_me=20_000), parsed_package(40))
     _, command = decide_answer(channel, claim)
     assert command.decision is Decision.CONFIRM
-    assert 0 <= command.transferred_from_me <= MAX_AMOUNT
+    assert 0 <= command.transferred_from_me <= MAX_AGENT_AMOUNT
 
 
 def test_a_customer_returns_the_credit_that_it_holds() -> None:
@@ -762,8 +763,8 @@ def test_a_proof_shows_a_package_that_is_above_the_claim() -> None:
 @pytest.mark.parametrize("asset, least", [("base", 10_001), (ASSET, 1)])
 def test_a_deposit_is_an_integer_that_the_agent_takes_for_one(asset: str, least: int) -> None:
     check_deposit(asset, least)
-    check_deposit(asset, MAX_AMOUNT)
-    for amount in (least - 1, 0, -1, MAX_AMOUNT + 1, True, None, 20_000.0, "20000"):
+    check_deposit(asset, MAX_AGENT_AMOUNT)
+    for amount in (least - 1, 0, -1, MAX_AGENT_AMOUNT + 1, True, None, 20_000.0, "20000"):
         with pytest.raises(Refusal) as refusal:
             check_deposit(asset, amount)  # type: ignore[arg-type]
         assert refusal_code(refusal.value) is RefusalCode.WRONG_AMOUNT

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from paypercall.contract import (
-    BASE,
     BOUNCE_FEE,
     ChannelParameters,
     Closed,
@@ -28,6 +27,7 @@ from paypercall.contract import (
     read_trigger,
 )
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.canonical import json_source_string
 from paypercall.obyte.composer import Draft, Output
 from tests.two_sides import (

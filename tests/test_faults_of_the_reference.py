@@ -10,8 +10,8 @@ import pytest
 
 from paypercall.backing import Backing, Limits
 from paypercall.channel import accept
-from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.package import parse_package
 from tests.two_sides import (
     CUSTOMER,

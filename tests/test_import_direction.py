@@ -41,6 +41,7 @@ PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
+    "amounts",
     "coins",
     "final_units",
     "gathering",

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from paypercall.backing import Backing, Limits
 from paypercall.channel import Channel, Decision, Status, accept, apply_event, distrust_current_period, sign
-from paypercall.contract import BASE, BOUNCE_FEE, AgentEvent, Closed, Closing, DepositRefused, Opened
+from paypercall.contract import BOUNCE_FEE, AgentEvent, Closed, Closing, DepositRefused, Opened
 from paypercall.costs import SWEEPING_COST
 from paypercall.decisions import decide_close
 from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.package import PaymentPackage
 from tests.two_sides import (

@@ -20,14 +20,8 @@ from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.address import definition_address
 from paypercall.obyte.errors import CanonicalError
 from paypercall.obyte.keys import Key
-from paypercall.package import (
-    MAX_AMOUNT,
-    MAX_PACKAGE_BYTES,
-    PaymentPackage,
-    compose_package,
-    hash_to_sign,
-    parse_package,
-)
+from paypercall.package import MAX_PACKAGE_BYTES, PaymentPackage, compose_package, hash_to_sign, parse_package
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from tests.two_sides import (
     ASSET,
     CUSTOMER,
@@ -267,16 +261,16 @@ def test_two_packages_that_say_the_same_have_one_digest_and_others_have_another(
     assert len(digests) == 6
 
 
-@pytest.mark.parametrize("amount", [1, 2, MAX_AMOUNT - 1, MAX_AMOUNT])
+@pytest.mark.parametrize("amount", [1, 2, MAX_AGENT_AMOUNT - 1, MAX_AGENT_AMOUNT])
 def test_amounts_up_to_what_the_agent_counts_exactly_are_accepted(amount: int) -> None:
     assert parse(signed_package(amount)).amount_spent == amount
 
 
 def test_the_longest_package_of_the_agreed_shape_is_within_the_limit() -> None:
     longest = ChannelParameters(
-        PAYEE.address, CUSTOMER.address, ASSET, "s" * 50, MAX_AMOUNT, version="v" * 50
+        PAYEE.address, CUSTOMER.address, ASSET, "s" * 50, MAX_AGENT_AMOUNT, version="v" * 50
     )
-    package = signed_package(MAX_AMOUNT, period=MAX_AMOUNT, announce=longest)
+    package = signed_package(MAX_AGENT_AMOUNT, period=MAX_AGENT_AMOUNT, announce=longest)
     assert len(parse(package).text) < MAX_PACKAGE_BYTES // 2
 
 
@@ -462,7 +456,7 @@ NO_AMOUNT = [
     [1],
     {"a": 1},
 ]
-TOO_LARGE_AMOUNT = [MAX_AMOUNT + 1, 2**53 - 1, 2**53 + 1, 2**63, 10**30, 10**2000]
+TOO_LARGE_AMOUNT = [MAX_AGENT_AMOUNT + 1, 2**53 - 1, 2**53 + 1, 2**63, 10**30, 10**2000]
 
 
 @pytest.mark.parametrize("name", ["payment_amount", "amount_spent", "period"])
@@ -806,7 +800,7 @@ scalars = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(10**20), 10**20),
-    st.sampled_from([2**53 + 1, 10**400, MAX_AMOUNT, MAX_AMOUNT + 1]),
+    st.sampled_from([2**53 + 1, 10**400, MAX_AGENT_AMOUNT, MAX_AGENT_AMOUNT + 1]),
     st.floats(allow_nan=True, allow_infinity=True),
     texts,
 )
@@ -931,7 +925,12 @@ def test_the_signature_never_stands_in_an_error(raw: bytes) -> None:
         assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
 
-@given(st.integers(1, MAX_AMOUNT), st.integers(1, MAX_AMOUNT), st.integers(1, MAX_AMOUNT), st.booleans())
+@given(
+    st.integers(1, MAX_AGENT_AMOUNT),
+    st.integers(1, MAX_AGENT_AMOUNT),
+    st.integers(1, MAX_AGENT_AMOUNT),
+    st.booleans(),
+)
 @settings(max_examples=50)
 def test_every_package_that_is_composed_is_accepted_by_the_agent_too(
     one: int, other: int, period: int, announces: bool

@@ -14,7 +14,6 @@ from typing import Any
 from paypercall.backing import NO_BACKING, Backing, Limits, UnconfirmedUnit, weigh_unconfirmed
 from paypercall.channel import Channel, Decision, accept, apply_event, sign, write_off
 from paypercall.contract import (
-    BASE,
     AgentEvent,
     ChannelParameters,
     Closed,
@@ -32,6 +31,7 @@ from paypercall.decisions import Command, decide_answer, decide_close, decide_ti
 from paypercall.devnet.agent import AgentParameters, AgentState, Trigger
 from paypercall.devnet.agent_unit import AgentCoin, Anchor, Execution, execute
 from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft
 from paypercall.obyte.keys import Key
 from paypercall.obyte.network import devnet

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from paypercall.cli.numbers import number
 from paypercall.errors import PaypercallError
+from paypercall.obyte.amounts import MAX_CAP
 
 if TYPE_CHECKING:
     from paypercall.devnet import Devnet
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 PORT = 6616  # next to 6611, where Obyte's own nodes listen
 HIGHEST_PORT = 65_535
 SPEEDS = (0.01, 1000.0)
-MAX_AMOUNT = 9 * 10**15
 FAUCET_SECONDS = 5.0
 
 
@@ -63,7 +63,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     faucet.add_argument("address", metavar="ADDRESS", help="whom to pay")
     faucet.add_argument(
-        "amount", metavar="AMOUNT", type=number(int, 1, MAX_AMOUNT), help="bytes, or units of the asset"
+        "amount", metavar="AMOUNT", type=number(int, 1, MAX_CAP), help="bytes, or units of the asset"
     )
     faucet.add_argument("--asset", default="base", help="the id of an asset of the faucet (base, for bytes)")
     faucet.add_argument("--hub", default=f"ws://127.0.0.1:{PORT}", help="the devnet's hub (%(default)s)")

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 
 from paypercall.cli import keys
 from paypercall.cli.numbers import number
+from paypercall.obyte.amounts import BASE, MAX_CAP
 
 if TYPE_CHECKING:
     from paypercall.conf import Conf
     from paypercall.funds import Funds, Moved
     from paypercall.obyte.wallet import Transaction, Wallet
-
-BASE = "base"
-MAX_AMOUNT = 9 * 10**15
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +41,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     send = parsers.add_parser("send", help="send an amount, leaving the byte reserve in the wallet")
     send.add_argument("address", metavar="ADDRESS", help="whom to pay")
     send.add_argument(
-        "amount", metavar="AMOUNT", type=number(int, 1, MAX_AMOUNT), help="bytes, or units of the asset"
+        "amount", metavar="AMOUNT", type=number(int, 1, MAX_CAP), help="bytes, or units of the asset"
     )
     _add_asset(send)
     send.set_defaults(run=run_send)

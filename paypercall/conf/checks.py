@@ -16,9 +16,7 @@ from typing import Any
 from paypercall.conf.names import ConfError, check_inner_name, root
 from paypercall.costs import SWEEPING_COST
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
-
-MAX_AMOUNT = 9 * 10**15
-"""No asset on the ledger has more units (ocore `MAX_CAP`)."""
+from paypercall.obyte.amounts import BASE, MAX_CAP
 
 _LONGEST_MINIMUM_TIME = 1800
 """Seconds. In twice the time a deposit that is not confirmed hangs, and backs nothing more."""
@@ -52,7 +50,7 @@ def wrong(setting: str, rule: str, value: object) -> ConfError:
     return ConfError(f"{setting} must be {rule}, not {shown}", setting=root(setting))
 
 
-def integer(setting: str, value: Any, minimum: int = 0, maximum: int = MAX_AMOUNT) -> int:
+def integer(setting: str, value: Any, minimum: int = 0, maximum: int = MAX_CAP) -> int:
     """Returns an integer within a range; neither a bool nor a float is one."""
     if isinstance(value, float) and value.is_integer():
         raise wrong(setting, f"an integer (write {value:.0f})", value)
@@ -125,7 +123,7 @@ def unsettled_amounts(setting: str, value: Any) -> dict[str, int | None]:
 
 def _unsettled(setting: str, asset: str, amount: Any) -> int | None:
     # A channel is swept only when that brings more than it costs: one with a lower limit would refuse for ever.
-    return None if amount is None else integer(setting, amount, SWEEPING_COST + 1 if asset == "base" else 1)
+    return None if amount is None else integer(setting, amount, SWEEPING_COST + 1 if asset == BASE else 1)
 
 
 def unconfirmed_limits(setting: str, value: Any) -> dict[str, UnconfirmedLimits]:
@@ -148,7 +146,7 @@ def _limits(setting: str, value: Any) -> UnconfirmedLimits:
     most = {"minimum_time_in_seconds": _LONGEST_MINIMUM_TIME}
     limits = UnconfirmedLimits(
         **{
-            name: integer(f"{setting}.{name}", value[name], maximum=most.get(name, MAX_AMOUNT))
+            name: integer(f"{setting}.{name}", value[name], maximum=most.get(name, MAX_CAP))
             for name in LIMIT_NAMES
         }
     )
@@ -189,6 +187,6 @@ def _by_asset(setting: str, value: Any, example: str) -> dict[str, Any]:
 
 
 def _asset(setting: str, value: Any) -> str:
-    if value != "base" and not is_valid_base64(value, HASH_LENGTH):
+    if value != BASE and not is_valid_base64(value, HASH_LENGTH):
         raise wrong(setting, f'named by assets, each "base" or an id of {HASH_LENGTH} characters', value)
     return str(value)

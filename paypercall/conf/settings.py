@@ -16,9 +16,8 @@ from paypercall.conf import checks
 from paypercall.conf.checks import UnconfirmedLimits
 from paypercall.conf.names import ConfError, check_setting_name
 from paypercall.costs import DEFENCE_COST
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.network import LIVENET, TESTNET, Network, devnet
-
-BASE = "base"
 
 # A node that is down while its peer closes must have the time to come back and contest.
 _MIN_TIMEOUT = 3600

@@ -33,10 +33,10 @@ from paypercall.devnet.agent_messages import (
     bounced,
 )
 from paypercall.devnet.agent_package import DefinitionHistory, PackageRules
-from paypercall.devnet.agent_state import BASE, BASE_AGENT, AgentParameters, AgentState, Closing, Party
+from paypercall.devnet.agent_state import BASE_AGENT, AgentParameters, AgentState, Closing, Party
+from paypercall.obyte.amounts import BASE
 
 __all__ = [
-    "BASE",
     "BASE_AGENT",
     "BOUNCE_FEE",
     "AgentParameters",

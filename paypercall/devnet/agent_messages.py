@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paypercall.devnet.agent_state import BASE, AgentState
+from paypercall.devnet.agent_state import AgentState
+from paypercall.obyte.amounts import BASE
 
 BOUNCE_FEE = 10_000
 """Bytes that a trigger must carry, and that the agent keeps when it bounces."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from paypercall.devnet.agent_language import NotModelled, as_integer, select, state_number
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.canonical import format_number
 
-BASE = "base"
 BASE_AGENT = "4IRUGAUUCAQ6QRQLG4SNOLOE6VW2STWZ"
 """Address of the agent's code on the ledger."""
 

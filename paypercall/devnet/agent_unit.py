@@ -18,7 +18,8 @@ from paypercall.devnet.agent import respond
 from paypercall.devnet.agent_language import LARGEST_SAFE_INTEGER, Bounce
 from paypercall.devnet.agent_messages import DataMessage, Payment, PaymentMessage, Response, Trigger, bounced
 from paypercall.devnet.agent_package import DefinitionHistory
-from paypercall.devnet.agent_state import BASE, AgentParameters, AgentState
+from paypercall.devnet.agent_state import AgentParameters, AgentState
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import Unit, headers_size, payload_hash, total_payload_size, unit_hash
 

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from paypercall.devnet.agent import AgentParameters, AgentState, NotModelled, Trigger
 from paypercall.devnet.agent_unit import AgentCoin, Anchor, Execution, execute
-from paypercall.devnet.books import BASE, Books, created_holdings
+from paypercall.devnet.books import Books, created_holdings
 from paypercall.devnet.graph import Graph, Sequence, Vertex
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import Unit
 

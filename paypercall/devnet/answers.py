@@ -7,13 +7,13 @@ from typing import Any
 
 from paypercall.devnet.agents import Agent, Answer
 from paypercall.devnet.attachment import attach
-from paypercall.devnet.books import BASE
 from paypercall.devnet.fees import MAX_AGENT_RESPONSES, system_vars
-from paypercall.devnet.form import MAX_AMOUNT, is_natural, is_positive
+from paypercall.devnet.form import is_natural, is_positive
 from paypercall.devnet.graph import Outlook
 from paypercall.devnet.history import BadRequest, creation_date, joint_of, outline_of, response_of
 from paypercall.devnet.node import Node
 from paypercall.obyte.address import HASH_LENGTH, is_valid_address, is_valid_base64
+from paypercall.obyte.amounts import BASE, MAX_CAP
 
 MAX_ADDRESSES_FOR_BALANCES = 100
 MAX_AGENTS = 20
@@ -154,7 +154,7 @@ class Answers:
             raise BadRequest("last_ball_mci is not valid")
         if not is_positive(amount):
             raise BadRequest("amount is not valid")
-        if amount > MAX_AMOUNT:
+        if amount > MAX_CAP:
             raise BadRequest("amount is too large")
         if params.get("spend_unconfirmed", "own") not in ("own", "none", "all"):
             raise BadRequest("spend_unconfirmed is not valid")

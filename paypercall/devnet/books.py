@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from paypercall.devnet.graph import Sequence, Vertex
-
-BASE = "base"
+from paypercall.obyte.amounts import BASE
 
 
 class OutputKey(NamedTuple):

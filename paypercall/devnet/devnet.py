@@ -9,7 +9,6 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
-from paypercall.devnet.books import BASE
 from paypercall.devnet.clock import Clock
 from paypercall.devnet.faucet import Faucet
 from paypercall.devnet.history import joint_of, response_of
@@ -19,6 +18,7 @@ from paypercall.devnet.ledger import Ledger
 from paypercall.devnet.node import Node
 from paypercall.devnet.server import Server
 from paypercall.devnet.wallets import Purses, Witness, compose_genesis
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.network import Network
 from paypercall.obyte.network import devnet as devnet_constants

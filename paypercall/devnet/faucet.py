@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from paypercall.devnet.books import BASE
-from paypercall.devnet.form import MAX_AMOUNT, is_positive
+from paypercall.devnet.form import is_positive
 from paypercall.devnet.messages import ASSET_SWITCHES
 from paypercall.devnet.node import Node
 from paypercall.errors import PaypercallError
+from paypercall.obyte.amounts import BASE, MAX_CAP
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key
 
@@ -47,7 +47,7 @@ class Faucet:
             InvalidUnit: There is no such address or asset.
             InsufficientFunds: The faucet has not that much.
         """
-        if not is_positive(amount) or amount > MAX_AMOUNT:
+        if not is_positive(amount) or amount > MAX_CAP:
             raise FaucetError("the amount must be a positive integer")
         if not isinstance(asset, str):
             raise FaucetError("the asset must be base or the id of one")
@@ -64,7 +64,7 @@ class Faucet:
         Raises:
             FaucetError: The amount is no positive integer.
         """
-        if not is_positive(amount) or amount > MAX_AMOUNT:
+        if not is_positive(amount) or amount > MAX_CAP:
             raise FaucetError("the amount must be a positive integer")
         properties = {"cap": amount, **ASSET_SWITCHES}
         with self._node.lock:

@@ -16,7 +16,6 @@ from paypercall.obyte.address import HASH_LENGTH, is_valid_address
 from paypercall.obyte.network import Network
 from paypercall.obyte.unit import headers_size, payload_hash, total_payload_size, unit_hash
 
-MAX_AMOUNT = 9_000_000_000_000_000
 MAX_MESSAGES = 128
 MAX_UNIT_BYTES = 5_000_000
 MAX_NESTING = 100

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from paypercall.devnet.agent import BASE_AGENT, AgentParameters, NotModelled
-from paypercall.devnet.form import MAX_AMOUNT, Refused, is_integer, is_positive, require
+from paypercall.devnet.form import Refused, is_integer, is_positive, require
 from paypercall.devnet.ledger import Ledger
 from paypercall.devnet.payments import PaymentCheck
 from paypercall.obyte.address import definition_address, is_valid_address
+from paypercall.obyte.amounts import MAX_CAP
 from paypercall.obyte.errors import CanonicalError
 from paypercall.obyte.unit import Unit
 
@@ -124,7 +125,7 @@ def _check_asset(unit: Unit, payload: Any) -> None:
     require(set(payload) <= {"cap", *ASSET_SWITCHES}, "unknown fields in asset definition")
     has_all = all(isinstance(payload.get(name), bool) for name in ASSET_SWITCHES)
     require(has_all, "some required fields in asset definition are missing")
-    is_sound_cap = "cap" not in payload or (is_positive(payload["cap"]) and payload["cap"] <= MAX_AMOUNT)
+    is_sound_cap = "cap" not in payload or (is_positive(payload["cap"]) and payload["cap"] <= MAX_CAP)
     require(is_sound_cap, "invalid cap")
     for name, value in ASSET_SWITCHES.items():
         require(

@@ -9,18 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from paypercall.devnet.books import BASE, Asset, Books, Holding, IssueKey, OutputKey
+from paypercall.devnet.books import Asset, Books, Holding, IssueKey, OutputKey
 from paypercall.devnet.fees import unit_fees
-from paypercall.devnet.form import (
-    MAX_AMOUNT,
-    Refused,
-    is_natural,
-    is_positive,
-    is_text_of,
-    require,
-)
+from paypercall.devnet.form import Refused, is_natural, is_positive, is_text_of, require
 from paypercall.devnet.graph import Graph, Sequence, Vertex
 from paypercall.obyte.address import HASH_LENGTH
+from paypercall.obyte.amounts import BASE, MAX_CAP
 from paypercall.obyte.unit import Unit
 
 MAX_INPUTS = 128
@@ -94,13 +88,13 @@ class PaymentCheck:
         for output in outputs:
             address, amount = output["address"], output["amount"]
             require(set(output) <= {"address", "amount"}, "unknown fields in payment output")
-            require(amount <= MAX_AMOUNT, f"output too large: {amount}")
+            require(amount <= MAX_CAP, f"output too large: {amount}")
             require(previous_address <= address, "output addresses not sorted")
             is_sorted = previous_address != address or previous_amount <= amount
             require(is_sorted, "output amounts for same address not sorted")
             previous_address, previous_amount = address, amount
             total += amount
-            require(total <= MAX_AMOUNT, f"total output too large: {total}")
+            require(total <= MAX_CAP, f"total output too large: {total}")
         return total
 
     def _check_inputs(self, payload: dict[str, Any], asset: Asset | None) -> int:
@@ -113,7 +107,7 @@ class PaymentCheck:
             else:
                 require(kind == "transfer", "the local network pays no commissions to spend")
                 total += self._check_transfer(source, payload.get("asset", BASE))
-        require(total <= MAX_AMOUNT, f"total input too large: {total}")
+        require(total <= MAX_CAP, f"total input too large: {total}")
         return total
 
     def _check_issue(self, source: dict[str, Any], position: int, asset: Asset | None) -> int:
@@ -123,7 +117,7 @@ class PaymentCheck:
         )
         require(is_positive(source.get("amount")), "amount must be positive")
         amount, number = int(source["amount"]), source.get("serial_number")
-        require(amount <= MAX_AMOUNT, f"issue amount too large: {amount}")
+        require(amount <= MAX_CAP, f"issue amount too large: {amount}")
         require(is_positive(number), "serial_number must be positive")
         if asset is None:
             raise Refused("only genesis can issue base asset")

@@ -13,13 +13,13 @@ from typing import Any
 
 from paypercall.devnet.attachment import MAX_PARENTS
 from paypercall.devnet.authors import check_authors
-from paypercall.devnet.books import BASE
 from paypercall.devnet.fees import count_charged_units, oversize_fee, required_tps_fee
 from paypercall.devnet.form import check_form, require
 from paypercall.devnet.graph import Vertex
 from paypercall.devnet.ledger import Ledger, fee_shares
 from paypercall.devnet.messages import check_message
 from paypercall.devnet.payments import PaymentCheck
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.unit import Unit
 
 

@@ -14,7 +14,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paypercall.obyte.composer import BASE, Coin
+from paypercall.obyte.amounts import BASE
+from paypercall.obyte.composer import Coin
 from paypercall.obyte.errors import InsufficientFunds, InvalidUnit
 from paypercall.obyte.final_units import FinalUnit, Outcome, Place
 from paypercall.obyte.proof import HistoryUnit

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paypercall.obyte.address import is_valid_address, is_valid_base64
+from paypercall.obyte.amounts import BASE, MAX_CAP
 from paypercall.obyte.errors import InsufficientFunds, InvalidUnit, TooManyCoins, UnitTooLarge
 from paypercall.obyte.keys import Key
 from paypercall.obyte.network import Network
@@ -28,8 +29,6 @@ from paypercall.obyte.unit import (
 Message = Mapping[str, Any]
 """An application message, `{"app": …, "payload": …}`; the composer adds where the payload is and its hash."""
 
-BASE = "base"
-MAX_AMOUNT = 9_000_000_000_000_000  # ocore `MAX_CAP`, for bytes and assets alike
 # ocore `threshold_size`: above it, and up to a limit of 5 MB, a unit owes an oversize fee, which is never
 # paid here.
 MAX_UNIT_BYTES = 10_000
@@ -300,8 +299,8 @@ def _check_draft(draft: Draft, must_spend: Iterable[Coin]) -> None:
 
 def _check_output(output: Output) -> None:
     amount = output.amount
-    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount <= MAX_AMOUNT:
-        raise InvalidUnit(f"an amount must be an integer from 1 to {MAX_AMOUNT}, not {amount!r}")
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount <= MAX_CAP:
+        raise InvalidUnit(f"an amount must be an integer from 1 to {MAX_CAP}, not {amount!r}")
     if not is_valid_address(output.address):
         raise InvalidUnit(f"{output.address!r} is no address")
 

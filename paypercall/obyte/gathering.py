@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from paypercall.obyte.composer import BASE, INPUT_BYTES, Coin, Draft, Output
+from paypercall.obyte.amounts import BASE
+from paypercall.obyte.composer import INPUT_BYTES, Coin, Draft, Output
 from paypercall.obyte.errors import InsufficientFunds
 
 MAX_BYTE_COINS = 100

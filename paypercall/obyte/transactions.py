@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.coins import payments_of, spent_places
-from paypercall.obyte.composer import BASE
 from paypercall.obyte.final_units import Place
 from paypercall.obyte.proof import History, HistoryUnit
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from weakref import WeakSet
 
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.coins import Balance, CoinBook
-from paypercall.obyte.composer import BASE, Coin, Draft, Message, Output, Parents, bytes_left, compose
+from paypercall.obyte.composer import Coin, Draft, Message, Output, Parents, bytes_left, compose
 from paypercall.obyte.errors import (
     FeeTooHigh,
     HistoryTooLarge,

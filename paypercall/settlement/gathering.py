@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.errors import InsufficientFunds, TooManyCoins
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paypercall.channel import Channel
-from paypercall.contract import BASE
+from paypercall.obyte.amounts import BASE
 from paypercall.store import OutboxKind, OutboxRow
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, case, func, select, text, union, update
 
 from paypercall.channel import NEVER, UNTOLD, Channel, Status
-from paypercall.contract import BASE
+from paypercall.obyte.amounts import BASE
 from paypercall.store.channel_rows import RECORD, ChannelRecord, Refill, record_of, state_of
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels

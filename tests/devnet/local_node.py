@@ -7,7 +7,6 @@ from copy import deepcopy
 from typing import Any
 
 from paypercall.contract import ChannelParameters
-from paypercall.devnet.books import BASE
 from paypercall.devnet.clock import Clock
 from paypercall.devnet.faucet import Faucet
 from paypercall.devnet.graph import Vertex
@@ -15,6 +14,7 @@ from paypercall.devnet.journal import Journal
 from paypercall.devnet.ledger import Ledger
 from paypercall.devnet.node import Node
 from paypercall.devnet.wallets import Purses, Witness, compose_from_ledger, compose_genesis
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.network import devnet

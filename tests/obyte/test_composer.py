@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paypercall.obyte.amounts import MAX_CAP
 from paypercall.obyte.composer import (
     INPUT_BYTES,
-    MAX_AMOUNT,
     MAX_COINS,
     MAX_UNIT_BYTES,
     Coin,
@@ -281,7 +281,7 @@ def test_a_coin_that_must_be_spent_needs_a_payment_in_its_asset() -> None:
         compose_one(pay(1_000), [coin(50_000)], must_spend=(coin(5, 1, ASSET),))
 
 
-@pytest.mark.parametrize("amount", [0, -1, MAX_AMOUNT + 1, True, 1.0, "1", None, 2**63])
+@pytest.mark.parametrize("amount", [0, -1, MAX_CAP + 1, True, 1.0, "1", None, 2**63])
 def test_an_amount_that_is_no_positive_integer_within_the_limit_is_refused(amount: Any) -> None:
     with pytest.raises(InvalidUnit, match="an amount must be an integer from 1 to 9000000000000000"):
         compose_one(pay(amount), [coin(50_000)])

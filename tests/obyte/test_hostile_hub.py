@@ -23,7 +23,8 @@ from websockets.sync.server import ServerConnection, serve
 
 from paypercall.errors import PaypercallError
 from paypercall.obyte import hub as hub_module
-from paypercall.obyte.composer import BASE, Draft, Output
+from paypercall.obyte.amounts import BASE
+from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import HubError
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.light import LightClient

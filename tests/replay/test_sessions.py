@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from paypercall.channel import Channel, Status
-from paypercall.contract import BASE
 from paypercall.events import EventKind
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.coins import Balance
 from paypercall.obyte.errors import HubRefused, ProofError
 from paypercall.obyte.hub import Hub

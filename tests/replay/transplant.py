@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paypercall.devnet.attachment import attach
-from paypercall.devnet.books import BASE, OutputKey
+from paypercall.devnet.books import OutputKey
 from paypercall.devnet.graph import Vertex
 from paypercall.obyte.address import definition_address
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.keys import Key
 from paypercall.obyte.unit import hash_to_sign, headers_size, payload_hash, total_payload_size, unit_hash
 from tests.devnet.local_node import LocalNode

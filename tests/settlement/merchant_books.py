@@ -11,9 +11,10 @@ from typing import Any
 
 from paypercall.backing import LOSS_WINDOW_SECONDS, Backing, UnconfirmedUnit, weigh_unconfirmed
 from paypercall.channel import Channel
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.events import Events
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.hub import REQUEST_SECONDS, Hub
 from paypercall.obyte.keys import Key

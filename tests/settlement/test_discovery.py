@@ -10,7 +10,6 @@ import pytest
 
 from paypercall.channel import Status
 from paypercall.contract import (
-    BASE,
     ChannelParameters,
     Trigger,
     close_draft,
@@ -20,6 +19,7 @@ from paypercall.contract import (
 )
 from paypercall.devnet import Devnet
 from paypercall.events import Events
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.unit import Unit
 from paypercall.settlement import discovery
 from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, Discovery

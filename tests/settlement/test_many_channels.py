@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from paypercall.channel import Channel, Status
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.events import Events
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement import reserve
 from paypercall.settlement.reserve import Reserve

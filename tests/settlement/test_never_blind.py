@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from paypercall.client import Client
-from paypercall.contract import BASE, ChannelParameters, close_draft, deposit_draft
+from paypercall.contract import ChannelParameters, close_draft, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.errors import RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.light import LightClient

@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from paypercall.contract import BASE, ChannelParameters
+from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
+from paypercall.obyte.amounts import BASE
 from paypercall.results import Payment
 from paypercall.server import MAX_WAITING, Server
 from tests.parties import conf_for, wait_until, wallet_on

@@ -11,8 +11,9 @@ import pytest
 
 from paypercall.backing import LOSS_WINDOW_SECONDS, NO_BACKING, UNANSWERED_SECONDS, Backing
 from paypercall.channel import Channel, Status
-from paypercall.contract import BASE, ChannelParameters, close_draft, deposit_draft
+from paypercall.contract import ChannelParameters, close_draft, deposit_draft
 from paypercall.devnet import Devnet
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.light import LightClient
