@@ -59,7 +59,15 @@ class Back:
     text: str
 
 
-Arrival = str | bytes | Back | HangUp
+@dataclass(frozen=True)
+class Late:
+    """Instead of a frame: one that arrives some seconds later, after those that come meanwhile."""
+
+    text: str
+    seconds: float
+
+
+Arrival = str | bytes | Back | Late | HangUp
 Fault = Callable[[Frame], Sequence[Arrival] | None]
 """What arrives in place of a frame; None leaves the frame alone."""
 
@@ -172,19 +180,26 @@ class HubProxy:
         *,
         is_from_hub: bool,
     ) -> None:
-        with suppress(ConnectionClosed):
-            async for text in source:
-                frame = _read(text if isinstance(text, str) else text.decode(), commands, is_from_hub)
-                self.passed.append(frame)
-                if is_from_hub and self.delay:
-                    await asyncio.sleep(self.delay)
-                for arrival in self._arrivals(frame):
-                    if isinstance(arrival, HangUp):
-                        return
-                    if isinstance(arrival, Back):
-                        await source.send(arrival.text)
-                    else:
-                        await target.send(arrival)
+        late: list[asyncio.Task[None]] = []
+        try:
+            with suppress(ConnectionClosed):
+                async for text in source:
+                    frame = _read(text if isinstance(text, str) else text.decode(), commands, is_from_hub)
+                    self.passed.append(frame)
+                    if is_from_hub and self.delay:
+                        await asyncio.sleep(self.delay)
+                    for arrival in self._arrivals(frame):
+                        if isinstance(arrival, HangUp):
+                            return
+                        if isinstance(arrival, Late):
+                            late.append(asyncio.create_task(_send_late(target, arrival)))
+                        elif isinstance(arrival, Back):
+                            await source.send(arrival.text)
+                        else:
+                            await target.send(arrival)
+        finally:
+            for task in late:
+                task.cancel()
 
     def _arrivals(self, frame: Frame) -> Sequence[Arrival]:
         for fault in list(self._faults):
@@ -192,6 +207,12 @@ class HubProxy:
             if arrivals is not None:
                 return arrivals
         return [frame.text]
+
+
+async def _send_late(target: ClientConnection | ServerConnection, arrival: Late) -> None:
+    await asyncio.sleep(arrival.seconds)
+    with suppress(ConnectionClosed):
+        await target.send(arrival.text)
 
 
 def _read(text: str, commands: dict[Any, str], is_from_hub: bool) -> Frame:

@@ -17,7 +17,8 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.server import Server
-from tests.broken_line import BrokenLine
+from tests.hub_proxy import HubProxy
+from tests.mishaps import Mishaps
 from tests.parties import conf_for, wait_until
 from tests.settlement.test_outbox import triggers_of
 
@@ -25,7 +26,7 @@ FUNDS = 1_000_000
 MISHAPS = 12
 
 
-def wallet_behind(line: BrokenLine, net: Devnet) -> Wallet:
+def wallet_behind(line: HubProxy, net: Devnet) -> Wallet:
     key = key_from_mnemonic(new_mnemonic())
     net.fund(key.address, FUNDS)
     net.settle()
@@ -37,7 +38,10 @@ def test_a_channel_lives_and_ends_over_two_bad_lines(
     net: Devnet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ExitStack() as stack:
-        lines = [stack.enter_context(BrokenLine(net.url, seed=seed, mishaps=MISHAPS)) for seed in (3, 4)]
+        lines = [stack.enter_context(HubProxy(net.url)) for _ in range(2)]
+        mishaps = [Mishaps(seed=seed, count=MISHAPS) for seed in (3, 4)]
+        for line, fault in zip(lines, mishaps, strict=True):
+            stack.enter_context(line.fault(fault))
         wallets = [wallet_behind(line, net) for line in lines]
         for wallet in wallets:
             stack.callback(wallet.close)
@@ -59,7 +63,7 @@ def test_a_channel_lives_and_ends_over_two_bad_lines(
         wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended", 60)
         wait_until(lambda: len(customer.settled_periods()) == 1, "for the customer, too", 60)
 
-        assert all(len(line.happened) >= 5 for line in lines)
+        assert all(len(fault.happened) >= 5 for fault in mishaps)
         assert triggers_of(net, customer, customer) == [TriggerKind.DEPOSIT, TriggerKind.CLOSE]
         assert triggers_of(net, merchant, customer) == [TriggerKind.CONFIRM]
         assert not any(answer["bounced"] for answer in net.responses(customer.aa_address))
