@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.conf import Conf
+from paypercall.contract import ChannelParameters, read_definition
 from paypercall.devnet import Devnet
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key, key_from_mnemonic
@@ -104,3 +106,29 @@ def wait_until(is_true: Callable[[], bool], what: str, seconds: float = 20.0) ->
     while not is_true():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
         time.sleep(0.05)
+
+
+def pay(customer: Client, merchant: Server, amount: int = 10_000, times: int = 1) -> None:
+    """Pays as often as told, with payments that the merchant accepts."""
+    for _ in range(times):
+        payment = merchant.verify_payment_package(customer.create_payment_package(amount))
+        assert payment.error is None, payment
+
+
+def wait_until_open(customer: Client, merchant: Server) -> None:
+    """Waits until both see the only channel open."""
+    wait_until(lambda: customer.balance().status is Status.OPEN, "the customer sees the channel open")
+    wait_until(lambda: [c.status for c in merchant.channels()] == [Status.OPEN], "the merchant sees it open")
+
+
+def parameters_of(net: Devnet, aa_address: str) -> ChannelParameters:
+    """The parameters of a channel, by the definition that the ledger has of its agent."""
+    definitions = [
+        message["payload"]["definition"]
+        for joint in net.units()
+        for message in joint["unit"].get("messages", [])
+        if message["app"] == "definition" and message["payload"]["address"] == aa_address
+    ]
+    parameters = read_definition(definitions[0])
+    assert parameters is not None
+    return parameters

@@ -27,8 +27,16 @@ from paypercall.party import Party
 from paypercall.results import ChannelTimeout
 from paypercall.settlement.gathering import GATHERING_SECONDS, ReserveNeeded, details_of_gathering
 from paypercall.store import Books, OutboxKind, OutboxState, Refill, Store
-from tests.parties import conf_for, customer_on, merchant_on, open_channel, wait_until, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import (
+    conf_for,
+    customer_on,
+    merchant_on,
+    open_channel,
+    pay,
+    wait_until,
+    wait_until_open,
+    wallet_on,
+)
 
 DUST = 1_500
 MANY = 130

@@ -15,8 +15,7 @@ from paypercall.devnet import Devnet
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import MNEMONIC_VARIABLE, new_mnemonic
 from paypercall.server import Server
-from tests.parties import settings_for, wait_until
-from tests.settlement.test_closing import wait_until_open
+from tests.parties import settings_for, wait_until, wait_until_open
 
 
 def test_no_key_mnemonic_or_package_is_in_the_log_of_a_channels_life(

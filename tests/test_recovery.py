@@ -19,8 +19,7 @@ from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.recovery import restore
 from paypercall.server import Server
 from paypercall.wiring import WrongBooks
-from tests.parties import conf_for, customer_on, wait_until, wallet_on
-from tests.settlement.test_closing import parameters_of, pay, wait_until_open
+from tests.parties import conf_for, customer_on, parameters_of, pay, wait_until, wait_until_open, wallet_on
 
 PASSPHRASE = "open sesame"
 

@@ -19,6 +19,7 @@ from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.package import compose_package
 from tests.devnet.local_node import make_key
 from tests.devnet.raw_client import RawClient
+from tests.replay.names import renamed
 from tests.replay.recording import (
     CUSTOMER,
     HISTORY,
@@ -157,13 +158,7 @@ class LocalSession:
 
     def named(self, value: Any) -> Any:
         """The same JSON in the names of the local network."""
-        if isinstance(value, str):
-            return self.names.get(value, value)
-        if isinstance(value, list):
-            return [self.named(element) for element in value]
-        if isinstance(value, dict):
-            return {self.names.get(name, name): self.named(element) for name, element in value.items()}
-        return value
+        return renamed(value, self.names)
 
     # --- the client ------------------------------------------------------------------------------------
 

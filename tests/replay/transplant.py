@@ -19,6 +19,7 @@ from paypercall.obyte.amounts import BASE
 from paypercall.obyte.keys import Key
 from paypercall.obyte.unit import hash_to_sign, headers_size, payload_hash, total_payload_size, unit_hash
 from tests.devnet.local_node import LocalNode
+from tests.replay.names import renamed
 
 Unit = dict[str, Any]
 
@@ -75,13 +76,7 @@ class Transplant:
 
     def named(self, value: Any) -> Any:
         """The same JSON in the names of the local network."""
-        if isinstance(value, str):
-            return self.names.get(value, value)
-        if isinstance(value, list):
-            return [self.named(element) for element in value]
-        if isinstance(value, dict):
-            return {self.names.get(key, key): self.named(element) for key, element in value.items()}
-        return value
+        return renamed(value, self.names)
 
     def _name_agents(self, unit: Unit) -> None:
         """An agent in an asset has another address here, because the asset has another id."""

@@ -6,28 +6,17 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.server import Server
 from tests.hub_proxy import Arrival, Back, Fault, Frame, HangUp, in_response, instead_of_requests
-from tests.parties import wait_until
+from tests.parties import pay, wait_until, wait_until_open
 
 HISTORY = "light/get_history"
 PARENTS = "light/get_parents_and_last_ball_and_witness_list_unit"
 POST = "post_joint"
 AHEAD = 1_000_000
 """How much further a hub claims to be than it is."""
-
-
-def pay(customer: Client, merchant: Server, amount: int = 10_000) -> None:
-    payment = merchant.verify_payment_package(customer.create_payment_package(amount))
-    assert payment.error is None, payment
-
-
-def wait_until_open(customer: Client, merchant: Server) -> None:
-    wait_until(lambda: customer.balance().status is Status.OPEN, "the customer sees the channel open")
-    wait_until(lambda: [c.status for c in merchant.channels()] == [Status.OPEN], "the merchant sees it open")
 
 
 def deposits(net: Devnet, customer: Client) -> list[int]:

@@ -8,35 +8,12 @@ import pytest
 
 from paypercall.channel import Status
 from paypercall.client import Client
-from paypercall.contract import ChannelParameters, close_draft, read_definition
+from paypercall.contract import close_draft
 from paypercall.devnet import Devnet
 from paypercall.errors import Refusal
 from paypercall.events import Event
 from paypercall.server import Server
-from tests.parties import customer_on, merchant_on, wait_until
-
-
-def pay(customer: Client, merchant: Server, amount: int, times: int = 1) -> None:
-    for _ in range(times):
-        payment = merchant.verify_payment_package(customer.create_payment_package(amount))
-        assert payment.error is None, payment
-
-
-def wait_until_open(customer: Client, merchant: Server) -> None:
-    wait_until(lambda: customer.balance().status is Status.OPEN, "the customer sees the channel open")
-    wait_until(lambda: [c.status for c in merchant.channels()] == [Status.OPEN], "the merchant sees it open")
-
-
-def parameters_of(net: Devnet, aa_address: str) -> ChannelParameters:
-    definitions = [
-        message["payload"]["definition"]
-        for joint in net.units()
-        for message in joint["unit"].get("messages", [])
-        if message["app"] == "definition" and message["payload"]["address"] == aa_address
-    ]
-    parameters = read_definition(definitions[0])
-    assert parameters is not None
-    return parameters
+from tests.parties import customer_on, merchant_on, parameters_of, pay, wait_until, wait_until_open
 
 
 def answers(net: Devnet, aa_address: str) -> list[dict[str, object]]:

@@ -13,8 +13,7 @@ from paypercall.party import Party
 from paypercall.server import Server
 from paypercall.settlement import node, outbox, upkeep
 from paypercall.store import OutboxRow
-from tests.parties import open_channel, wait_until
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import open_channel, pay, wait_until, wait_until_open
 from tests.settlement.test_last_close import refill_decided
 from tests.settlement.test_upkeep import count_deposits
 

@@ -33,7 +33,7 @@ from tests.hub_proxy import (
     instead_of_responses,
     once,
 )
-from tests.parties import conf_for, open_channel, wait_until
+from tests.parties import conf_for, open_channel, parameters_of, pay, wait_until, wait_until_open
 from tests.settlement.faults import (
     HISTORY,
     PARENTS,
@@ -41,12 +41,9 @@ from tests.settlement.faults import (
     commands,
     corrupt_outputs,
     deposits,
-    pay,
     settle_a_period,
     units_of,
-    wait_until_open,
 )
-from tests.settlement.test_closing import parameters_of
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

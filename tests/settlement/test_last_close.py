@@ -23,8 +23,7 @@ from paypercall.server import Server
 from paypercall.settlement import node, outbox
 from paypercall.settlement.upkeep import stop_deposits
 from paypercall.store import OutboxKind, OutboxRow, OutboxState
-from tests.parties import customer_on, wait_until
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import customer_on, pay, wait_until, wait_until_open
 from tests.settlement.test_outbox import ask_tps_fee, triggers_of
 from tests.store.conftest import postgresql_server, url
 

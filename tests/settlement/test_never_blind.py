@@ -30,10 +30,9 @@ from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, MAX_ANNOUNCED
 from paypercall.settlement.watcher import TURN_SECONDS
 from tests.devnet.raw_client import RawClient
 from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy, in_response
-from tests.parties import conf_for, wait_until, wallet_on
-from tests.settlement.faults import AHEAD, HISTORY, commands, far_ahead, pay, wait_until_open
+from tests.parties import conf_for, parameters_of, pay, wait_until, wait_until_open, wallet_on
+from tests.settlement.faults import AHEAD, HISTORY, commands, far_ahead
 from tests.settlement.merchant_books import WatchedHub, merchant_books
-from tests.settlement.test_closing import parameters_of
 from tests.two_sides import CUSTOMER, PAYEE
 
 LIMIT = 50

@@ -21,8 +21,7 @@ from paypercall.settlement.lease import LEASE_SECONDS
 from paypercall.settlement.transition import Answer, Transition
 from paypercall.settlement.upkeep import add_deposit
 from paypercall.store import OutboxKind, Store, StoreError, database
-from tests.parties import conf_for, wait_until, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import conf_for, pay, wait_until, wait_until_open, wallet_on
 from tests.two_sides import CUSTOMER, channel_parameters
 
 

@@ -25,8 +25,7 @@ from paypercall.server import Server
 from paypercall.settlement import outbox
 from paypercall.settlement.upkeep import add_deposit, decide_to_close
 from paypercall.store import Books, OutboxKind, OutboxState, Store
-from tests.parties import wait_until
-from tests.settlement.test_closing import parameters_of, pay, wait_until_open
+from tests.parties import parameters_of, pay, wait_until, wait_until_open
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,7 @@ from paypercall.obyte.composer import Output
 from paypercall.server import Server
 from paypercall.settlement import reader
 from paypercall.store import StoreError
-from tests.parties import conf_for, customer_on, wait_until, wallet_on
-from tests.settlement.test_closing import parameters_of, pay, wait_until_open
+from tests.parties import conf_for, customer_on, parameters_of, pay, wait_until, wait_until_open, wallet_on
 
 
 def reopened(net: Devnet, merchant: Server | Client, folder: Path) -> Server:

@@ -19,8 +19,7 @@ from paypercall.party import LOOK_SECONDS, Party
 from paypercall.results import ChannelTimeout
 from paypercall.server import Server
 from paypercall.store import Store
-from tests.parties import conf_for, wait_until, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import conf_for, pay, wait_until, wait_until_open, wallet_on
 
 
 def wallet_without_hub(net: Devnet, owner: Party) -> Wallet:

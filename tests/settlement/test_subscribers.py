@@ -9,8 +9,7 @@ from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.events import Event
 from paypercall.server import Server
-from tests.parties import wait_until
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import pay, wait_until, wait_until_open
 
 
 def threads_that_tell() -> list[threading.Thread]:

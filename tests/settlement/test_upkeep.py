@@ -18,8 +18,7 @@ from paypercall.results import ChannelTimeout
 from paypercall.server import Server
 from paypercall.settlement.gathering import ReserveNeeded, require_no_need_for_reserve
 from paypercall.settlement.outbox import bytes_in_reserve
-from tests.parties import conf_for, customer_on, merchant_on, wait_until, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import conf_for, customer_on, merchant_on, pay, wait_until, wait_until_open, wallet_on
 
 
 def count_deposits(net: Devnet, aa_address: str) -> int:
