@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from paypercall.cli.numbers import number
+from paypercall.cli.arguments import number
 from paypercall.errors import PaypercallError
 
 DEFAULT_CALLS = 1_000

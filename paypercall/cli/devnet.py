@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paypercall.cli.numbers import number
+from paypercall.cli.arguments import add_amount, add_asset, number
 from paypercall.errors import PaypercallError
-from paypercall.obyte.amounts import MAX_CAP
 
 if TYPE_CHECKING:
     from paypercall.devnet import Devnet
@@ -62,10 +61,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Pays an address on a running devnet.",
     )
     faucet.add_argument("address", metavar="ADDRESS", help="whom to pay")
-    faucet.add_argument(
-        "amount", metavar="AMOUNT", type=number(int, 1, MAX_CAP), help="bytes, or units of the asset"
-    )
-    faucet.add_argument("--asset", default="base", help="the id of an asset of the faucet (base, for bytes)")
+    add_amount(faucet)
+    add_asset(faucet, "an asset of the faucet")
     faucet.add_argument("--hub", default=f"ws://127.0.0.1:{PORT}", help="the devnet's hub (%(default)s)")
     faucet.set_defaults(run=run_faucet)
 

@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from paypercall.cli import keys
-from paypercall.cli.numbers import number
-from paypercall.obyte.amounts import BASE, MAX_CAP
+from paypercall.cli.arguments import add_amount, add_asset
+from paypercall.obyte.amounts import BASE
 
 if TYPE_CHECKING:
     from paypercall.conf import Conf
@@ -40,10 +40,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     send = parsers.add_parser("send", help="send an amount, leaving the byte reserve in the wallet")
     send.add_argument("address", metavar="ADDRESS", help="whom to pay")
-    send.add_argument(
-        "amount", metavar="AMOUNT", type=number(int, 1, MAX_CAP), help="bytes, or units of the asset"
-    )
-    _add_asset(send)
+    add_amount(send)
+    add_asset(send)
     send.set_defaults(run=run_send)
 
     sweep_out = parsers.add_parser(
@@ -59,13 +57,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="make one coin of many",
         description="Makes one coin of many small ones. A payment does so by itself as far as it must.",
     )
-    _add_asset(consolidate)
+    add_asset(consolidate)
     consolidate.set_defaults(run=run_consolidate)
     keys.register(parsers)
-
-
-def _add_asset(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--asset", default=BASE, help="the id of an asset (base, for bytes)")
 
 
 def run_address(options: argparse.Namespace) -> int:

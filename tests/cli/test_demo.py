@@ -1,4 +1,4 @@
-"""The command `demo` before it starts anything: its options, and what it needs."""
+"""The command `demo` before it starts anything: what it needs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
-from paypercall.cli import main
-
-
-@pytest.mark.parametrize("calls", ["0", "-1", "many", "1.5", "100001"])
-def test_a_number_of_calls_that_makes_no_sense_is_answered_with_the_usage(
-    calls: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["demo", "--calls", calls])
-    assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: paypercall demo")
 
 
 @pytest.mark.parametrize("package", ["rich", "flask"])

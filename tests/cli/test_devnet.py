@@ -87,29 +87,6 @@ def test_a_taken_port_is_said_in_one_line() -> None:
     assert re.fullmatch(r"paypercall: the devnet cannot start: .*address already in use\n", result.stderr)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["devnet", "--speed", "0"],
-        ["devnet", "--speed", "nan"],
-        ["devnet", "--speed", "fast"],
-        ["devnet", "--port", "65536"],
-        ["faucet", ADDRESS, "0"],
-        ["faucet", ADDRESS, "1.5"],
-        ["faucet"],
-        ["mine"],
-        [],
-    ],
-)
-def test_wrong_arguments_are_answered_with_the_usage(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: paypercall")
-
-
 def test_the_command_knows_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from paypercall.cli import main
 from paypercall.devnet import Devnet
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.server import Server
 from tests.cli.project import Project
-from tests.parties import conf_for, customer_on, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import conf_for, customer_on, pay, wait_until_open, wallet_on
 
 PAYEE = key_from_mnemonic(new_mnemonic()).address
-
-
-@pytest.fixture
-def net() -> Iterator[Devnet]:
-    with Devnet(speed=20) as net:
-        yield net
-
-
-@pytest.fixture
-def project(net: Devnet, tmp_path: Path) -> Project:
-    return Project(net, tmp_path / "project")
 
 
 def key_of(project: Project) -> Key:
@@ -153,25 +139,3 @@ def test_a_wallet_of_another_network_is_refused_in_one_line(net: Devnet, project
     project.key_path.write_text(json.dumps({**content, "network": "livenet"}))
     line = project.fails("balance")
     assert "is a wallet of livenet, the conf's network is devnet" in line
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["send"],
-        ["send", PAYEE],
-        ["send", PAYEE, "0"],
-        ["send", PAYEE, "1.5"],
-        ["send", PAYEE, "9000000000000001"],
-        ["sweep-out"],
-        ["mine"],
-    ],
-)
-def test_wrong_arguments_are_answered_with_the_usage(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["wallet", *arguments])
-    assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: paypercall wallet")

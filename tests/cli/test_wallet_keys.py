@@ -18,8 +18,7 @@ from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.server import Server
 from tests.cli.project import Project
-from tests.parties import conf_for, customer_on, wait_until, wallet_on
-from tests.settlement.test_closing import pay, wait_until_open
+from tests.parties import conf_for, customer_on, pay, wait_until, wait_until_open, wallet_on
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 ADDRESS = key_from_mnemonic(WORDS).address
@@ -29,13 +28,9 @@ WITH_PASSPHRASE = {"PAYPERCALL_PASSPHRASE": PASSPHRASE}
 
 @pytest.fixture(scope="module")
 def net() -> Iterator[Devnet]:
+    """One for all, since no test here needs its own."""
     with Devnet(speed=20) as net:
         yield net
-
-
-@pytest.fixture
-def project(net: Devnet, tmp_path: Path) -> Project:
-    return Project(net, tmp_path / "project")
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
-"""Numbers on the command line, held to a range, so that a mistyped one is answered with the usage."""
+"""Arguments that several commands have; a mistyped number is answered with the usage."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from typing import TypeVar
+
+from paypercall.obyte.amounts import BASE, MAX_CAP
 
 Number = TypeVar("Number", int, float)
 
@@ -22,3 +24,15 @@ def number(kind: type[Number], least: Number, most: Number) -> Callable[[str], N
         return value
 
     return read
+
+
+def add_amount(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument `amount`."""
+    parser.add_argument(
+        "amount", metavar="AMOUNT", type=number(int, 1, MAX_CAP), help="bytes, or units of the asset"
+    )
+
+
+def add_asset(parser: argparse.ArgumentParser, what: str = "an asset") -> None:
+    """Adds the option `--asset`."""
+    parser.add_argument("--asset", default=BASE, help=f"the id of {what} (base, for bytes)")
