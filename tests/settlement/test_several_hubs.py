@@ -17,9 +17,9 @@ from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.server import Server
-from tests.hub_proxy import Back, Fault, HangUp, HubProxy, in_response, instead_of_requests
+from tests.hub_proxy import Back, HangUp, HubProxy, in_response, instead_of_requests
 from tests.parties import conf_for, parameters_of, pay, wait_until, wait_until_open
-from tests.settlement.faults import HISTORY, PARENTS, POST, USELESS, corrupt_outputs, settle_a_period
+from tests.settlement.faults import HISTORY, POST, USELESS, settle_a_period
 
 
 @pytest.fixture
