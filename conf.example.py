@@ -107,5 +107,5 @@ data_dir = "."
 # date one day.
 genesis_unit = None  # the hash of the network's first unit; needed on a devnet
 order_providers = None  # the list of addresses whose units order the ledger; needed on a devnet
-version = None  # the version of its units; None stands for "4.0dev"
+version = None  # the version of its units; "4.0dev" is the only one so far
 alt = None  # its currency id, a text; None stands for "3"

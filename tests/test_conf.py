@@ -572,8 +572,8 @@ def test_a_devnet_takes_its_constants_from_the_conf() -> None:
     assert (network.version, network.alt) == ("4.0dev", "3")
     assert (network.genesis_unit, network.order_providers) == (GENESIS_UNIT, (ORDER_PROVIDER,))
     assert network.hub == "ws://127.0.0.1:6611"
-    network = Conf.from_settings({**DEVNET, "version": "5.0dev", "alt": "9"}).network_constants()
-    assert (network.version, network.alt) == ("5.0dev", "9")
+    network = Conf.from_settings({**DEVNET, "version": "4.0dev", "alt": "9"}).network_constants()
+    assert (network.version, network.alt) == ("4.0dev", "9")
 
 
 @pytest.mark.parametrize("name", ["hub", "genesis_unit", "order_providers"])
@@ -616,6 +616,15 @@ def test_newly_elected_order_providers_replace_the_known_ones() -> None:
 )
 def test_wrong_constants_of_a_devnet_are_refused(name: str, value: Any) -> None:
     assert refusal({**DEVNET, name: value}).startswith(name)
+
+
+@pytest.mark.parametrize("version", ["5.0dev", "3.0dev", "4.1dev", "40.0dev", "4.0devdev"])
+def test_a_version_whose_units_are_neither_made_nor_read_is_refused(version: str) -> None:
+    text = refusal({**DEVNET, "version": version})
+    assert text == (
+        "version must be 4.0dev, the only version of a devnet's units that is made and read here,"
+        f" not '{version}'"
+    )
 
 
 # --- Conf itself ---

@@ -6,7 +6,6 @@ module's business; `conf.example.py` explains each setting to the person who set
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from paypercall.conf.checks import UnconfirmedLimits
 from paypercall.conf.names import ConfError, check_setting_name
 from paypercall.costs import DEFENCE_COST
 from paypercall.obyte.amounts import BASE
-from paypercall.obyte.network import LIVENET, TESTNET, Network, devnet
+from paypercall.obyte.network import LIVENET, PRIVATE_VERSION, TESTNET, Network, devnet
 
 # A node that is down while its peer closes must have the time to come back and contest.
 _MIN_TIMEOUT = 3600
@@ -28,7 +27,6 @@ _LONGEST_TIMEOUT = 365 * 24 * 3600
 
 _PUBLISHED = {network.name: network for network in (LIVENET, TESTNET)}
 _NETWORK_NAMES = (*_PUBLISHED, "devnet")
-_PRIVATE_VERSION = re.compile(r"[0-9]+\.[0-9]+dev")
 
 # Under agent 1.1 a peer that closes can take back all that it paid since the last sweep, so these amounts are
 # a credit given to strangers. A sweep costs up to some 15,000 bytes, under two percent of what it secures.
@@ -185,8 +183,9 @@ class Conf:
                 message = f"{name} must be set on {self.network}: paste what `paypercall devnet` prints"
                 raise ConfError(message, setting=name)
         # The keys are the same on every network: under a public version, what is signed here counts there.
-        if self.version is not None and not _PRIVATE_VERSION.fullmatch(self.version):
-            raise checks.wrong("version", "a devnet's, such as 4.0dev", self.version)
+        if self.version not in (None, PRIVATE_VERSION):
+            rule = f"{PRIVATE_VERSION}, the only version of a devnet's units that is made and read here"
+            raise checks.wrong("version", rule, self.version)
 
 
 SETTING_NAMES = tuple(setting.name for setting in fields(Conf))

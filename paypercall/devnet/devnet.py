@@ -20,10 +20,9 @@ from paypercall.devnet.server import Server
 from paypercall.devnet.wallets import Purses, Witness, compose_genesis
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.keys import key_from_mnemonic
-from paypercall.obyte.network import Network
+from paypercall.obyte.network import PRIVATE_VERSION, Network
 from paypercall.obyte.network import devnet as devnet_constants
 
-VERSION = "4.0dev"
 ALT = "3"
 
 
@@ -185,7 +184,7 @@ class Devnet:
 
     def _begin(self) -> Story:
         purses = Purses.fresh()
-        story = Story(purses, compose_genesis(VERSION, ALT, purses, Clock().now()))
+        story = Story(purses, compose_genesis(PRIVATE_VERSION, ALT, purses, Clock().now()))
         self._journal.begin(purses, story.genesis)
         return story
 
@@ -197,7 +196,9 @@ class Devnet:
 
 def _restore(story: Story, journal: Journal) -> Node:
     witness = key_from_mnemonic(story.purses.witness)
-    ledger = Ledger(devnet_constants(story.genesis["unit"], (witness.address,), VERSION, ALT), story.genesis)
+    ledger = Ledger(
+        devnet_constants(story.genesis["unit"], (witness.address,), PRIVATE_VERSION, ALT), story.genesis
+    )
     story.replay(ledger)
     node = Node(ledger, Clock(story.ahead), Witness(witness), journal)
     node.begin()

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PRIVATE_VERSION = "4.0dev"
+"""The version of a private network's units: the newest, as on the public networks, and no other is made here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -86,7 +89,7 @@ TESTNET = Network(
 def devnet(
     genesis_unit: str,
     order_providers: tuple[str, ...],
-    version: str = "4.0dev",
+    version: str = PRIVATE_VERSION,
     alt: str = "3",
     hub: str | None = None,
 ) -> Network:
