@@ -13,12 +13,14 @@ from paypercall.obyte.hub import Hub
 from paypercall.obyte.key_file import load_mnemonic
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient
+from paypercall.obyte.network import Network
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.memory import Memory
 from paypercall.settlement.node import Node, wall_clock
 from paypercall.settlement.spending import Spending
 from paypercall.settlement.upkeep import SweepingRules
 from paypercall.store import Store
+from paypercall.store.node import Node as NodeRow
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +52,37 @@ def open_store(conf: Conf, wallet: Wallet) -> Store:
         WrongBooks: When they belong to another wallet or network.
     """
     store = Store(conf.database_url)
-    version = conf.network_constants().version
-    with store.transaction() as books:
-        is_new = books.node.identity() is None
-        identity = books.node.claim(version, wallet.address, wall_clock())
+    try:
+        with store.transaction() as books:
+            is_new = books.node.identity() is None
+            _claim(books.node, wallet.address, conf.network_constants())
+    except WrongBooks:
+        store.close()
+        raise
     if is_new:
         # A warning, so that it is seen without any set-up of logging: the owner must fund and publish the address.
         logger.warning("====== my single address: %s", wallet.address)
-    if identity.my_address != wallet.address:
-        store.close()
+    return store
+
+
+def _claim(node: NodeRow, my_address: str, network: Network) -> None:
+    identity = node.claim(network.version, my_address, wall_clock())
+    if identity.my_address != my_address:
         raise WrongBooks(
-            f"the database belongs to the wallet {identity.my_address}, the keys are those of {wallet.address};"
+            f"the database belongs to the wallet {identity.my_address}, the keys are those of {my_address};"
             " set database_url or data_dir so that they go together"
         )
-    if identity.network_version != version:
-        store.close()
+    if identity.network_version != network.version:
         raise WrongBooks(
-            f"the database is of network version {identity.network_version}, the conf's network has {version};"
-            " use one database for each network"
+            f"the database is of network version {identity.network_version}, the conf's network has"
+            f" {network.version}; use one database for each network"
         )
-    return store
+    genesis_unit = node.claim_network(network.genesis_unit)
+    if genesis_unit != network.genesis_unit:
+        raise WrongBooks(
+            f"the database is of the network that begins with the unit {genesis_unit}, the conf's network with"
+            f" {network.genesis_unit}; use one database for each network"
+        )
 
 
 _events: WeakValueDictionary[tuple[str, str], Events] = WeakValueDictionary()

@@ -33,6 +33,21 @@ def read_asset_definition(answer: Any, asset: str) -> dict[str, Any] | None:
     return None
 
 
+def read_whether_known(answer: Any, unit: str) -> bool:
+    """Reads whether the answer to `get_joint` has the unit that was asked for; on the hub's word.
+
+    Raises:
+        HubError: The hub gave neither that unit nor said that there is none.
+    """
+    if isinstance(answer, dict) and answer.get("joint_not_found") == unit:
+        return False
+    joint = answer.get("joint") if isinstance(answer, dict) else None
+    found = joint.get("unit") if isinstance(joint, dict) else None
+    if not isinstance(found, dict) or found.get("unit") != unit:
+        raise HubError(f"the hub gave another unit than {unit}")
+    return True
+
+
 def read_agent_responses(answer: Any, lowest: int, highest: int | None = None) -> list[dict[str, Any]]:
     """Reads a page of `light/get_aa_responses` in ascending order, within main chain indices.
 

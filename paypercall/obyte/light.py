@@ -22,6 +22,7 @@ from paypercall.obyte.hub_answers import (
     read_index,
     read_order_providers,
     read_parents,
+    read_whether_known,
 )
 from paypercall.obyte.hubs import Hubs, Session
 from paypercall.obyte.long_history import read_in_parts
@@ -59,6 +60,7 @@ class LightClient:
         self._hubs = Hubs((hub, *others))
         self._histories = Histories(network)
         self._has_time = True
+        self._known_connections: dict[Hub, int] = {}
 
     def another(self) -> LightClient | None:
         """Returns a client of another hub that is connected, to be asked for what the one in use leaves out.
@@ -93,6 +95,7 @@ class LightClient:
     def _leaving_if_useless(self, hub: Hub, *, may_refuse: bool = False) -> Iterator[None]:
         """Leaves a hub that does not answer, refuses to serve, or gives an answer that proves nothing."""
         try:
+            self._require_network(hub)
             yield
         except (HubError, ProofError) as error:
             if not (may_refuse and isinstance(error, HubRefused)):
@@ -100,6 +103,21 @@ class LightClient:
             if isinstance(error, HubRefused) and _LIST_REFUSED in str(error):
                 raise HubRefused(f"{error}; {REMEDY}") from error
             raise
+
+    def _require_network(self, hub: Hub) -> None:
+        """Makes sure, once in each connection, that a hub is on our network: all private ones look the same.
+
+        Raises:
+            HubError: The hub did not answer, refused, or is on another network.
+        """
+        if hub.connections and self._known_connections.get(hub) == hub.connections:
+            return
+        genesis_unit = self.network.genesis_unit
+        if not read_whether_known(hub.request("get_joint", genesis_unit), genesis_unit):
+            raise HubError(
+                f"{hub.url} is on another network, which does not begin with the unit {genesis_unit}"
+            )
+        self._known_connections[hub] = hub.connections
 
     def on_news(self, callback: Callable[[Any], None]) -> Callable[[], None]:
         """Calls back when a hub hints at something new, and after each new connection.

@@ -73,11 +73,21 @@ class Node:
             "synced_at": None,
             "created_at": now,
             "max_sweeping_period": None,
+            "genesis_unit": None,
         }
         self._connection.change(_CLAIM, row)
         identity = self.identity()
         assert identity is not None
         return identity
+
+    def claim_network(self, genesis_unit: str) -> str:
+        """Notes the first unit of the network, if the books know none yet.
+
+        Returns:
+            The one that they know now, which may be another network's.
+        """
+        self._connection.change(_CLAIM_NETWORK, {"value": genesis_unit})
+        return str(self._connection.value(_GENESIS_UNIT, {}))
 
     def lock(self) -> None:
         """Keeps all others from locking the node until the transaction ends, to decide over several channels.
@@ -123,6 +133,10 @@ _IDENTITY = Statement(
     )
 )
 _CLAIM = adding_unless_there(node)
+_CLAIM_NETWORK = Statement(
+    update(node).where(node.c.genesis_unit.is_(None)).values(genesis_unit=bindparam("value"))
+)
+_GENESIS_UNIT = Statement(select(node.c.genesis_unit))
 _LOCK = Statement(select(node.c.id).with_for_update())
 _HEALTH = Statement(select(node.c.is_below_reserve, node.c.synced_at))
 _SET_BELOW_RESERVE = Statement(update(node).values(is_below_reserve=bindparam("value")))

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0005"
+REVISION = "0006"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -277,6 +277,7 @@ node = Table(
     _time("synced_at", nullable=True),
     _time("created_at"),
     Column("max_sweeping_period", BigInteger),
+    Column("genesis_unit", _HASH),
 )
 
 final_units = Table(

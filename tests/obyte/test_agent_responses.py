@@ -35,10 +35,9 @@ class AgentHub(ScriptedHub):
         super().__init__()
         self.rows = rows
 
-    def request(self, command: str, params: Any = None, timeout: float = 0) -> Any:
+    def answer_to(self, command: str, params: Any) -> Any:
         assert command == "light/get_aa_responses"
         assert params["aa"] == "AGENT"
-        self.asked.append((command, params))
         highest = params.get("max_mci", self.rows[-1]["mci"] if self.rows else 0)
         found = [row for row in self.rows if params["min_mci"] <= row["mci"] <= highest]
         return (found if params["order"] == "ASC" else found[::-1])[:RESPONSES_IN_PAGE]

@@ -86,6 +86,9 @@ class HostileHub:
         with suppress(ConnectionClosed):
             for text in connection:
                 kind, body = json.loads(text)
+                if kind == "request" and body.get("params") == NETWORK.genesis_unit:
+                    connection.send(response_frame(body, {"joint": {"unit": {"unit": NETWORK.genesis_unit}}}))
+                    continue
                 for frame in self.frames_for(body) if kind == "request" else ():
                     connection.send(frame)
 

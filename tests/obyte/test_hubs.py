@@ -88,6 +88,32 @@ def hub_that_serves(light: LightClient, key: Key) -> str:
     return light.session.hub
 
 
+def test_a_hub_of_another_network_is_left_for_the_next_and_the_log_says_why(
+    net: Devnet, lines: list[HubProxy], key: Key, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Devnet() as another, ExitStack() as stack:
+        hubs = [stack.enter_context(closing(Hub(url, net.network))) for url in (another.url, lines[0].url)]
+        begins = f"is on another network, which does not begin with the unit {net.network.genesis_unit}"
+        with pytest.raises(HubError) as error:
+            LightClient(hubs[0], net.network).history([key.address])
+        assert str(error.value) == f"{another.url} {begins}"
+        assert hub_that_serves(LightClient(hubs[0], net.network, others=hubs[1:]), key) == lines[0].url
+        assert f"going on from {another.url} to {lines[0].url}: {error.value}" in caplog.text
+
+
+def test_a_hub_is_asked_for_the_first_unit_once_in_each_connection(
+    net: Devnet, lines: list[HubProxy], connections: list[Hub], key: Key
+) -> None:
+    light = LightClient(connections[0], net.network)
+    for connection in (1, 2):
+        for _ in range(3):
+            light.history([key.address])
+        light.parents([key.address], [key.address])
+        assert lines[0].requests("get_joint") == [net.network.genesis_unit] * connection
+        lines[0].hang_up()
+        wait_until(lambda: not connections[0].is_connected, "the connection is lost")
+
+
 def connect_all(hubs: Hubs, connections: list[Hub]) -> None:
     hubs.find_connection()
     wait_until(lambda: all(hub.is_connected for hub in connections), "all are connected")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from paypercall.obyte.composer import Output
 from paypercall.server import Server
 from paypercall.settlement import reader
 from paypercall.store import StoreError
+from paypercall.wiring import WrongBooks
 from tests.parties import conf_for, customer_on, parameters_of, pay, wait_until, wait_until_open, wallet_on
 
 NO_CONSTANTS = dict.fromkeys(("hub", "genesis_unit", "order_providers", "version", "alt"))
@@ -200,6 +202,40 @@ def test_books_of_another_network_are_refused(net: Devnet, merchant: Server, tmp
             conf=conf_for(net, tmp_path / "merchant", network="testnet", **NO_CONSTANTS),
         )
     assert error.value.code == "wrong_books"
+
+
+def test_books_of_another_network_of_the_same_version_are_refused(
+    net: Devnet, merchant: Server, tmp_path: Path
+) -> None:
+    """Otherwise the coins of the one network would count on the other."""
+    merchant.start_node()
+    wait_until(lambda: merchant._node_health().synced_at is not None, "the ledger is seen")
+    stop(merchant)
+    folder = tmp_path / "merchant"
+    with Devnet() as another:
+        assert another.network.version == net.network.version
+        with pytest.raises(WrongBooks) as error:
+            reopened(another, merchant, folder)
+        assert str(error.value) == (
+            f"the database is of the network that begins with the unit {net.network.genesis_unit}, the conf's"
+            f" network with {another.network.genesis_unit}; use one database for each network"
+        )
+    stop(reopened(net, merchant, folder))
+
+
+def test_books_from_before_the_genesis_unit_was_kept_belong_to_the_network_that_their_wallet_opens_them_on(
+    net: Devnet, merchant: Server, tmp_path: Path
+) -> None:
+    stop(merchant)
+    folder = tmp_path / "merchant"
+    with closing(sqlite3.connect(folder / "paypercall.sqlite")) as database, database:
+        database.execute("UPDATE node SET genesis_unit = NULL")
+    with Devnet() as another:
+        with pytest.raises(WrongBooks, match="belongs to the wallet"):
+            Server(wallet=wallet_on(another, funds=0), conf=conf_for(another, folder))
+        stop(reopened(net, merchant, folder))
+        with pytest.raises(WrongBooks, match="begins with the unit"):
+            reopened(another, merchant, folder)
 
 
 def test_a_damaged_marker_stops_the_start(net: Devnet, merchant: Server, tmp_path: Path) -> None:

@@ -20,6 +20,15 @@ def test_the_first_claim_stays(store: Store) -> None:
         assert books.node.identity() == identity
 
 
+def test_the_network_that_claims_the_books_first_stays(store: Store) -> None:
+    with store.transaction() as books:
+        books.node.claim("4.0dev", PAYEE, now=10)
+        assert books.node.claim_network("one") == "one"
+    with store.transaction() as books:
+        books.node.claim("4.0dev", PAYEE, now=20)
+        assert books.node.claim_network("another") == "one"
+
+
 def test_each_database_has_an_id_of_its_own(store: Store, tmp_path: Path) -> None:
     with store.transaction() as books:
         one = books.node.claim("4.0", PAYEE, now=10)
