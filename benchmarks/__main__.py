@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from benchmarks import deposits, following, payments, scale
+from benchmarks import deposits, following, histories, memory, payments, scale
 from benchmarks.result import Result
 
 LATEST = Path(__file__).parent / "latest.json"
@@ -28,6 +28,9 @@ def main() -> int:
         scale.list_many,
         following.event,
         following.first_look,
+        histories.verify,
+        histories.reconnect,
+        memory.follow,
         deposits.start,
         deposits.stabilise,
     ):

@@ -9,11 +9,11 @@ import secrets
 import threading
 import time
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks.merchant import opened_channel
 from paypercall.channel import Channel
 from paypercall.contract import ChannelParameters
-from paypercall.devnet import Devnet
 from paypercall.events import Events
 from paypercall.obyte.address import chash160
 from paypercall.obyte.amounts import BASE
@@ -21,6 +21,7 @@ from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.network import Network
 from paypercall.obyte.wallet import Wallet
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import Lease
@@ -38,6 +39,21 @@ RESERVE = 1_000
 PATIENCE = 10.0
 
 
+class LocalNetwork(Protocol):
+    """What a follower needs of a local network, which may run in another process."""
+
+    @property
+    def url(self) -> str:
+        """The address of the hub."""
+
+    @property
+    def network(self) -> Network:
+        """The constants."""
+
+    def fund(self, address: str, amount: int) -> str:
+        """Pays an address from the faucet."""
+
+
 class Follower:
     """What a node does each time that something has happened, in the benchmark's own thread.
 
@@ -45,7 +61,7 @@ class Follower:
     are past the sweeping period, and nothing is owed in them.
     """
 
-    def __init__(self, net: Devnet, folder: Path, count: int) -> None:
+    def __init__(self, net: LocalNetwork, folder: Path, count: int) -> None:
         """Opens books with so many channels of customers who are never heard of again."""
         self._now = int(time.time())
         light = LightClient(Hub(net.url, net.network), net.network)
