@@ -48,6 +48,7 @@ class ScriptedHub:
 
     def __init__(self, *answers: Any) -> None:
         self.network = NETWORK
+        self.first_joint: Any = ...
         self.asked: list[tuple[str, Any]] = []
         self.answers = list(answers)
         self.callbacks: list[tuple[str, Callable[..., None]]] = []
@@ -56,7 +57,7 @@ class ScriptedHub:
 
     def request(self, command: str, params: Any = None, timeout: float = 0) -> Any:
         if (command, params) == ("get_joint", self.network.genesis_unit):
-            return {"joint": {"unit": {"unit": params}}}
+            return {"joint": {"unit": {"unit": params}} if self.first_joint is ... else self.first_joint}
         self.asked.append((command, params))
         return self.answer_to(command, params)
 

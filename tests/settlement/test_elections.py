@@ -49,7 +49,13 @@ def naming(address: str) -> Fault:
 def test_a_ledger_that_a_hub_has_made_up_with_its_own_order_providers_is_not_believed(
     net: Devnet, books: MerchantBooks
 ) -> None:
-    with Devnet(speed=20) as made_up, HubProxy(made_up.url) as line, line.fault(answered_for(made_up)):
+    first = {"joint": {"unit": {"unit": net.network.genesis_unit}}}
+    with (
+        Devnet(speed=20) as made_up,
+        HubProxy(made_up.url) as line,
+        line.fault(answered_for(made_up)),
+        line.fault(in_response("get_joint", lambda answer: first)),
+    ):
         made_up.fund(PAYEE.address, 1_000_000)
         made_up.settle()
         with books.watcher(net, Hub(line.url, net.network)) as watcher:
