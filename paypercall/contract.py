@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -253,17 +252,15 @@ def read_trigger(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
     sender = unit["authors"][0]["address"]
     if sender == parameters.aa_address:
         return None
-    messages = unit.get("messages", [])
-    received = _received(parameters.aa_address, messages)
+    received = _received(parameters.aa_address, unit.get("messages", []))
     if received.get(BASE, 0) < BOUNCE_FEE:
         return None
-    data = next((m["payload"] for m in messages if m.get("app") == "data" and "payload" in m), None)
+    data = next(iter(_payloads(unit, "data")), None)
     has_definition = any(
-        message.get("app") == "definition"
-        and message.get("payload", {}).get("address") == parameters.aa_address
-        for message in messages
+        isinstance(payload, dict) and payload.get("address") == parameters.aa_address
+        for payload in _payloads(unit, "definition")
     )
-    amount = received.get(parameters.asset, 0)
+    amount = min(received.get(parameters.asset, 0), LARGEST_INTEGER)
     is_from_party = sender in (parameters.address_a, parameters.address_b)
     if is_from_party and amount > (BOUNCE_FEE if parameters.asset == BASE else 0):
         if _may_bounce(parameters.aa_address, unit):
@@ -271,6 +268,25 @@ def read_trigger(parameters: ChannelParameters, unit: Unit) -> Trigger | None:
         return Trigger(unit["unit"], sender, TriggerKind.DEPOSIT, amount, data is not None, has_definition)
     kind, period, owed = _read_command(data)
     return Trigger(unit["unit"], sender, kind, 0, data is not None, has_definition, period, owed)
+
+
+def defined_agents(unit: Unit) -> list[ChannelParameters]:
+    """The channels whose agents a unit defines, whoever may use them."""
+    definitions = (
+        read_definition(payload.get("definition"))
+        for payload in _payloads(unit, "definition")
+        if isinstance(payload, dict)
+    )
+    return [parameters for parameters in definitions if parameters is not None]
+
+
+def _payloads(unit: Unit, app: str) -> list[Any]:
+    """The payloads of a unit's messages for one use; only those of payments have a shape that was checked."""
+    return [
+        message["payload"]
+        for message in unit.get("messages", [])
+        if message.get("app") == app and "payload" in message
+    ]
 
 
 def _may_bounce(aa_address: str, unit: Unit) -> bool:
@@ -364,38 +380,55 @@ def read_response(parameters: ChannelParameters, unit: Unit) -> AgentEvent | Non
         unit: A unit that is proven stable.
 
     Returns:
-        None for a unit of anybody else, who may write the same data into it, and for one without a data message: the
-        refund of a bounced trigger, or one stripped of its messages.
+        None for a unit of anybody else, who may write the same data into it, and for one without data that the agent
+        writes: the refund of a bounced trigger, or one stripped of its messages.
     """
     if unit["authors"][0]["address"] != parameters.aa_address:
         return None
-    data = next((m["payload"] for m in unit.get("messages", []) if m.get("app") == "data"), None)
-    if data is None:
+    data = next(iter(_payloads(unit, "data")), None)
+    if not isinstance(data, dict):
         return None
-    event_id = int(data["event_id"])
+    try:
+        return _read_event(parameters, data, unit["timestamp"])
+    except ValueError:
+        return None
+
+
+def _read_event(parameters: ChannelParameters, data: dict[str, Any], timestamp: int) -> AgentEvent:
+    event_id = _number(data, "event_id")
     if data.get("open"):
         return Opened(
             event_id,
-            int(data["period"]),
-            _amount(data[parameters.address_a]),
-            _amount(data[parameters.address_b]),
-            data["trigger_unit"],
+            _number(data, "period"),
+            _number(data, parameters.address_a),
+            _number(data, parameters.address_b),
+            _text(data, "trigger_unit"),
         )
     if data.get("closing"):
         return Closing(
             event_id,
-            int(data["period"]),
-            data["initiated_by"],
-            _amount(data[parameters.address_a]),
-            _amount(data[parameters.address_b]),
-            data["trigger_unit"],
-            unit["timestamp"],
+            _number(data, "period"),
+            _text(data, "initiated_by"),
+            _number(data, parameters.address_a),
+            _number(data, parameters.address_b),
+            _text(data, "trigger_unit"),
+            timestamp,
         )
     if data.get("closed"):
-        return Closed(event_id, int(data["period"]), bool(data.get("fraud_proof")))
-    return DepositRefused(event_id, data["trigger_unit"])
+        return Closed(event_id, _number(data, "period"), bool(data.get("fraud_proof")))
+    return DepositRefused(event_id, _text(data, "trigger_unit"))
 
 
-def _amount(value: int | str) -> int:
-    """Reads an amount of the agent, which writes large ones as text."""
-    return min(value if isinstance(value, int) else int(Decimal(value)), LARGEST_INTEGER)
+def _number(data: dict[str, Any], name: str) -> int:
+    """Reads a number of the agent, which writes large ones as text."""
+    number = integer(select(data, name))
+    if number is None:
+        raise ValueError(f"{name} is no whole number")
+    return number
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    text = data.get(name)
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is no text")
+    return text

@@ -85,13 +85,13 @@ def is_integer(value: object) -> TypeGuard[int]:
 
 
 def is_natural(value: object) -> TypeGuard[int]:
-    """Tells whether a value is an integer from 0 up."""
-    return is_integer(value) and value >= 0
+    """Tells whether a value is an integer from 0 up to the largest that a hub can count with."""
+    return is_integer(value) and 0 <= value <= LARGEST_EXACT_INTEGER
 
 
 def is_positive(value: object) -> TypeGuard[int]:
-    """Tells whether a value is an integer from 1 up."""
-    return is_integer(value) and value > 0
+    """Tells whether a value is an integer from 1 up to the largest that a hub can count with."""
+    return is_natural(value) and value > 0
 
 
 def is_hash(value: object) -> TypeGuard[str]:

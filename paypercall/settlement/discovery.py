@@ -15,10 +15,10 @@ import logging
 from collections.abc import Callable, Sequence
 
 from paypercall.channel import Channel
-from paypercall.contract import ChannelParameters, Closed, read_definition, read_response, read_trigger
+from paypercall.contract import ChannelParameters, Closed, defined_agents, read_response, read_trigger
 from paypercall.events import Event, EventKind, Events
 from paypercall.obyte.proof import History, HistoryUnit
-from paypercall.settlement.lease import Lease
+from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.store import Books, Store
 
 logger = logging.getLogger(__name__)
@@ -89,22 +89,25 @@ class Discovery:
             ]
         self._looked_for.intersection_update(parameters.aa_address for parameters in announced)
         for parameters, is_announced in candidates:
-            entries = [
-                entry for entry in shown.get(parameters.aa_address, ()) if _concerns(parameters, entry)
-            ]
-            if entries:
-                self._take_up(parameters, entries, is_announced, lease)
+            try:
+                entries = [
+                    entry for entry in shown.get(parameters.aa_address, ()) if _concerns(parameters, entry)
+                ]
+                if entries:
+                    self._take_up(parameters, entries, is_announced, lease)
+            except LeaseLost:
+                raise
+            except Exception:
+                # One channel must not keep the node from the others; the next look takes it up.
+                logger.exception("channel %s: could not be taken up", parameters.aa_address)
 
     def _created_by_me(self, history: History) -> list[ChannelParameters]:
-        created = []
-        for entry in history.units:
-            if entry.unit["authors"][0]["address"] != self._my_address or entry.is_final_bad:
-                continue
-            for message in entry.unit.get("messages", []):
-                if message.get("app") == "definition":
-                    created.append(read_definition(message.get("payload", {}).get("definition")))
         return [
-            parameters for parameters in created if parameters and parameters.address_b == self._my_address
+            parameters
+            for entry in history.units
+            if entry.unit["authors"][0]["address"] == self._my_address and not entry.is_final_bad
+            for parameters in defined_agents(entry.unit)
+            if parameters.address_b == self._my_address
         ]
 
     def _take_up(
