@@ -87,6 +87,10 @@ class LightClient:
         """
         return self._hubs.find_connection()
 
+    def leave_hub(self, reason: object) -> None:
+        """Goes on to the next hub, if there is one, because what this one says cannot be taken."""
+        self._hubs.leave(self._hubs.current, reason)
+
     def close(self) -> None:
         """Closes the connections to the hubs."""
         self._hubs.close()

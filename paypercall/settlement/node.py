@@ -171,8 +171,10 @@ class Node:
                         logger.warning("settlement is waiting for the hub: %s", error)
                 except LeaseLost as lost:
                     logger.warning("settlement stops here: %s", lost)
-                except Exception:
+                except Exception as error:
                     logger.exception("settlement failed and starts again")
+                    # It may be the hub's word that cannot be taken, and each time it would be the same.
+                    self.light.leave_hub(f"{type(error).__name__} while settling")
                 if time.monotonic() - began > LONGEST_PAUSE:
                     pause = 1.0
                 stopping.wait(pause)

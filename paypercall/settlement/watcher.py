@@ -28,6 +28,7 @@ from paypercall.settlement.following import (
     RECENT_SECONDS,
     Following,
 )
+from paypercall.settlement.lease import LeaseLost
 from paypercall.settlement.progress import Progress
 from paypercall.settlement.reader import Reader
 from paypercall.store import Store
@@ -323,8 +324,13 @@ class Watcher:
             return question(other)
         except (HubError, ProofError) as error:
             logger.warning("another hub was to be asked what this one leaves out, in vain: %s", error)
-            self._other_hub_from = self._clock() + USELESS_SECONDS
-            return None
+        except LeaseLost:
+            raise
+        except Exception:
+            # Whatever it says, the hub in use must not be left for it.
+            logger.exception("another hub was to be asked what this one leaves out, in vain")
+        self._other_hub_from = self._clock() + USELESS_SECONDS
+        return None
 
     def _look_for_vanished(self, seen: set[str]) -> None:
         """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another.

@@ -63,6 +63,21 @@ def settle_a_period(net: Devnet, merchant: Server, customer: Client) -> None:
     assert not merchant.settled_periods()[0].is_fraud_proven
 
 
+def inventing(joint: Any) -> Fault:
+    """The hub adds a joint to every history that is not empty, and repeats the last one in place of an empty one."""
+    last: dict[str, Any] = {}
+
+    def invent(history: Any) -> Any:
+        if "joints" in history:
+            last["history"] = history
+        if not last:
+            return history
+        known = last["history"]
+        return {**known, "joints": [*known["joints"], joint]}
+
+    return in_response(HISTORY, invent)
+
+
 def corrupt_outputs(history: Any) -> Any:
     """Pays a byte more than the hash of the unit says."""
     history = deepcopy(history)
