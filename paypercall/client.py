@@ -10,6 +10,7 @@ from typing import Any
 from paypercall.arguments import check_amount, check_idempotency_key, check_refill_threshold
 from paypercall.assets import require_usable_asset
 from paypercall.balances import balance_of
+from paypercall.backing import UNANSWERED_SECONDS
 from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
 from paypercall.conf import Conf
@@ -21,8 +22,9 @@ from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
 from paypercall.results import ChannelBalance, ChannelTimeout
+from paypercall.settlement.repetition import may_send
 from paypercall.settlement.upkeep import add_deposit, add_refill
-from paypercall.store import Books, OutboxKind, Refill
+from paypercall.store import Books, OutboxKind, OutboxState, Refill
 
 USABLE_SECONDS = 60.0
 """How long `create_payment_package` waits for the channel to be usable."""
@@ -265,6 +267,8 @@ class Client(Party):
             if not is_agent_known and left > 0:
                 # A second deposit could come before the definition that is on its way, and trigger nothing.
                 return
+            if not self._may_deposit(books, record.channel):
+                return
             deposit_amount, now = self._refill.deposit_amount, self._node.now()
             refilled = None
             if is_agent_known:
@@ -274,6 +278,17 @@ class Client(Party):
         if refilled is not None:
             self._events.publish(refilled)
         self._node.wake()
+
+    def _may_deposit(self, books: Books, channel: Channel) -> bool:
+        """Whether no deposit of the period may have arrived already, whose answer the hub leaves out.
+
+        To a channel that is not open yet one more may go after a pause that grows: it would be of no use otherwise.
+        """
+        if channel.last_event_id > 0:
+            return not books.deposits.has_unanswered(channel.aa_address, channel.period)
+        rows = books.outbox.of_period(channel.aa_address, channel.period)
+        taken = [row for row in rows if row.kind is OutboxKind.OPEN and row.state is OutboxState.STABLE]
+        return may_send(taken, UNANSWERED_SECONDS, self._node.now())
 
     def _too_much(self, amount: int, left: int) -> Refusal:
         return Refusal(

@@ -17,7 +17,7 @@ from paypercall.decisions import decide_answer
 from paypercall.events import Event, EventKind
 from paypercall.obyte.proof import HistoryUnit
 from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command
-from paypercall.store import Books, DepositState
+from paypercall.store import Books, DepositState, OutboxKind
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,9 @@ class Transition:
             return channel
         if trigger.owed_by_sender is None or trigger.owed_by_sender >= channel.signed_by_peer:
             return channel
-        if channel.freeze and channel.freeze.decision is Decision.FRAUD_PROOF:
+        # Only once: whoever signs many such closes, and shows them to this node alone, could have each answered.
+        rows = self._books.outbox.of_period(self._aa_address, channel.period)
+        if any(row.kind is OutboxKind.FRAUD_PROOF for row in rows):
             return channel
         after, command = decide_answer(channel, trigger.owed_by_sender)
         assert command.decision is Decision.FRAUD_PROOF

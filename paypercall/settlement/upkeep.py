@@ -1,7 +1,7 @@
 """Upkeep: what a node decides by itself. It answers closes, ends its own after the timeout, sweeps and refills.
 
 Each decision freezes the channel and writes the outbox row in one transaction. A command that the ledger has taken
-and the agent did not honour is decided again, with the same content, after a pause.
+and the agent did not honour is decided again, with the same content, after a pause that grows.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from paypercall.decisions import Command, decide_answer, decide_close, decide_ti
 from paypercall.errors import Refusal
 from paypercall.events import Event, EventKind, Events
 from paypercall.settlement.commands import COMMANDS, DEPOSITS, KIND_OF_DECISION, details_of_command
+from paypercall.settlement.repetition import may_send
 from paypercall.store import Books, ChannelRecord, DepositState, OutboxKind, OutboxState, Store
 from paypercall.sweeping import cost_of_sweep, is_worth_sweeping, sweep_threshold
 
@@ -188,24 +189,31 @@ class Upkeep:
         return bool(refilled)
 
     def _give_up_deposits(self) -> bool:
-        """Counts my deposits no more that the ledger took long ago and the agent did not: they have bounced."""
+        """Counts my deposits no more that the ledger took long ago and the agent, it seems, did not."""
         before = self._clock() - UNANSWERED_SECONDS
         with self._store.reading() as books:
             if not books.deposits.unanswered(before):
                 return False
         with self._store.transaction() as books:
-            bounced = [_give_up_deposit(books, unit) for unit in books.deposits.unanswered(before)]
-        for event in bounced:
-            logger.warning("the agent did not take the deposit in unit %s: it counts no more", event.unit)
+            given_up = [_give_up_deposit(books, unit) for unit in books.deposits.unanswered(before)]
+        for event in given_up:
+            logger.warning(
+                "the agent is not seen to have taken the deposit in unit %s: it counts no more, and no other follows by"
+                " itself until the period has ended, or the hub shows the answer",
+                event.unit,
+            )
             self._events.publish(event)
-        return bool(bounced)
+        return bool(given_up)
 
     def _is_refill_due(self, books: Books, record: ChannelRecord) -> bool:
+        channel = record.channel
         # Before the agent's first answer its definition may be unknown, and a deposit would trigger nothing.
-        if record.refill is None or not record.channel.last_event_id:
+        if record.refill is None or not channel.last_event_id:
             return False
-        pending = books.deposits.pending(record.channel.aa_address)
-        return refill_due(record.channel, pending, record.refill.threshold)
+        # It may be there: a hub can leave out an answer, and would be given one deposit after the other.
+        if books.deposits.has_unanswered(channel.aa_address, channel.period):
+            return False
+        return refill_due(channel, books.deposits.pending(channel.aa_address), record.refill.threshold)
 
     def _refill_channel(self, books: Books, aa_address: str) -> Event | None:
         record = books.channels.lock(aa_address)
@@ -267,7 +275,7 @@ def decide_to_close(books: Books, aa_address: str, now: int) -> bool:
 
 
 def commit_decision(books: Books, before: Channel, after: Channel, command: Command, now: int) -> bool:
-    """Saves a decision and its outbox row, unless the same command is on its way or was only just taken.
+    """Saves a decision and its outbox row, unless the same command is on its way or was taken too short a time ago.
 
     Returns:
         Whether it was saved.
@@ -275,11 +283,11 @@ def commit_decision(books: Books, before: Channel, after: Channel, command: Comm
     kind = KIND_OF_DECISION[command.decision]
     # An answer to the peer may have to overtake one's own close; a close waits for whatever is on its way.
     in_the_way = COMMANDS if kind is OutboxKind.CLOSE else {kind}
-    pause = min(UNANSWERED_SECONDS, before.parameters.timeout // 4)
-    for row in books.outbox.of_period(before.aa_address, command.period):
-        is_recent = not row.state.is_finished or now - row.updated_at < pause
-        if row.kind in in_the_way and is_recent:
-            return False
+    is_answer = before.pending_close is not None and not before.pending_close.initiated_by_me
+    first_pause = min(UNANSWERED_SECONDS, before.parameters.timeout // 4) if is_answer else UNANSWERED_SECONDS
+    rows = books.outbox.of_period(before.aa_address, command.period)
+    if not may_send([row for row in rows if row.kind in in_the_way], first_pause, now):
+        return False
     books.channels.save(before, after)
     books.outbox.add(
         kind,
@@ -314,7 +322,7 @@ def _give_up_deposit(books: Books, unit: str) -> Event:
     record = books.channels.get(row.aa_address) if row is not None and row.aa_address is not None else None
     assert row is not None and record is not None, "every deposit that was sent has a row and a channel"
     channel, amount = record.channel, row.details["amount"]
-    books.deposits.settle(unit, DepositState.FAILED)
+    books.deposits.settle(unit, DepositState.UNANSWERED)
     return Event(
         EventKind.DEPOSIT_REFUSED, channel.aa_address, channel.period, channel.parameters.asset, amount, unit
     )

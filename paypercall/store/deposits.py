@@ -18,6 +18,8 @@ class DepositState(Enum):
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     FAILED = "failed"
+    UNANSWERED = "unanswered"
+    """Final for long, without an answer that anybody has shown: it counts no more, but may come to count again."""
 
 
 class Deposits:
@@ -56,7 +58,8 @@ class Deposits:
         """Sets what became of the deposit that a unit carries, also one that was to be replaced by another.
 
         Returns:
-            The deposit's amount, or None if no pending one is in this unit; then nothing has changed.
+            The deposit's amount, or None if none is in this unit that is pending or unanswered; then nothing has
+            changed.
         """
         row = self._connection.first(_IN_UNIT, {"key": unit})
         if row is None:
@@ -98,6 +101,10 @@ class Deposits:
         """The sums of my pending deposits to all channels that have any, by the channel's address."""
         return {aa_address: int(amount) for aa_address, amount in self._connection.all(_ALL_PENDING, {})}
 
+    def has_unanswered(self, aa_address: str, period: int) -> bool:
+        """Whether a deposit of mine in a period of a channel is final, and the agent's answer was not seen."""
+        return self._connection.first(_ANY_UNANSWERED, {"key": aa_address, "period": period}) is not None
+
     def has_pending(self) -> bool:
         """Whether any of my deposits is pending, to whatever channel."""
         return self._connection.first(_ANY_PENDING, {}) is not None
@@ -123,7 +130,7 @@ _IN_UNIT = Statement(
                 select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
             ),
         ),
-        _IS_PENDING,
+        one_of(deposits.c.state, [DepositState.PENDING.value, DepositState.UNANSWERED.value]),
     )
 )
 _TO_CHANNEL = Statement(
@@ -153,6 +160,17 @@ _UNANSWERED = Statement(
         outbox.c.updated_at < bindparam("before"),
     )
     .order_by(deposits.c.id)
+)
+_ANY_UNANSWERED = Statement(
+    select(deposits.c.id)
+    .select_from(deposits.join(outbox))
+    .where(
+        deposits.c.aa_address == bindparam("key"),
+        one_of(deposits.c.state, [DepositState.PENDING.value, DepositState.UNANSWERED.value]),
+        outbox.c.state == OutboxState.STABLE.value,
+        outbox.c.period == bindparam("period"),
+    )
+    .limit(1)
 )
 _ANY_PENDING = Statement(select(deposits.c.id).where(_IS_PENDING).limit(1))
 _PENDING = Statement(_SUM)

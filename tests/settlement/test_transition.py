@@ -23,7 +23,8 @@ from paypercall.contract import (
 from paypercall.obyte.composer import Draft
 from paypercall.obyte.proof import HistoryUnit
 from paypercall.settlement.transition import Answer, Transition
-from paypercall.store import OutboxKind
+from paypercall.settlement.upkeep import decide_to_close
+from paypercall.store import OutboxKind, OutboxState
 from tests.settlement.merchant_books import MerchantBooks, merchant_books
 from tests.two_sides import CUSTOMER, Ledger
 
@@ -106,6 +107,25 @@ def test_a_lie_that_the_peer_is_not_known_to_have_signed_is_no_reason_to_accuse_
     assert freeze.decision is Decision.FRAUD_PROOF
     with books.store.reading() as store:
         assert [row.kind for row in store.outbox.unfinished()] == [OutboxKind.FRAUD_PROOF]
+
+
+def test_of_several_lies_in_one_period_the_first_alone_is_answered_at_first_sight(
+    books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
+) -> None:
+    """The peer can sign as many as it likes, and have a hub show them to this node alone: each proof would bounce."""
+    show(books, channel, answers=[opened(1, 1, 50_000)])
+    books.sign(channel, 40_000)
+    for owed in range(3):
+        lie = close_draft(channel, period=1, transferred_from_me=owed, sent_by_peer=None)
+        show(books, channel, on_its_way(ledger, lie))
+        with books.store.transaction() as store:
+            for row in store.outbox.unfinished():
+                store.outbox.finished(row.id, OutboxState.STABLE, books.time)
+            books.time += 10 * UNANSWERED_SECONDS
+            decide_to_close(store, channel.aa_address, books.time)
+    with books.store.reading() as store:
+        kinds = [row.kind for row in store.outbox.of_period(channel.aa_address, 1)]
+    assert kinds.count(OutboxKind.FRAUD_PROOF) == 1
 
 
 def test_what_was_not_covered_when_the_period_ended_is_a_loss_and_counts_for_a_while(

@@ -45,6 +45,24 @@ def test_whether_any_deposit_is_pending_is_told_over_all_channels(store: Store) 
         assert not books.deposits.has_pending()
 
 
+def test_an_unanswered_deposit_counts_no_more_and_can_be_answered_still(store: Store) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        books.outbox.signed(row, {"unit": unit_hash(1)}, now=11)
+        books.deposits.set_unit(row, unit_hash(1))
+        assert not books.deposits.has_unanswered(AA_ADDRESS, 1)
+        books.outbox.finished(row, OutboxState.STABLE, now=12)
+        assert books.deposits.has_unanswered(AA_ADDRESS, 1)
+        assert books.deposits.settle(unit_hash(1), DepositState.UNANSWERED) == 5
+        assert books.deposits.pending(AA_ADDRESS) == 0
+        assert not books.deposits.has_pending()
+        assert books.deposits.unanswered(stable_before=100) == []
+        assert books.deposits.has_unanswered(AA_ADDRESS, 1)
+        assert not books.deposits.has_unanswered(AA_ADDRESS, 2)
+        assert books.deposits.settle(unit_hash(1), DepositState.CONFIRMED) == 5
+        assert not books.deposits.has_unanswered(AA_ADDRESS, 1)
+
+
 @pytest.mark.parametrize("outcome", [DepositState.CONFIRMED, DepositState.REFUSED, DepositState.FAILED])
 def test_a_settled_deposit_is_not_pending_any_more(store: Store, outcome: DepositState) -> None:
     row = add(store, 5)
