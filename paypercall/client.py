@@ -9,8 +9,8 @@ from typing import Any
 
 from paypercall.arguments import check_amount, check_idempotency_key, check_refill_threshold
 from paypercall.assets import require_usable_asset
-from paypercall.balances import balance_of
 from paypercall.backing import UNANSWERED_SECONDS
+from paypercall.balances import balance_of
 from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
 from paypercall.conf import Conf

@@ -135,7 +135,7 @@ def _checked_payload(message: dict[str, Any], asset: str) -> dict[str, Any]:
     return payload
 
 
-def _has_payload_hash(payload: dict[str, Any], expected: Any) -> bool:
+def _has_payload_hash(payload: dict[str, Any], expected: object) -> bool:
     try:
         return payload_hash(payload) == expected
     except ObyteError:
