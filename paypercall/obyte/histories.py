@@ -144,6 +144,7 @@ def merged(parts: Sequence[History]) -> History:
         tuple(bounces.values()),
         min(reached, default=None),
         frozenset[str]().union(*(part.too_large for part in parts)),
+        max((part.time for part in parts if part.time is not None), default=None),
     )
 
 

@@ -1,7 +1,7 @@
 """What a light node asks its hub, in the words of the protocol, and how much of the answers it believes.
 
 Histories are verified (`histories`), an asset's definition is checked against the asset's id, and every other answer
-has the right shape or is refused.
+has the right shape or is refused. It remembers how far the ledger's time is proven to have got.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from time import monotonic
 from typing import Any
 
 from paypercall.obyte.agent_answers import AgentAnswers, read_agent_answers
@@ -61,6 +62,7 @@ class LightClient:
         self._histories = Histories(network)
         self._has_time = True
         self._known_connections: dict[Hub, int] = {}
+        self._ledger_ahead: float | None = None
 
     def another(self) -> LightClient | None:
         """Returns a client of another hub that is connected, to be asked for what the one in use leaves out.
@@ -86,6 +88,15 @@ class LightClient:
         A hub that has been out of reach for a while is left for the next one.
         """
         return self._hubs.find_connection()
+
+    @property
+    def least_time(self) -> int:
+        """Seconds that the ledger's time has reached for sure, whatever a hub says; 0 before the first proof.
+
+        It is what the order providers have signed, and what has passed since by this machine's own clock: a quiet
+        ledger has no new units that would tell the time.
+        """
+        return 0 if self._ledger_ahead is None else int(monotonic() + self._ledger_ahead)
 
     def leave_hub(self, reason: object) -> None:
         """Goes on to the next hub, if there is one, because what this one says cannot be taken."""
@@ -191,6 +202,9 @@ class LightClient:
                 seconds,
             )
         self._hubs.note_use()
+        if history.time is not None:
+            ahead = history.time - monotonic()
+            self._ledger_ahead = ahead if self._ledger_ahead is None else max(ahead, self._ledger_ahead)
         return history
 
     def long_history(self, address: str, min_main_chain_index: int | None = None) -> History:

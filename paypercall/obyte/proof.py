@@ -95,12 +95,15 @@ class History:
         last_ball_main_chain_index: The hub's word on how far the proof reaches, or None if it says nothing.
         too_large: Addresses that were asked for and have more units than a hub gives at once: none of theirs are
             here but those that concern others, too.
+        time: Seconds, as a majority of the order providers has signed it: the ledger has got at least so far. None
+            for an empty answer.
     """
 
     units: tuple[HistoryUnit, ...]
     bounces: tuple[dict[str, Any], ...]
     last_ball_main_chain_index: int | None
     too_large: frozenset[str] = frozenset()
+    time: int | None = None
 
     def by_address(self) -> dict[str, list[HistoryUnit]]:
         """The units that each address is an author or a payee of, in the same order."""
@@ -145,6 +148,7 @@ def verify_history(
         units=earlier_first(units),
         bounces=_read_bounces(_read_optional_list(answer, "aa_responses"), by_hash),
         last_ball_main_chain_index=witness_proof.last_ball_main_chain_index,
+        time=witness_proof.time,
     )
 
 

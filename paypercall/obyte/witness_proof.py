@@ -27,11 +27,14 @@ class WitnessProof:
         last_balls: The proven balls by the hash of their units, newest first; all are on the main chain.
         joints: The joints that the proof was read from. Their own place on the ledger is not proven by it.
         last_ball_main_chain_index: The hub's word on where the newest proven ball is, or None.
+        time: Seconds. A majority of the order providers has signed units that are as late or later, so that no
+            unit that is made now can be earlier on the ledger.
     """
 
     last_balls: Mapping[str, str]
     joints: tuple[Joint, ...]
     last_ball_main_chain_index: int | None
+    time: int
 
 
 def verify_witness_proof(
@@ -63,7 +66,12 @@ def verify_witness_proof(
             last_balls.setdefault(joint.unit["last_ball_unit"], joint.unit["last_ball"])
     require(bool(last_balls), f"too few order providers have signed the newest units; {REMEDY}")
     newest = next(iter(last_balls))
-    return WitnessProof(last_balls, definitions + chain, _find_main_chain_index(newest, chain))
+    return WitnessProof(
+        last_balls,
+        definitions + chain,
+        _find_main_chain_index(newest, chain),
+        _time_of_majority(chain, signers, network),
+    )
 
 
 class _OrderProviders:
@@ -153,6 +161,17 @@ def _definition_changes(unit: Unit, address: str) -> Iterator[str]:
         if len(unit["authors"]) == 1 or payload.get("address") == address:
             require(is_address(payload.get("definition_chash")), "a definition change names no definition")
             yield payload["definition_chash"]
+
+
+def _time_of_majority(chain: Sequence[Joint], signers: Mapping[str, frozenset[str]], network: Network) -> int:
+    """The latest time that a majority of the order providers has signed; a minority alone can claim any."""
+    latest: dict[str, int] = {}
+    for joint in chain:
+        # In units of the first version no hash covers the time, and a hub can show a chain of any age.
+        time = joint.unit["timestamp"] if joint.unit["version"] == network.version else 0
+        for provider in signers[joint.hash]:
+            latest[provider] = max(time, latest.get(provider, 0))
+    return sorted(latest.values(), reverse=True)[network.majority_of_order_providers - 1]
 
 
 def _find_main_chain_index(last_ball_unit: str, chain: Sequence[Joint]) -> int | None:

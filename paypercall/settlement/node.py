@@ -39,6 +39,12 @@ REFRESH_SECONDS = 20
 UPKEEP_SECONDS = 5
 """How often upkeep runs although nothing has happened."""
 
+PROOF_LAG_SECONDS = 60
+"""How far what is proven of the ledger's time may be behind what the hub says, before a new proof is asked for."""
+
+PROOF_SECONDS = 10
+"""How often such a proof is asked for at most: on a ledger that is quiet there is none."""
+
 LONGEST_PAUSE = 30
 """Seconds between two attempts while the hub is out of reach."""
 
@@ -108,6 +114,7 @@ class Node:
         self._wakeup = threading.Event()
         self._changed = threading.Condition()
         self._has_news = threading.Event()
+        self._proof_asked_at = -float("inf")
 
     def now(self) -> int:
         """This node's time in seconds."""
@@ -267,4 +274,14 @@ class Node:
                 self._wakeup.wait(TICK_SECONDS)
 
     def _ledger_time(self) -> int:
-        return self.light.parents([self.wallet.address], [self.wallet.address]).timestamp
+        """The time that the ledger will give a unit composed now, as the hub says, but no later than is certain.
+
+        What is confirmed too early bounces, and what presses may cost more.
+        """
+        parents = self.light.parents([self.wallet.address], [self.wallet.address])
+        is_doubtful = parents.timestamp > self.light.least_time + PROOF_LAG_SECONDS
+        if is_doubtful and time.monotonic() - self._proof_asked_at > PROOF_SECONDS:
+            self._proof_asked_at = time.monotonic()
+            # Whatever unit is asked for, the answer proves how far the ledger has got.
+            self.light.history([], requested_units=[parents.last_ball_unit])
+        return min(parents.timestamp, self.light.least_time)

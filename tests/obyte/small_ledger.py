@@ -77,6 +77,8 @@ class SmallLedger:
         messages: Sequence[dict[str, Any]] = (),
         definitions: dict[str, Any] | None = None,
         address: str | None = None,
+        timestamp: int | None = None,
+        version: str = VERSION,
     ) -> Unit:
         """Makes the next unit without appending it.
 
@@ -85,6 +87,8 @@ class SmallLedger:
             messages: By default a text.
             definitions: The definitions to carry, by address.
             address: The author, if it is not the signer's own address.
+            timestamp: Seconds, if the unit does not come a second after the one before it.
+            version: The unit's.
         """
         authors = [{"address": address or key.address, "authentifiers": {"r": "-" * 88}} for key in signers]
         for author in authors:
@@ -92,9 +96,9 @@ class SmallLedger:
                 author["definition"] = (definitions or {})[author["address"]]
         index = len(self.units)
         unit: Unit = {
-            "version": VERSION,
+            "version": version,
             "alt": "3",
-            "timestamp": FIRST_TIMESTAMP + index,
+            "timestamp": timestamp or FIRST_TIMESTAMP + index,
             "authors": sorted(authors, key=lambda author: author["address"]),
             "messages": list(messages) or [message("text", f"unit {index}")],
         }

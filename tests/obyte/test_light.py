@@ -20,7 +20,7 @@ from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.network import Network, devnet
 from paypercall.obyte.wallet import Wallet
-from tests.obyte.small_ledger import SmallLedger
+from tests.obyte.small_ledger import FIRST_TIMESTAMP, SmallLedger
 
 TESTS = Path(__file__).parents[1]
 NETWORK = devnet("RTUynATsgV1FZCSMfIfqUMH2wjfrh0O9k891Ec+d65k=", ("XZ33YNFB76VTXXUGNTNHU3QSD43FSURX",))
@@ -278,6 +278,24 @@ def test_only_so_many_definitions_are_asked_for_and_kept(monkeypatch: pytest.Mon
     light = client(ScriptedHub(ledger.history(ledger.genesis)), ledger.network)
     assert light.history(["A"]).units[0].unit["authors"][3]["definition"]
     assert len(light._histories._definitions) == 2
+
+
+def test_the_ledgers_time_is_what_was_proven_of_it_and_never_goes_back() -> None:
+    ledger = SmallLedger([Key(b"\1" * 32)])
+    ledger.advance(12)
+    early = ledger.history(ledger.genesis)
+    ledger.add(Key(b"\1" * 32), timestamp=FIRST_TIMESTAMP + 5_000)
+    late = ledger.history(ledger.genesis)
+    light = client(ScriptedHub({}, early, late, early, PARENTS), ledger.network)
+    times = [light.least_time]
+    for _ in range(4):
+        light.history(["A"])
+        times.append(light.least_time)
+    assert times[:2] == [0, 0]
+    assert FIRST_TIMESTAMP + 12 <= times[2] < FIRST_TIMESTAMP + 5_000
+    assert FIRST_TIMESTAMP + 5_000 <= times[3] <= times[4]
+    light.parents(["A"], ["A"])
+    assert light.least_time < PARENTS["timestamp"], "what a hub says of it counts for nothing"
 
 
 # --- parents, definitions ---

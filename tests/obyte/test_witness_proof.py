@@ -13,7 +13,7 @@ from paypercall.obyte.keys import Key
 from paypercall.obyte.proof import HistoryUnit, verify_history
 from paypercall.obyte.unit import Unit, stripped_unit
 from tests.obyte.hub_answers import hash_again
-from tests.obyte.small_ledger import SmallLedger, key_named, message, payment
+from tests.obyte.small_ledger import FIRST_TIMESTAMP, SmallLedger, key_named, message, payment
 
 PROVIDERS = [key_named(f"provider {number}") for number in range(3)]
 CUSTOMER = key_named("customer")
@@ -54,6 +54,32 @@ def test_the_tip_alone_proves_nothing_when_a_majority_is_two() -> None:
     history["proofchain_balls"] = proof
     with pytest.raises(ProofError, match="not connected"):
         verify_history(history, ledger.network)
+
+
+def test_the_time_is_what_a_majority_of_the_providers_has_signed() -> None:
+    """One of them alone can claim any time, and strangers' units tell none."""
+    ledger = ledger_with()
+    late = FIRST_TIMESTAMP + 10**6
+    first, second, third = PROVIDERS
+    ledger.add(first, timestamp=late)
+    ledger.add(CUSTOMER, definitions={CUSTOMER.address: CUSTOMER.definition}, timestamp=late)
+    ledger.add(second)
+    ledger.add(third)
+    assert verify_history(ledger.history(ledger.genesis), ledger.network).time == FIRST_TIMESTAMP + 13
+    ledger.add(third, timestamp=late + 1)
+    assert verify_history(ledger.history(ledger.genesis), ledger.network).time == late
+
+
+def test_the_time_of_a_unit_of_the_first_version_tells_nothing() -> None:
+    """No hash covers it, and a hub may show the newest units of any moment in the past."""
+    ledger = ledger_with()
+    for _ in range(4):
+        for key in PROVIDERS:
+            ledger.add(key, version="1.0dev")
+    history = ledger.history(ledger.genesis)
+    for joint in history["unstable_mc_joints"]:
+        joint["unit"] = {**joint["unit"], "timestamp": FIRST_TIMESTAMP + 10**6}
+    assert verify_history(history, ledger.network).time == 0
 
 
 def test_a_provider_that_signs_twice_is_no_majority() -> None:
