@@ -29,8 +29,10 @@ class Spending:
 def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, ledger_time: int) -> int:
     """The most that a row's unit may pay as TPS fee: the ordinary limit, or what would be lost without the unit.
 
-    A fraud proof is worth what the lie would take, at once. An answer to an honest close is worth what it gives back,
-    and only when the peer may soon confirm without it: what the peer owes, its close pays out either way.
+    A fraud proof is worth what the lie would take, once the agent's answer proves that the close is on the ledger: the
+    peer can sign one and have a hub show it to this node alone. At first sight the ordinary limit holds. An answer to
+    an honest close is worth what it gives back, and only when the peer may soon confirm without it: what the peer owes,
+    its close pays out either way.
 
     My own close and its confirmation can wait, and lose nothing. The period is frozen, so nothing is added to what is
     at stake; if the peer closes first with a lie, that is answered with a fraud proof; and when the agent has taken my
@@ -53,7 +55,8 @@ def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, l
 
 
 def _stake(row: OutboxRow, channel: Channel, ledger_time: int) -> int:
-    if row.kind is OutboxKind.FRAUD_PROOF:
+    is_proven = channel.pending_close is not None and not channel.pending_close.initiated_by_me
+    if row.kind is OutboxKind.FRAUD_PROOF and is_proven:
         return channel.deposited_by_me + channel.unsettled
     if row.kind is OutboxKind.CONFIRM and is_answer_pressing(channel, ledger_time):
         # A peer may claim to owe more than there is.

@@ -40,9 +40,11 @@ def limit(kind: OutboxKind, channel: Channel | None, time: int, owed_by_me: int 
 
 
 @pytest.mark.parametrize("time", [EARLY, LATE])
-@pytest.mark.parametrize("channel", [OPEN, CLOSING_BY_PEER], ids=["at first sight", "once it is stable"])
-def test_a_fraud_proof_may_cost_all_that_the_lie_would_take(channel: Channel, time: int) -> None:
-    assert limit(OutboxKind.FRAUD_PROOF, channel, time) == 5_000 + 80_000
+def test_a_fraud_proof_may_cost_all_that_the_lie_would_take_once_the_close_is_proven(time: int) -> None:
+    """At first sight it may be on no ledger: the peer has signed it, and a hub shows it to this node alone."""
+    assert limit(OutboxKind.FRAUD_PROOF, OPEN, time) == 20_000
+    assert limit(OutboxKind.FRAUD_PROOF, CLOSING_BY_ME, time) == 20_000
+    assert limit(OutboxKind.FRAUD_PROOF, CLOSING_BY_PEER, time) == 5_000 + 80_000
 
 
 def test_an_answer_may_cost_what_it_gives_back_once_half_of_the_timeout_has_passed() -> None:
