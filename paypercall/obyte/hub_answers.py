@@ -137,7 +137,7 @@ def _checked_payload(message: dict[str, Any], asset: str) -> dict[str, Any]:
 
 def _has_payload_hash(payload: dict[str, Any], expected: object) -> bool:
     try:
-        return payload_hash(payload) == expected
+        return bool(payload_hash(payload) == expected)
     except ObyteError:
         return False
 

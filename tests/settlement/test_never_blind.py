@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -388,6 +389,32 @@ def test_thousands_of_free_announcements_keep_nobody_out(
     assert merchant.verify_payment_package(first).code == RefusalCode.UNKNOWN_CHANNEL.value
     wait_until(lambda: merchant.verify_payment_package(first).code is None, "the newcomer is taken up")
     assert {channel.aa_address for channel in merchant.channels()} == {customer.aa_address, new.aa_address}
+
+
+def test_a_lie_that_a_hub_withholds_is_contested_among_thousands_of_free_announcements(
+    net: Devnet,
+    proxy: HubProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    monkeypatch.setattr("paypercall.settlement.watcher.TURN_SECONDS", 1)
+    monkeypatch.setattr("paypercall.settlement.node.REFRESH_SECONDS", 1)
+    with (
+        merchant_through(net, tmp_path, proxy.url, net.url) as merchant,
+        customer_through(net, tmp_path, merchant, net.url) as customer,
+        proxy.fault(withholding(is_of_a_close)),
+    ):
+        monkeypatch.setattr(merchant, "_ledger_timeout", 0)
+        strangers = [Key(number.to_bytes(32, "big")) for number in range(1, 2 * MAX_ANNOUNCED + 1)]
+        for stranger in strangers[:MAX_ANNOUNCED]:
+            announce(merchant, stranger)
+        with ThreadPoolExecutor(1) as flood, contested(net, merchant, customer, record_property):
+            coming = [flood.submit(announce, merchant, stranger) for stranger in strangers[MAX_ANNOUNCED:]]
+            lie(net, customer)
+        assert {announcement.result() for announcement in coming} == {RefusalCode.UNKNOWN_CHANNEL.value}
+        assert len(announced_in(merchant)) == MAX_ANNOUNCED
+        wait_until_won(merchant)
 
 
 def announce(merchant: Server, key: Key) -> str | None:
