@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,18 @@ TESTS = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class HubAnswer:
-    """One answer; `verdict` is ocore's. The answer is shared between tests: do not change it."""
+    """One answer; `verdict` is ocore's. The answer is shared between tests: do not change it.
+
+    Attributes:
+        sequences: What became of units that conflict, in the hub's own database: by hash, the sequence and whether the
+            unit was stable then.
+    """
 
     name: str
     network: Network
     response: Any
     verdict: dict[str, Any]
+    sequences: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -86,7 +92,11 @@ def _traced(kind: str) -> Iterator[HubAnswer]:
         for case in traced[kind]:
             name = f"{len(network.order_providers)} {case['name']}"
             verdict = case.get("expected") or case.get("ocore") or {"ok": False}
-            yield HubAnswer(name, network, case["response"], verdict)
+            sequences = {
+                row["unit"]: (row["sequence"], bool(row["is_stable"]))
+                for row in case.get("hub_sequences", ())
+            }
+            yield HubAnswer(name, network, case["response"], verdict, sequences)
 
 
 def _recorded() -> Iterator[HubAnswer]:

@@ -32,6 +32,28 @@ def test_a_real_history_proves_what_it_proves_to_ocore(answer: HubAnswer) -> Non
     assert unproven == sorted(answer.verdict["not_proven"])
 
 
+CONFLICTS = [answer for answer in all_answers() if answer.sequences]
+
+
+@pytest.mark.parametrize("answer", CONFLICTS, ids=str)
+def test_of_units_that_conflict_no_more_is_believed_than_the_hub_knew_itself(answer: HubAnswer) -> None:
+    entries = {entry.hash: entry for entry in verify_history(answer.response, answer.network).units}
+    for unit, (sequence, is_stable) in answer.sequences.items():
+        entry = entries.get(unit)
+        if sequence == "temp-bad":
+            assert entry is None or not (entry.is_stable or entry.is_final_bad)
+        else:
+            assert is_stable and entry is not None
+            assert (entry.is_stable, entry.is_final_bad) == (True, sequence == "final-bad")
+
+
+def test_of_both_networks_all_conflicts_are_tested_before_and_after_they_were_decided() -> None:
+    outcomes = [sorted(answer.sequences.values()) for answer in CONFLICTS]
+    undecided, decided = [("temp-bad", False)] * 2, [("final-bad", True), ("good", True)]
+    assert (outcomes.count(undecided), outcomes.count(decided)) == (6, 4)
+    assert len(outcomes) == 10
+
+
 def test_all_answers_are_tested() -> None:
     assert (len(all_answers()), len(histories()), len(tampered_answers())) == (216, 178, 42)
 
