@@ -10,15 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from paypercall.backing import NO_BACKING, Limits
 from paypercall.channel import Channel, Status, accept, sign
 from paypercall.contract import ChannelParameters, read_definition
 from paypercall.events import Event, EventKind, Events
+from paypercall.obyte.composer import Draft
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
+from paypercall.settlement import outbox as outbox_module
 from paypercall.settlement.commands import draft_of
 from paypercall.settlement.discovery import Discovery
 from paypercall.settlement.lease import Lease
@@ -27,7 +31,7 @@ from paypercall.settlement.outbox import Outbox, Spending
 from paypercall.settlement.reader import Reader
 from paypercall.settlement.upkeep import SweepingRules, Upkeep, add_deposit, decide_to_close
 from paypercall.settlement.watcher import Watcher
-from paypercall.store import OutboxKind, Store
+from paypercall.store import OutboxKind, OutboxRow, Store
 from tests.replay.recorded_hub import RecordedHub
 from tests.replay.recording import (
     CUSTOMER,
@@ -188,13 +192,12 @@ class Session:
         self._decide(post.content["params"]["unit"])
         with self.store.reading() as books:
             [row] = [row for row in books.outbox.unfinished() if row.unit is None]
-        # Ours names the one answer of the agent that it pays for; the recorded wallets left it unsaid.
-        draft = replace(draft_of(row, self.parameters), max_aa_responses=None)
-        unit = self.wallet.compose(draft)
-        with self.store.transaction() as books:
-            books.outbox.signed(row.id, unit, self.clock())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(outbox_module, "draft_of", draft_of_recorded)
+            self.outbox.advance()
+        with self.store.reading() as books:
+            [unit] = books.outbox.signed_units(row.id)
         self.posted.append(unit)
-        self.outbox.advance()
 
     def _decide(self, unit: Data) -> None:
         is_first = any(message["app"] == "definition" for message in unit["messages"])
@@ -214,6 +217,11 @@ class Session:
                 add_deposit(books, kind, record.channel, amount, self.clock())
             elif data[0].get("close"):
                 decide_to_close(books, self.parameters.aa_address, self.clock())
+
+
+def draft_of_recorded(row: OutboxRow, parameters: ChannelParameters | None) -> Draft:
+    """What ours would send, but for the one answer of the agent that it pays for: recorded wallets left it unsaid."""
+    return replace(draft_of(row, parameters), max_aa_responses=None)
 
 
 def parameters_of(recording: Recording) -> ChannelParameters:
