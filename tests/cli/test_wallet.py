@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from paypercall.cli import main
 from paypercall.devnet import Devnet
+from paypercall.devnet.history import MAX_ITEMS
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.server import Server
@@ -57,6 +59,39 @@ def test_what_there_is_and_what_came_and_went_is_printed(net: Devnet, project: P
     assert lines[0][3] == "+1000000 base"
     assert lines[1][3] == f"+500 {asset}"
     assert re.search(r"-\d+ base", lines[2][3]) and f"-200 {asset}" in lines[2][3]
+
+
+@pytest.mark.slow
+def test_a_wallet_of_more_units_than_a_hub_gives_at_once_is_shown_whole(
+    net: Devnet, project: Project
+) -> None:
+    address = project.ok("address").strip()
+    amounts = range(1_001, 1_001 + MAX_ITEMS + 500)
+    came = [net.fund(address, amount) for amount in amounts]
+    net.settle()
+    assert project.ok("balance") == f"base: {sum(amounts)} stable, 0 pending\n"
+    lines = [line.split("  ") for line in project.ok("history").splitlines()]
+    assert sorted(unit for _, unit, _, _ in lines) == sorted(came)
+    assert [time for time, *_ in lines] == sorted(time for time, *_ in lines)
+    assert {what for *_, what in lines} == {f"+{amount} base" for amount in amounts}
+
+
+def test_a_wallet_of_more_units_than_can_be_read_is_told_so_and_shows_no_part_for_the_whole(
+    net: Devnet, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for limit in ("devnet.history.MAX_ITEMS", "obyte.histories.HISTORY_LIMIT", "obyte.light.HISTORY_LIMIT"):
+        monkeypatch.setattr(f"paypercall.{limit}", 6)
+    monkeypatch.chdir(project.folder)
+    address = project.ok("address").strip()
+    for _ in range(13):
+        net.fund(address, 10_000)
+        net.settle()
+    for command in ("balance", "history"):
+        assert main(["wallet", command]) == 1
+        told = capsys.readouterr()
+        assert told.out == ""
+        *_, line = told.err.splitlines()
+        assert line.startswith(f"paypercall: {address} has more new units than a hub gives a light node")
 
 
 def test_what_is_sent_arrives_and_leaves_the_reserve(net: Devnet, project: Project) -> None:
