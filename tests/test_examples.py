@@ -25,6 +25,7 @@ from paypercall.store import Store
 from tests.cli.devnet_process import running_devnet
 from tests.documentation import README, python_blocks
 
+EVERY_SETTING = Path(__file__).parents[1] / "conf.example.py"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SECONDS = 90
 ADDRESS = re.compile(r"my single address: ([A-Z2-7]{32})")
@@ -157,6 +158,36 @@ def test_the_examples_pay_and_refund_each_other_and_keep_the_same_books(tmp_path
     assert (paid, returned) == (900, 500)
     assert (server / "keys.json").exists()
     assert not (client / "keys.json").exists(), "the client got its mnemonic by .env"
+
+
+@pytest.mark.slow
+def test_the_examples_run_by_a_conf_that_says_every_setting_and_names_several_hubs(tmp_path: Path) -> None:
+    """As on a public network, only with the constants of this one; the preferred hub is out of reach."""
+    with running_devnet("--speed", "10") as (_, printed):
+        _, conf_lines, _, mnemonic_line = printed.split("\n\n")
+        hubs = [f"ws://127.0.0.1:{free_port()}", hub_in(printed)]
+        folders = {}
+        for name, pasted in (("client", mnemonic_line), ("server", "")):
+            folder = folders[name] = copy_example(name, tmp_path, pasted)
+            parts = (
+                EVERY_SETTING.read_text(),
+                (folder / "conf.py").read_text(),
+                conf_lines,
+                f"hub = {hubs}\n",
+            )
+            (folder / "conf.py").write_text("\n".join(parts))
+            assert load_conf({}, folder).hubs == tuple(hubs)
+        with running_server(folders["server"], "app.py", port=free_port()) as shop:
+            fund(shop, hub_in(printed))
+            seen = run_client(folders["client"], "app.py", shop.url)
+            assert seen == CALLS + "200 bytes spent in this channel, 99800 left\n"
+    assert (the_channel_in(folders["server"])[1], the_channel_in(folders["client"])[1]) == (450, 250)
+
+
+@pytest.mark.parametrize("name", ["client", "server"])
+def test_no_example_asks_which_network_it_is_on(name: str) -> None:
+    program = (EXAMPLES / name / "app.py").read_text().lower()
+    assert not [word for word in ("devnet", "testnet", "livenet", "faucet", "ws:", "wss:") if word in program]
 
 
 @pytest.mark.slow
