@@ -37,8 +37,8 @@ class Answers:
         self.by_command: dict[str, Callable[[Any], Any]] = {
             "get_joint": self.joint,
             "get_last_mci": lambda params: self._ledger.graph.newest_index,
-            "get_system_vars": lambda params: system_vars(self._ledger.witness),
-            "get_witnesses": lambda params: [self._ledger.witness],
+            "get_system_vars": lambda params: system_vars(self._ledger.witnesses),
+            "get_witnesses": lambda params: list(self._ledger.witnesses),
             "light/get_aa_balances": self.agent_balances,
             "light/get_aa_responses": self.agent_responses,
             "light/get_aa_state_vars": self.agent_state,
@@ -68,10 +68,10 @@ class Answers:
         """`light/get_parents_and_last_ball_and_witness_list_unit`."""
         if not isinstance(params, dict) or not params:
             raise BadRequest("no params in get_parents_and_last_ball_and_witness_list_unit")
-        witnesses = params.get("witnesses", [self._ledger.witness])
-        if not isinstance(witnesses, list) or len(witnesses) != 1:
+        witnesses = params.get("witnesses", list(self._ledger.witnesses))
+        if not isinstance(witnesses, list) or len(witnesses) != len(self._ledger.witnesses):
             raise BadRequest("wrong number of witnesses")
-        if not is_valid_address(witnesses[0]):
+        if not all(map(is_valid_address, witnesses)):
             raise BadRequest("bad witness addresses")
         responses = params.get("max_aa_responses") or 0
         if not is_natural(responses) or responses > MAX_AGENT_RESPONSES:

@@ -17,7 +17,7 @@ from paypercall.devnet.journal import Journal, Story
 from paypercall.devnet.ledger import Ledger
 from paypercall.devnet.node import Node
 from paypercall.devnet.server import Server
-from paypercall.devnet.wallets import Purses, Witness, compose_genesis
+from paypercall.devnet.wallets import Purses, Witnesses, compose_genesis
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.network import PRIVATE_VERSION, Network
@@ -31,15 +31,19 @@ class Devnet:
 
     Args:
         port: Where the hub listens on 127.0.0.1; 0 for any free port.
-        speed: Witness units a second; a unit is provable after about four of them.
+        speed: Witnesses units a second; a unit is provable after about four of them.
         data: A folder in which the network survives restarts; None forgets it.
+        order_providers: How many write the witness units in turn; the more, the longer until a unit is provable. A
+            network that `data` has already keeps its own.
 
     Raises:
         OSError: The port is taken, or the folder cannot be used.
         JournalError: The folder's network is damaged, or another process runs it.
     """
 
-    def __init__(self, port: int = 0, speed: float = 1.0, data: str | Path | None = None) -> None:
+    def __init__(
+        self, port: int = 0, speed: float = 1.0, data: str | Path | None = None, *, order_providers: int = 1
+    ) -> None:
         if speed <= 0:
             raise ValueError("the speed must be above 0")
         self._interval = 1 / speed
@@ -48,7 +52,7 @@ class Devnet:
         self._journal = Journal(None if data is None else Path(data))
         with ExitStack() as undo:
             undo.callback(self._journal.close)
-            story = self._journal.read() or self._begin()
+            story = self._journal.read() or self._begin(order_providers)
             self._node = _restore(story, self._journal)
             self._faucet = Faucet(self._node, key_from_mnemonic(story.purses.faucet))
             self._hub = Hub(self._node, self._faucet)
@@ -182,8 +186,8 @@ class Devnet:
 
     # --------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> Story:
-        purses = Purses.fresh()
+    def _begin(self, order_providers: int) -> Story:
+        purses = Purses.fresh(order_providers)
         story = Story(purses, compose_genesis(PRIVATE_VERSION, ALT, purses, Clock().now()))
         self._journal.begin(purses, story.genesis)
         return story
@@ -195,11 +199,10 @@ class Devnet:
 
 
 def _restore(story: Story, journal: Journal) -> Node:
-    witness = key_from_mnemonic(story.purses.witness)
-    ledger = Ledger(
-        devnet_constants(story.genesis["unit"], (witness.address,), PRIVATE_VERSION, ALT), story.genesis
-    )
+    witnesses = story.purses.witness_keys()
+    addresses = tuple(sorted(key.address for key in witnesses))
+    ledger = Ledger(devnet_constants(story.genesis["unit"], addresses, PRIVATE_VERSION, ALT), story.genesis)
     story.replay(ledger)
-    node = Node(ledger, Clock(story.ahead), Witness(witness), journal)
+    node = Node(ledger, Clock(story.ahead), Witnesses(witnesses), journal)
     node.begin()
     return node

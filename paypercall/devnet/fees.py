@@ -6,6 +6,7 @@ second, so that tests get the same fee on every machine. The parameters are thos
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil, exp
 from typing import Any
 
@@ -18,10 +19,10 @@ TPS_FEE_MULTIPLIER = 10
 MAX_AGENT_RESPONSES = 10
 
 
-def system_vars(witness: str) -> dict[str, Any]:
+def system_vars(witnesses: Iterable[str]) -> dict[str, Any]:
     """The voted parameters as a hub reports them."""
     votes = {
-        "op_list": [witness],
+        "op_list": list(witnesses),
         "threshold_size": THRESHOLD_SIZE,
         "base_tps_fee": BASE_TPS_FEE,
         "tps_interval": TPS_INTERVAL,

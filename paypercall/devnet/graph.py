@@ -1,8 +1,8 @@
 """The graph of units: parents, main chain, stability and balls.
 
-Follows ocore's rules for a net with one order provider, the witness: best parents, witnessed levels, main
-chain indexes, the last ball that is stable in view of given parents, skiplists. It knows nothing of money,
-agents or connections, and trusts its caller to add only units whose parents it has.
+Follows ocore's rules for a net whose order providers, the witnesses, write units in turn and on one chain: best
+parents, witnessed levels, main chain indexes, the last ball that is stable in view of given parents, skiplists. It
+knows nothing of money, agents or connections, and trusts its caller to add only units whose parents it has.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Vertex:
         authors: Addresses, sorted.
         parents: In the order of their hashes.
         level: The longest way to the genesis unit.
-        witnessed_level: The level of the newest witness unit on the way along the best parents.
+        witnessed_level: The level on the way along the best parents from which on a majority of witnesses wrote units.
         last_ball: The vertex of its last ball unit; None for the genesis unit.
         is_response: True when an agent made it.
         main_chain_index: None until a witness unit includes it.
@@ -98,7 +98,7 @@ class Graph:
     """All units of a network, and the main chain through them.
 
     Args:
-        witness: The address of the one order provider.
+        witnesses: The addresses of the order providers.
 
     Attributes:
         vertices: All units, by hash.
@@ -108,7 +108,7 @@ class Graph:
         stable_index: The newest index whose units are stable.
     """
 
-    witness: str
+    witnesses: tuple[str, ...]
     vertices: dict[str, Vertex] = field(default_factory=dict)
     tips: dict[str, Vertex] = field(default_factory=dict)
     main_chain: list[Vertex] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Graph:
             key=lambda vertex: (
                 -vertex.witnessed_level,
                 vertex.level,
-                self.witness not in vertex.authors,
+                not self.is_of_witness(vertex),
                 vertex.hash,
             ),
         )
@@ -212,16 +212,42 @@ class Graph:
     def stable_in_view(self, parents: Iterable[Vertex]) -> Vertex:
         """The newest main chain unit that is stable for whoever sees only the given units.
 
-        With one order provider this is the second witness unit on the way down from the best of them.
+        On the way down from the best of them a majority of the witnesses must be met, and once more a majority.
         """
-        vertex: Vertex | None = self.best_parent(parents)
-        witness_units = 0
-        while vertex is not None and vertex.best_parent is not None:
-            witness_units += self.witness in vertex.authors
-            if witness_units == 2:
+        seen_once = self._find_majority(self.best_parent(parents))
+        seen_twice = self._find_majority(seen_once.best_parent) if seen_once else None
+        return seen_twice or self.main_chain[0]
+
+    def newest_proven_index(self, chain: Iterable[Vertex]) -> int:
+        """The index of the newest last ball that a majority of the witnesses vouches for.
+
+        Args:
+            chain: The end of the main chain, the newest unit first, with units of a majority.
+        """
+        seen: set[str] = set()
+        for vertex in chain:
+            seen.update(set(self.witnesses).intersection(vertex.authors))
+            if len(seen) >= self._majority:
+                return vertex.last_ball_index
+        raise ValueError("too few witnesses")
+
+    def is_of_witness(self, vertex: Vertex) -> bool:
+        """Tells whether an order provider wrote a unit."""
+        return not set(self.witnesses).isdisjoint(vertex.authors)
+
+    @property
+    def _majority(self) -> int:
+        return len(self.witnesses) // 2 + 1
+
+    def _find_majority(self, vertex: Vertex | None) -> Vertex | None:
+        """The unit on the way down along the best parents with which a majority of the witnesses is met."""
+        seen: set[str] = set()
+        while vertex is not None:
+            seen.update(set(self.witnesses).intersection(vertex.authors))
+            if len(seen) >= self._majority:
                 return vertex
             vertex = vertex.best_parent
-        return self.main_chain[0]
+        return None
 
     def extend_main_chain(self, tip: Vertex) -> None:
         """Leads the main chain through a new witness unit and gives all that it includes an index."""
@@ -323,9 +349,7 @@ class Graph:
         ]
 
     def _witnessed_level(self, best_parent: Vertex | None) -> int:
-        vertex = best_parent
-        while vertex is not None and self.witness not in vertex.authors:
-            vertex = vertex.best_parent
+        vertex = self._find_majority(best_parent)
         return 0 if vertex is None else vertex.level
 
     def _index_newly_included(self, tip: Vertex, index: int) -> list[Vertex]:

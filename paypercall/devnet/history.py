@@ -1,6 +1,6 @@
 """The answer to `light/get_history`: units of some addresses, and the proof of which of them are stable.
 
-The proof has ocore's form: the unstable end of the main chain, signed by the witness; the witness's
+The proof has ocore's form: the unstable end of the main chain, signed by the witnesses; their
 definition; and a chain of balls from the newest last ball down to every unit. It only reads the ledger.
 """
 
@@ -50,14 +50,16 @@ def prepare_history(ledger: Ledger, request: Any) -> dict[str, Any]:
     if len(vertices) > MAX_ITEMS:
         raise BadRequest(TOO_LARGE)
     chain = ledger.graph.main_chain[ledger.lowest_retrievable_index + 1 :]
-    if request["witnesses"] != [ledger.witness] or not chain:
+    if request["witnesses"] != list(ledger.witnesses) or not chain:
         raise BadRequest("your witness list might be too much off, too few witness authored units")
-    last_ball_index = chain[-1].last_ball_index
+    last_ball_index = ledger.graph.newest_proven_index(reversed(chain))
     response: dict[str, Any] = {
         "unstable_mc_joints": [
             joint_of(vertex, outlook, with_ball=False) for vertex in reversed([*chain, *outlook.chain])
         ],
-        "witness_change_and_definition_joints": [joint_of(ledger.graph.main_chain[0], outlook)],
+        "witness_change_and_definition_joints": [
+            joint_of(vertex, outlook) for vertex in ledger.witness_definitions()
+        ],
         "joints": [joint_of(vertex, outlook) for vertex in vertices],
     }
     balls = _proof_chain(ledger, vertices, last_ball_index)

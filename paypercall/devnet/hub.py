@@ -288,7 +288,7 @@ class Hub:
         session.say("info", f"now watching AA {agent} address {party or 'all'}")
 
     def _say_system_vars(self, session: Session) -> None:
-        session.say("system_vars", system_vars(self._node.ledger.witness))
+        session.say("system_vars", system_vars(self._node.ledger.witnesses))
 
 
 def _without_session(answer: Callable[[Any], Any]) -> Callable[[Session, Any], Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -97,7 +97,7 @@ class Journal:
 
     def begin(self, purses: Purses, genesis: Unit) -> None:
         """Starts the file of a new network."""
-        keys = {"witness": purses.witness, "faucet": purses.faucet, "wallet": purses.wallet}
+        keys = asdict(purses)
         self._write({"purses": keys, "genesis": genesis})
 
     def write_unit(self, unit: Unit, rivals: list[str], is_spoilt: bool) -> None:
@@ -134,7 +134,9 @@ def _read_story(lines: list[str]) -> Story | None:
     if not lines:
         return None
     head, *records = (json.loads(line) for line in lines)
-    story = Story(Purses(**head["purses"]), head["genesis"])
+    keys = head["purses"]
+    others = tuple(keys.pop("other_witnesses", ()))  # missing in the journals of before
+    story = Story(Purses(**keys, other_witnesses=others), head["genesis"])
     if story.genesis["unit"] != unit_hash(story.genesis):
         raise ValueError("the genesis unit is not what was written")
     for record in records:

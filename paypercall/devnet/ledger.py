@@ -57,7 +57,7 @@ class Ledger:
     """Everything that the network agrees on.
 
     Args:
-        network: Its constants; the one order provider is the witness.
+        network: Its constants; its order providers are the witnesses.
         genesis: The first unit.
     """
 
@@ -73,7 +73,7 @@ class Ledger:
     _unproven: list[Vertex] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.graph = Graph(self.network.order_providers[0])
+        self.graph = Graph(self.network.order_providers)
         self.agents = Agents(self)
         genesis = self.graph.add(self.genesis)
         self._enter(genesis)
@@ -81,9 +81,9 @@ class Ledger:
         self._stabilise_index(0)
 
     @property
-    def witness(self) -> str:
-        """The address of the one order provider."""
-        return self.graph.witness
+    def witnesses(self) -> tuple[str, ...]:
+        """The addresses of the order providers."""
+        return self.network.order_providers
 
     @property
     def last_stable(self) -> Vertex:
@@ -97,7 +97,7 @@ class Ledger:
 
     @property
     def has_unproven_units(self) -> bool:
-        """Tells whether a unit, other than the witness's own, is above the newest stable unit's last ball."""
+        """Tells whether a unit, other than the witnesses' own, is above the newest stable unit's last ball."""
         return bool(self._unproven)
 
     def take_events(self) -> list[Event]:
@@ -124,7 +124,7 @@ class Ledger:
             rival.sequence = Sequence.TEMP_BAD
         if fallen:
             self._events.append(UnitsWentBad(fallen))
-        if self.witness in vertex.authors:
+        if self.graph.is_of_witness(vertex):
             self.graph.extend_main_chain(vertex)
             self._stabilise(vertex.timestamp)
         return vertex
@@ -143,7 +143,7 @@ class Ledger:
         for author in vertex.unit["authors"]:
             if "definition" in author:
                 self._definitions[author["address"]].append(vertex)
-        if self.witness not in vertex.authors:
+        if not self.graph.is_of_witness(vertex):
             self._unproven.append(vertex)
         self._events.append(UnitAdded(vertex))
 
@@ -177,6 +177,14 @@ class Ledger:
         if not good:
             return None
         return _definition_in(good[0], address), any(vertex.is_stable for vertex in good)
+
+    def witness_definitions(self) -> list[Vertex]:
+        """The stable units in which the order providers revealed their definitions, the oldest first."""
+        first = {witness: self._definitions[witness][:1] for witness in self.witnesses}
+        found = {
+            vertex.hash: vertex for vertices in first.values() for vertex in vertices if vertex.is_stable
+        }
+        return sorted(found.values(), key=lambda vertex: vertex.level)
 
     def fee_credit(self, address: str, main_chain_index: int) -> int:
         """What an address paid beyond its TPS fees up to an index, bytes; negative when it owes."""

@@ -1,4 +1,4 @@
-"""The one node of the network: its ledger, clock, witness and journal behind one lock.
+"""The one node of the network: its ledger, clock, witnesses and journal behind one lock.
 
 Whoever posts, asks or advances goes through here, from any thread. Listeners hear of what happened in the
 order in which it happened, while the lock is held: they must not block.
@@ -16,14 +16,14 @@ from paypercall.devnet.graph import Vertex
 from paypercall.devnet.journal import Journal
 from paypercall.devnet.ledger import Event, Ledger
 from paypercall.devnet.validation import UnknownParents, validate
-from paypercall.devnet.wallets import Witness, compose_from_ledger
+from paypercall.devnet.wallets import Witnesses, compose_from_ledger
 from paypercall.obyte.composer import Draft
 from paypercall.obyte.keys import Key
 from paypercall.obyte.unit import Unit
 
 DOUBLE_SPEND = "The transaction would be non-serial (a double spend)"
 MAX_STEPS_TO_SETTLE = 1000
-SHORTEST_CHAIN = 5  # below that there is no proof to give
+SHORTEST_CHAIN = 5  # for one witness; below that there is no proof to give
 
 
 class Node:
@@ -32,19 +32,19 @@ class Node:
     Args:
         ledger: With everything that the journal holds.
         clock: The network's.
-        witness: Its key and preferences.
+        witnesses: Their keys and preferences.
         journal: Where accepted units go.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, witness: Witness, journal: Journal) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, witnesses: Witnesses, journal: Journal) -> None:
         self.lock = RLock()
         self.ledger = ledger
         self.clock = clock
-        self.witness = witness
+        self.witnesses = witnesses
         self._journal = journal
         self._listeners: list[Callable[[Event], None]] = []
         self._refusals: list[str] = []
-        self._has_leapt = False
+        self._late_witnesses = 0  # that have to write before a majority has told the time
         ledger.take_events()
 
     def listen(self, listener: Callable[[Event], None]) -> None:
@@ -104,23 +104,27 @@ class Node:
             return self._add(compose_from_ledger(self.ledger, self.clock.now(), key, draft))
 
     def step(self) -> bool:
-        """Adds a witness unit if anything waits for one, or nobody has told the time since the clock was moved.
+        """Adds a witness unit if anything waits for one, or too few have told the time since the clock was moved.
 
         Returns:
             Whether it did.
         """
         with self.lock:
-            is_long = len(self.ledger.graph.main_chain) >= SHORTEST_CHAIN
-            if is_long and not (self.ledger.has_unproven_units or self._has_leapt):
+            if self._has_proofs and not (self.ledger.has_unproven_units or self._late_witnesses):
                 return False
-            self._has_leapt = False
-            self._add(self.witness.compose_next(self.ledger, self.clock.now(), self.clock.milliseconds()))
+            self._late_witnesses = max(0, self._late_witnesses - 1)
+            self._add(self.witnesses.compose_next(self.ledger, self.clock.now(), self.clock.milliseconds()))
             return True
 
     def begin(self) -> None:
         """Adds the first witness units of a new network."""
-        while len(self.ledger.graph.main_chain) < SHORTEST_CHAIN:
+        while not self._has_proofs:
             self.step()
+
+    @property
+    def _has_proofs(self) -> bool:
+        majority = self.ledger.network.majority_of_order_providers
+        return len(self.ledger.graph.main_chain) > majority * (SHORTEST_CHAIN - 1)
 
     def settle(self) -> None:
         """Adds witness units until everything, answers of agents included, is stable and provable."""
@@ -134,13 +138,13 @@ class Node:
         """Moves the clock ahead; on a ledger in use, others would have posted meanwhile."""
         with self.lock:
             self.clock.advance(seconds)
-            self._has_leapt = True
+            self._late_witnesses = self.ledger.network.majority_of_order_providers
             self._journal.write_clock(self.clock.ahead)
 
     def favour(self, unit: str) -> None:
-        """Has the witness include a unit before what contradicts it, so that it wins."""
+        """Has the witnesses include a unit before what contradicts it, so that it wins."""
         with self.lock:
-            self.witness.favoured.add(unit)
+            self.witnesses.favoured.add(unit)
 
     def _add(self, unit: Unit, rivals: tuple[Vertex, ...] = (), is_spoilt: bool = False) -> Vertex:
         vertex = self.ledger.add(unit, rivals=rivals, spoilt=is_spoilt)

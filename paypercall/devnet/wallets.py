@@ -37,27 +37,36 @@ class Purses:
     """The mnemonics of a network.
 
     Attributes:
-        witness: Of the one order provider.
+        witness: Of the first order provider.
         faucet: Owns nearly everything.
         wallet: For the users of the network, with a million million bytes.
+        other_witnesses: Of the other order providers.
     """
 
     witness: str = field(repr=False)
     faucet: str = field(repr=False)
     wallet: str = field(repr=False)
+    other_witnesses: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
-    def fresh(cls) -> Purses:
-        """Makes new ones."""
-        return cls(new_mnemonic(), new_mnemonic(), new_mnemonic())
+    def fresh(cls, witnesses: int = 1) -> Purses:
+        """Makes new ones, with so many order providers."""
+        others = tuple(new_mnemonic() for _ in range(witnesses - 1))
+        return cls(new_mnemonic(), new_mnemonic(), new_mnemonic(), others)
+
+    def witness_keys(self) -> tuple[Key, ...]:
+        """The keys of the order providers, the first one's first."""
+        return tuple(map(key_from_mnemonic, (self.witness, *self.other_witnesses)))
 
 
 def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> Unit:
-    """Composes the first unit, which issues all bytes, elects the witness and reveals its definition."""
-    witness = key_from_mnemonic(purses.witness)
+    """Composes the first unit, which issues all bytes, elects the witnesses and reveals the definition of the first."""
+    witnesses = purses.witness_keys()
+    witness = witnesses[0]
+    each = WITNESS_BYTES // len(witnesses)
     outputs = [
         {"address": key_from_mnemonic(purses.wallet).address, "amount": WALLET_BYTES},
-        {"address": witness.address, "amount": WITNESS_BYTES},
+        *({"address": key.address, "amount": each} for key in witnesses),
         {"address": key_from_mnemonic(purses.faucet).address, "amount": 0},
     ]
     payload = {
@@ -66,7 +75,7 @@ def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> U
     }
     contents = {
         "payment": payload,
-        "system_vote": {"subject": "op_list", "value": [witness.address]},
+        "system_vote": {"subject": "op_list", "value": sorted(key.address for key in witnesses)},
         "system_vote_count": "op_list",
     }
     messages = [
@@ -88,7 +97,7 @@ def compose_genesis(version: str, alt: str, purses: Purses, timestamp: int) -> U
     unit["headers_commission"] = headers_size(unit)
     unit["payload_commission"] = total_payload_size(unit)
     fees = unit["headers_commission"] + unit["payload_commission"]
-    outputs[2]["amount"] = TOTAL_BYTES - WALLET_BYTES - WITNESS_BYTES - fees
+    outputs[-1]["amount"] = TOTAL_BYTES - WALLET_BYTES - len(witnesses) * each - fees
     for message in messages:
         message["payload_hash"] = payload_hash(message["payload"])
     return sign_unit(unit, witness)
@@ -128,20 +137,23 @@ def compose_from_ledger(
 
 
 @dataclass(slots=True)
-class Witness:
-    """The one order provider: its units carry the main chain on.
+class Witnesses:
+    """The order providers, which write in turn: their units carry the main chain on.
 
     Attributes:
-        favoured: Units that it includes before what contradicts them.
+        favoured: Units that they include before what contradicts them.
     """
 
-    key: Key
+    keys: tuple[Key, ...]
     favoured: set[str] = field(default_factory=set)
 
     def compose_next(self, ledger: Ledger, now: int, milliseconds: int) -> Unit:
         """Composes the next witness unit, above the tips and contradicted units that waited long enough."""
         feed = {"app": "data_feed", "payload": {"timestamp": milliseconds}}
-        return compose_from_ledger(ledger, now, self.key, Draft(messages=(feed,)), self._pick_parents(ledger))
+        last = ledger.graph.main_chain[-1].authors
+        turn = next(number for number, key in enumerate(self.keys) if key.address in last) + 1
+        key = self.keys[turn % len(self.keys)]
+        return compose_from_ledger(ledger, now, key, Draft(messages=(feed,)), self._pick_parents(ledger))
 
     def _pick_parents(self, ledger: Ledger) -> list[Vertex]:
         """The good tips, and contradicted ones: the favoured, or if there are none those that waited long enough.
@@ -149,7 +161,7 @@ class Witness:
         Of those that share an author it takes one, so that the others come later and lose.
         """
         tips = sorted(
-            ledger.graph.tips.values(), key=lambda tip: (self.key.address not in tip.authors, tip.level)
+            ledger.graph.tips.values(), key=lambda tip: (not ledger.graph.is_of_witness(tip), tip.level)
         )
         contradicted = [tip for tip in tips if tip.sequence is not Sequence.GOOD]
         favoured = [tip for tip in contradicted if self._is_favoured(ledger, tip)]

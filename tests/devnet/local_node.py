@@ -13,7 +13,7 @@ from paypercall.devnet.graph import Vertex
 from paypercall.devnet.journal import Journal
 from paypercall.devnet.ledger import Ledger
 from paypercall.devnet.node import Node
-from paypercall.devnet.wallets import Purses, Witness, compose_from_ledger, compose_genesis
+from paypercall.devnet.wallets import Purses, Witnesses, compose_from_ledger, compose_genesis
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
@@ -43,7 +43,7 @@ class LocalNode:
         genesis = compose_genesis(VERSION, ALT, self.purses, clock.now())
         witness = key_from_mnemonic(self.purses.witness)
         network = devnet(genesis["unit"], (witness.address,))
-        self.node = Node(Ledger(network, genesis), clock, Witness(witness), Journal(None))
+        self.node = Node(Ledger(network, genesis), clock, Witnesses((witness,)), Journal(None))
         self.node.begin()
         self.faucet = Faucet(self.node, key_from_mnemonic(self.purses.faucet))
 

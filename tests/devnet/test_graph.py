@@ -107,7 +107,7 @@ def _placeholder(index: int, ball: str | None) -> Vertex:
 
 
 def _graph_before(first_index: int) -> Graph:
-    graph = Graph(WITNESS)
+    graph = Graph((WITNESS,))
     for index in range(first_index):
         vertex = _placeholder(index, f"ball {index}")
         vertex.best_parent = graph.main_chain[-1] if graph.main_chain else None
@@ -181,7 +181,7 @@ def test_recorded_witness_units_refer_to_what_was_stable_in_view_of_their_parent
         vertex = vertices[unit["unit"]]
         if vertex.is_response or unit["last_ball_unit"] not in vertices:
             continue
-        graph = Graph(WITNESS, main_chain=[vertices[stretch[0]["unit"]]])
+        graph = Graph((WITNESS,), main_chain=[vertices[stretch[0]["unit"]]])
         assert graph.stable_in_view(vertex.parents).hash == unit["last_ball_unit"]
         compared += 1
     assert compared >= 5
@@ -207,11 +207,11 @@ def test_the_best_parent_is_the_most_witnessed_then_the_lowest_then_the_witness_
     ]
     for position in range(len(best_first)):
         candidates = best_first[position:]
-        assert Graph(WITNESS).best_parent(reversed(candidates)) is candidates[0]
+        assert Graph((WITNESS,)).best_parent(reversed(candidates)) is candidates[0]
 
 
 def test_a_unit_competes_with_living_units_of_its_author_that_it_does_not_include() -> None:
-    graph = Graph(WITNESS)
+    graph = Graph((WITNESS,))
     root = graph.add({"unit": "root", "authors": [{"address": WITNESS}]})
     graph.extend_main_chain(root)
     graph.give_ball(root)

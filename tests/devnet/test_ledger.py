@@ -28,7 +28,7 @@ def test_the_genesis_unit_gives_away_everything_but_its_own_fees(local: LocalNod
 
 def test_every_unit_that_the_network_makes_itself_is_sound(local: LocalNode) -> None:
     local.account(1, 50_000)
-    known = {local.ledger.witness: local.node.witness.key.definition}
+    known = {local.ledger.witnesses[0]: local.node.witnesses.keys[0].definition}
     for vertex in local.ledger.graph.vertices.values():
         read_whole({"unit": vertex.unit}, local.ledger.network)
         assert signers(vertex.unit, known) == set(vertex.authors)
@@ -185,11 +185,11 @@ def test_whatever_the_order_everything_becomes_stable_and_adds_up(local: LocalNo
     assert refusals
     assert all("non-serial" in refusal or "conflicting" in refusal for refusal in refusals)
     assert any(vertex.sequence is Sequence.FINAL_BAD for vertex in vertices)
-    assert all(vertex.is_stable for vertex in vertices if local.ledger.witness not in vertex.authors)
+    assert all(vertex.is_stable for vertex in vertices if not local.ledger.graph.is_of_witness(vertex))
     assert {vertex.sequence for vertex in vertices} <= {Sequence.GOOD, Sequence.FINAL_BAD}
     assert local.all_bytes() == TOTAL_BYTES
     addresses = [channel.aa_address, *(account.address for account in accounts)]
-    request = {"witnesses": [local.ledger.witness], "addresses": addresses}
+    request = {"witnesses": list(local.ledger.witnesses), "addresses": addresses}
     history = verify_history(
         json.loads(json.dumps(prepare_history(local.ledger, request))), local.ledger.network
     )
