@@ -170,7 +170,7 @@ def parse_package(source: object, *, network_version: str) -> PaymentPackage:
     if not is_valid_address(aa_address):
         raise _wrong_shape("aa_address is not a valid Obyte address")
     signer, public_key, signature = _author(package["authors"])
-    announced = _announced(message["channel_parameters"]) if "channel_parameters" in message else None
+    announced = parse_announcement(message["channel_parameters"]) if "channel_parameters" in message else None
     digest = hash_to_sign(package)
     if not verify_signature(digest, signature, public_key):
         raise Refusal(RefusalCode.WRONG_SIGNATURE, "the signature does not match the package and its key")
@@ -268,7 +268,12 @@ def _is_canonical_base64(value: object, length: int) -> bool:
     return len(decoded) == length and base64.b64encode(decoded).decode() == value
 
 
-def _announced(claimed: object) -> AnnouncedChannel:
+def parse_announcement(claimed: object) -> AnnouncedChannel:
+    """Reads the `channel_parameters` of a package, or of a channel that is announced without one.
+
+    Raises:
+        Refusal: With `wrong_shape`.
+    """
     _require_fields(claimed, {"timeout", "asset", "salt", "address", "version"}, "channel_parameters")
     assert isinstance(claimed, dict)
     announced = AnnouncedChannel(

@@ -35,6 +35,10 @@ from paypercall.wiring import events_of, make_node, open_store, open_wallet
 
 _PartyT = TypeVar("_PartyT", bound="Party")
 
+AlsoBook = Callable[[Books, Channel, Payment], None]
+"""Books something in the transaction that accepts a payment, or that finds it accepted before; with an exception all
+of it is lost. Gets the channel as it is then."""
+
 HEALTH_CHECK_SECONDS = 1.0
 """How long the node's health is remembered, so that not every payment asks the books for it."""
 
@@ -57,9 +61,10 @@ class Party:
     Args:
         conf: The settings; by default those of the host's project.
         wallet: The wallet; by default the one of the conf's keys and hub.
+        store: The books; by default those of the conf. Books that are handed in are left open.
     """
 
-    def __init__(self, conf: Conf | None, wallet: Wallet | None) -> None:
+    def __init__(self, conf: Conf | None, wallet: Wallet | None, store: Store | None = None) -> None:
         self._conf = conf or load_conf()
         self._owns_wallet = wallet is None
         self._version = self._conf.network_constants().version
@@ -68,8 +73,9 @@ class Party:
         self._calls = Calls()
         self._opening = threading.Lock()
         self.wallet = wallet or open_wallet(self._conf)
-        self._store: Store = open_store(self._conf, self.wallet)
-        self._events = events_of(self._conf, self.wallet)
+        self._owns_store = store is None
+        self._store: Store = open_store(self._conf, self.wallet, store)
+        self._events = events_of(self._store, self.wallet)
         self._node = self._make_node()
         _parties.add(self)
 
@@ -77,8 +83,12 @@ class Party:
         try:
             return make_node(self._conf, self._store, self.wallet, self._events)
         except BaseException:
-            self._store.close()
+            self._close_store()
             raise
+
+    def _close_store(self) -> None:
+        if self._owns_store:
+            self._store.close()
 
     def _begin_in_child(self) -> None:
         """Begins anew in a forked process, which has none of its parent's threads."""
@@ -89,6 +99,16 @@ class Party:
     def address(self) -> str:
         """The wallet's address."""
         return self.wallet.address
+
+    @property
+    def conf(self) -> Conf:
+        """The settings."""
+        return self._conf
+
+    @property
+    def store(self) -> Store:
+        """The books, for other parts of this package."""
+        return self._store
 
     def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
         """Calls `subscriber` with each event of a kind; see `paypercall.events`.
@@ -129,7 +149,7 @@ class Party:
                 self.wallet.close()
             if not has_stopped:
                 self._node.stop()
-            self._store.close()
+            self._close_store()
         self._events.flush(TELLING_SECONDS)
 
     def __enter__(self: _PartyT) -> _PartyT:
@@ -161,16 +181,27 @@ class Party:
             Refusal: When the host demands what makes no sense: `wrong_asset` or `wrong_amount`.
         """
         check_demands(asset, min_amount)
+        return self._parse_and_verify(package, asset, min_amount)
+
+    verifyPaymentPackage = verify_payment_package
+
+    def _parse_and_verify(
+        self, package: object, asset: str | None, min_amount: int | None, also_book: AlsoBook | None = None
+    ) -> Payment:
         try:
             parsed = parse_package(package, network_version=self._version)
         except Refusal as refusal:
             return Payment(error=str(refusal), code=refusal.code)
         self._node.start()
-        return self._verify(parsed, asset, min_amount)
+        return self._verify(parsed, asset, min_amount, also_book)
 
-    verifyPaymentPackage = verify_payment_package
-
-    def _verify(self, package: PaymentPackage, asset: str | None, min_amount: int | None) -> Payment:
+    def _verify(
+        self,
+        package: PaymentPackage,
+        asset: str | None,
+        min_amount: int | None,
+        also_book: AlsoBook | None = None,
+    ) -> Payment:
         result = Payment(
             aa_address=package.aa_address, period=package.period, amount_spent=package.amount_spent
         )
@@ -186,14 +217,18 @@ class Party:
                 result = replace(result, asset=record.channel.parameters.asset)
                 repeated = self._repeated(books, package, result)
                 if repeated is not None:
+                    if also_book is not None:
+                        also_book(books, record.channel, repeated)
                     return repeated
                 self._require_demands(record.channel, package, asset, min_amount)
-                payment_id = self._book(books, record, package)
+                channel, payment_id = self._book(books, record, package)
+                result = replace(result, amount=package.payment_amount, payment_id=payment_id)
+                if also_book is not None:
+                    also_book(books, channel, result)
         except Refusal as refusal:
             if record is not None and refusal.code == RefusalCode.ABOVE_UNSETTLED_LIMITS.value:
                 self._sweep_early(record.channel, package.amount_spent)
-            return replace(result, error=str(refusal), code=refusal.code)
-        result = replace(result, amount=package.payment_amount, payment_id=payment_id)
+            return replace(result, amount=0, payment_id=None, error=str(refusal), code=refusal.code)
         self._publish(EventKind.PAYMENT_RECEIVED, record.channel, package.payment_amount)
         return result
 
@@ -243,7 +278,7 @@ class Party:
                 "this node accepts no payments for now: it could not defend its channels",
             )
 
-    def _book(self, books: Books, record: ChannelRecord, package: PaymentPackage) -> int:
+    def _book(self, books: Books, record: ChannelRecord, package: PaymentPackage) -> tuple[Channel, int]:
         before = record.channel
         limits, now = limits_of(self._conf, before.parameters.asset), self._node.now()
         after = accept(before, package, backing_of(books, record, limits, now), limits)
@@ -251,7 +286,7 @@ class Party:
         assert payment_id is not None, "looked up under the channel's lock"
         books.channels.save(before, after)
         require_limits_over_all(books, self._conf, before, after, limits, now)
-        return payment_id
+        return after, payment_id
 
     def _node_health(self) -> NodeHealth:
         if self._health is not None and time.monotonic() - self._health[0] < HEALTH_CHECK_SECONDS:
@@ -342,6 +377,23 @@ class Party:
     def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
         if not self._calls.wait_for(is_done, timeout, self._node.wait_for_change):
             raise ChannelTimeout(f"{what}; it goes on by itself")
+
+    @counted
+    def look_at_ledger(self, timeout: float = POSTING_SECONDS) -> None:
+        """Has the ledger looked at now, and what is due there settled, as happens by itself again and again.
+
+        Raises:
+            ChannelTimeout: When the ledger was not seen in time.
+        """
+        since = self._node.now()
+        self._node.start()
+        self._node.look()
+        self._wait(lambda: self._has_seen_ledger(since), timeout, "the ledger is not seen yet")
+
+    def _has_seen_ledger(self, since: int) -> bool:
+        with self._store.reading() as books:
+            seen_at = books.node.health().synced_at
+        return seen_at is not None and seen_at >= since
 
     @counted
     def settled_periods(self) -> list[PeriodRecord]:

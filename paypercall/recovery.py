@@ -86,7 +86,7 @@ def restore(
             _take_up(store, wallet.address, found)
             if not file.create(mnemonic, passphrase):
                 require_no(file)
-            node = make_node(conf, store, wallet, events_of(conf, wallet))
+            node = make_node(conf, store, wallet, events_of(store, wallet))
             try:
                 is_complete = _follow(node, store, found, timeout)
             finally:

@@ -6,19 +6,21 @@ import time
 from threading import BoundedSemaphore
 from typing import Any
 
-from paypercall.arguments import check_amount, check_idempotency_key
+from paypercall.arguments import check_aa_address, check_amount, check_idempotency_key
 from paypercall.assets import require_usable_asset
 from paypercall.balances import balances_of_all
 from paypercall.calls import counted
 from paypercall.channel import Status
 from paypercall.conf import Conf
+from paypercall.contract import ChannelParameters
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
-from paypercall.package import PaymentPackage
-from paypercall.party import Party
+from paypercall.package import AnnouncedChannel, PaymentPackage
+from paypercall.party import AlsoBook, Party
 from paypercall.results import ChannelBalance, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
+from paypercall.store import Store
 
 LEDGER_SECONDS = 15.0
 """How long a package may wait for what the ledger is about to show: its deposit, the end of the last period."""
@@ -53,6 +55,7 @@ class Server(Party):
         wallet: The wallet; by default the one of the conf's keys and hub.
         conf: The settings; by default those of the host's project.
         ledger_timeout: Seconds that a package may wait for what the ledger is about to show, such as its deposit.
+        store: The books; by default those of the conf. Books that are handed in are left open.
     """
 
     def __init__(
@@ -62,12 +65,13 @@ class Server(Party):
         wallet: Wallet | None = None,
         conf: Conf | None = None,
         ledger_timeout: float = LEDGER_SECONDS,
+        store: Store | None = None,
     ) -> None:
         if type(max_sweeping_period) is not int or not 0 < max_sweeping_period <= LONGEST_SWEEPING_PERIOD:
             raise ValueError(
                 f"max_sweeping_period must be a positive integer of seconds, at most {LONGEST_SWEEPING_PERIOD}"
             )
-        super().__init__(conf, wallet)
+        super().__init__(conf, wallet, store)
         self._keep_sweeping_period(max_sweeping_period)
         self._ledger_timeout = ledger_timeout
         self._waiting = BoundedSemaphore(MAX_WAITING)
@@ -135,9 +139,53 @@ class Server(Party):
         with self._store.reading() as books:
             return balances_of_all(books, self.address, status)
 
-    def _verify(self, package: PaymentPackage, asset: str | None, min_amount: int | None) -> Payment:
+    @counted
+    def channel(self, aa_address: str) -> ChannelBalance | None:
+        """Where a channel stands, or None if it is not in the books."""
+        check_aa_address(aa_address)
+        with self._store.reading() as books:
+            record = books.channels.get(aa_address)
+            return None if record is None else self._balance_of(books, record)
+
+    @counted
+    def announce(self, announced: AnnouncedChannel) -> str:
+        """Starts watching for a channel before its first package comes, so that this need not wait for the ledger.
+
+        Args:
+            announced: Its parameters.
+
+        Returns:
+            Its address.
+
+        Raises:
+            Refusal: When the channel would not be acceptable.
+        """
+        parameters = announced.parameters(payee=self.address)
+        if self.channel(parameters.aa_address) is None:
+            self._node.start()
+            self._announce(parameters)
+        return parameters.aa_address
+
+    @counted
+    def receive_payment(self, package: object, asset: str | None, also_book: AlsoBook) -> Payment:
+        """Like `verify_payment_package`; what `also_book` books is kept or lost together with the payment.
+
+        Args:
+            package: A dict, or JSON as str or bytes.
+            asset: If given, a payment in any other asset is refused.
+            also_book: Also called for a package that was accepted before.
+        """
+        return self._parse_and_verify(package, asset, None, also_book)
+
+    def _verify(
+        self,
+        package: PaymentPackage,
+        asset: str | None,
+        min_amount: int | None,
+        also_book: AlsoBook | None = None,
+    ) -> Payment:
         """Verifies a package; one that the ledger may help soon waits for it."""
-        payment = super()._verify(package, asset, min_amount)
+        payment = super()._verify(package, asset, min_amount, also_book)
         if not self._may_pass_soon(payment, package):
             return payment
         if payment.code == RefusalCode.UNKNOWN_CHANNEL.value:
@@ -154,7 +202,7 @@ class Server(Party):
             while self._may_pass_soon(payment, package) and (remaining := deadline - time.monotonic()) > 0:
                 self._calls.require_open()
                 self._node.wait_for_change(remaining)
-                payment = super()._verify(package, asset, min_amount)
+                payment = super()._verify(package, asset, min_amount, also_book)
             return payment
         finally:
             self._waiting.release()
@@ -194,6 +242,10 @@ class Server(Party):
                 RefusalCode.WRONG_PARAMETERS,
                 "channel_parameters and this node's address do not give the aa_address",
             )
+        self._announce(parameters)
+
+    def _announce(self, parameters: ChannelParameters) -> None:
+        """Puts a channel that would be acceptable on the list of those that are watched for."""
         least, most = self._conf.min_channel_timeout_in_seconds, self._conf.max_channel_timeout_in_seconds
         if not least <= parameters.timeout <= most:
             raise Refusal(

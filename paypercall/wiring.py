@@ -45,19 +45,25 @@ def open_wallet(conf: Conf, environment: Mapping[str, str] | None = None) -> Wal
     return Wallet(key, LightClient(hub, network, others=others), max_tps_fee=conf.max_tps_fee)
 
 
-def open_store(conf: Conf, wallet: Wallet) -> Store:
+def open_store(conf: Conf, wallet: Wallet, given: Store | None = None) -> Store:
     """Opens the books and claims them for this wallet and network.
+
+    Args:
+        conf: The settings.
+        wallet: The wallet.
+        given: Books that the host has opened; by default those of the conf.
 
     Raises:
         WrongBooks: When they belong to another wallet or network.
     """
-    store = Store(conf.database_url)
+    store = given or Store(conf.database_url)
     try:
         with store.transaction() as books:
             is_new = books.node.identity() is None
             _claim(books.node, wallet.address, conf.network_constants())
     except WrongBooks:
-        store.close()
+        if given is None:
+            store.close()
         raise
     if is_new:
         # A warning, so that it is seen without any set-up of logging: the owner must fund and publish the address.
@@ -88,9 +94,9 @@ def _claim(node: NodeRow, my_address: str, network: Network) -> None:
 _events: WeakValueDictionary[tuple[str, str], Events] = WeakValueDictionary()
 
 
-def events_of(conf: Conf, wallet: Wallet) -> Events:
+def events_of(store: Store, wallet: Wallet) -> Events:
     """The events of a wallet's books, the same for all parties of this process: only one of them holds the lease."""
-    return _events.setdefault((conf.database_url, wallet.address), Events())
+    return _events.setdefault((store.url, wallet.address), Events())
 
 
 def make_node(conf: Conf, store: Store, wallet: Wallet, events: Events) -> Node:

@@ -20,6 +20,7 @@ LAYERS = (
     ("obyte",),
     ("conf", "events"),
     ("trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"),
+    ("close_request", "paid_call", "terms", "wire"),
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
@@ -29,6 +30,8 @@ LAYERS = (
     ("party",),
     ("client", "server"),
     ("asynchronous",),
+    ("call_book",),
+    ("payment_server",),
     ("paywall", "methods"),
     ("flask", "django", "asgi", "requests", "httpx"),
     ("devnet",),
@@ -39,6 +42,7 @@ LAYERS = (
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"}
+RULES |= {"close_request", "paid_call", "terms", "wire"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
     "amounts",
@@ -61,6 +65,7 @@ HOMES = {
     "sqlalchemy": {"store"},
     "websockets": {"obyte", "devnet"},
     "dotenv": {"conf"},
+    "msgpack": {"wire"},
     "requests": {"requests", "demo"},
     "httpx": {"httpx"},
     "flask": {"flask", "dashboard", "demo"},

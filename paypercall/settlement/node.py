@@ -153,6 +153,11 @@ class Node:
         """Lets the thread look at the books now: something was decided."""
         self._wakeup.set()
 
+    def look(self) -> None:
+        """Lets the thread ask the hub for news now, and then look at the books."""
+        self._has_news.set()
+        self._wakeup.set()
+
     def wait_for_change(self, seconds: float) -> None:
         """Waits until the books may have changed, at most so long; other processes' changes are not noticed."""
         with self._changed:

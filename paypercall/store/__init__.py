@@ -11,6 +11,7 @@ from paypercall.store.deposits import DepositState
 from paypercall.store.errors import StoreError
 from paypercall.store.node import NodeHealth, NodeIdentity
 from paypercall.store.outbox import OutboxKind, OutboxRow, OutboxState
+from paypercall.store.paid_calls import StoredAnswer
 from paypercall.store.payments import AcceptedPayment, SentPackage
 from paypercall.store.periods import PeriodRecord
 from paypercall.store.positions import Position, Subject
@@ -31,5 +32,6 @@ __all__ = [
     "SentPackage",
     "Store",
     "StoreError",
+    "StoredAnswer",
     "Subject",
 ]

@@ -17,6 +17,7 @@ from paypercall.store.deposits import Deposits
 from paypercall.store.lease import Lease
 from paypercall.store.node import Node
 from paypercall.store.outbox import Outbox
+from paypercall.store.paid_calls import PaidCalls
 from paypercall.store.payments import Payments
 from paypercall.store.periods import Periods
 from paypercall.store.positions import Positions
@@ -36,6 +37,7 @@ class Books:
         "lease",
         "node",
         "outbox",
+        "paid_calls",
         "payments",
         "periods",
         "positions",
@@ -47,6 +49,7 @@ class Books:
         self.totals = Totals(connection)
         self.channels = Channels(connection, self.totals)
         self.payments = Payments(connection)
+        self.paid_calls = PaidCalls(connection)
         self.periods = Periods(connection)
         self.deposits = Deposits(connection)
         self.announced = Announced(connection)
@@ -76,6 +79,11 @@ class Store:
         self._database = Database(url)
         self._is_prepared = False
 
+    @property
+    def url(self) -> str:
+        """The database's address: may hold a password, and is not to be logged."""
+        return self._database.url
+
     @contextmanager
     def transaction(self) -> Iterator[Books]:
         """Everything in the block is kept together at its end, or lost together with any exception.
@@ -85,6 +93,17 @@ class Store:
         """
         self._prepare()
         with self._database.transaction() as connection:
+            yield Books(connection)
+
+    @contextmanager
+    def brief_transaction(self) -> Iterator[Books]:
+        """Like `transaction`, but a power failure may lose what it kept: for what can be found out again.
+
+        Raises:
+            StoreError: When the database cannot be used; nothing is kept.
+        """
+        self._prepare()
+        with self._database.transaction(is_durable=False) as connection:
             yield Books(connection)
 
     @contextmanager

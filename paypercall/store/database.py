@@ -34,6 +34,8 @@ class _Dialect:
     driver: str
     paramstyle: Literal["named", "pyformat"]
     begin_writing: tuple[str, ...]
+    begin_writing_loosely: tuple[str, ...]
+    end_writing_loosely: tuple[str, ...]
     begin_reading: tuple[str, ...]
     end_reading: tuple[str, ...]
     has_one_writer: bool
@@ -44,6 +46,8 @@ _DIALECTS = {
         driver="sqlite+pysqlite",
         paramstyle="named",
         begin_writing=("BEGIN IMMEDIATE",),
+        begin_writing_loosely=("PRAGMA synchronous = NORMAL", "BEGIN IMMEDIATE"),
+        end_writing_loosely=("PRAGMA synchronous = FULL",),
         begin_reading=("PRAGMA query_only = ON", "BEGIN"),
         end_reading=("PRAGMA query_only = OFF",),
         has_one_writer=True,
@@ -53,6 +57,8 @@ _DIALECTS = {
         paramstyle="pyformat",
         # A total must be durable before the package that states it leaves, whatever the server's default.
         begin_writing=("SET LOCAL synchronous_commit = on",),
+        begin_writing_loosely=("SET LOCAL synchronous_commit = off",),
+        end_writing_loosely=(),
         begin_reading=("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
         end_reading=(),
         has_one_writer=False,
@@ -80,27 +86,50 @@ class Database:
         GATE.register(self)
 
     @property
+    def url(self) -> str:
+        """Its address: may hold a password, and is not to be logged."""
+        return self._url.render_as_string(hide_password=False)
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether it is an SQLite file."""
         return self._dialect.has_one_writer
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, is_durable: bool = True) -> Iterator[Connection]:
         """A transaction that is kept at the end of the block, or lost as a whole with any exception.
+
+        Args:
+            is_durable: Whether it is synced to the disk at its end. Without that a power failure may lose it, together
+                with all that came after it and was not durable either; the death of the process does not.
 
         Raises:
             StoreError: With `busy` when another one writes for too long, or with `database`.
         """
         with GATE, self._writer(), self._connected() as connection:
-            cursor = connection.cursor()
-            for statement in self._dialect.begin_writing:
-                cursor.execute(statement)
-            statements = Connection(cursor, self._opened().dialect)
-            yield statements
-            if statements.has_failed:
-                # PostgreSQL would take the commit, and roll back without a word.
-                raise StoreError("a statement of the transaction failed, so nothing of it is kept")
-            connection.commit()
+            if is_durable:
+                with self._kept(connection, self._dialect.begin_writing) as statements:
+                    yield statements
+                return
+            try:
+                with self._kept(connection, self._dialect.begin_writing_loosely) as statements:
+                    yield statements
+            finally:
+                connection.rollback()
+                for statement in self._dialect.end_writing_loosely:
+                    connection.cursor().execute(statement)
+
+    @contextmanager
+    def _kept(self, connection: PoolProxiedConnection, begin: tuple[str, ...]) -> Iterator[Connection]:
+        cursor = connection.cursor()
+        for statement in begin:
+            cursor.execute(statement)
+        statements = Connection(cursor, self._opened().dialect)
+        yield statements
+        if statements.has_failed:
+            # PostgreSQL would take the commit, and roll back without a word.
+            raise StoreError("a statement of the transaction failed, so nothing of it is kept")
+        connection.commit()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

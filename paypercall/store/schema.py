@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0006"
+REVISION = "0007"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -316,4 +317,37 @@ positions = Table(
     Column("hub", Text, nullable=False),
     Column("main_chain_index", BigInteger, nullable=False),
     _time("listed_at"),
+)
+
+paid_calls = Table(
+    "paid_calls",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("method", _WORD, nullable=False),
+    Column("payment", String(64), nullable=False),
+    _amount("amount"),
+    Column("asset", _ASSET, nullable=False),
+    Column("aa_address", _ADDRESS),
+    Column("state", _WORD, nullable=False),
+    Column("request", String(64)),
+    Column("run", String(32)),
+    _time("runs_until"),
+    _amount("refund"),
+    Column("token", String(43)),
+    Column("receipt", Text, nullable=False),
+    _time("made_at"),
+    UniqueConstraint("method", "payment"),
+    UniqueConstraint("token"),
+)
+
+stored_answers = Table(
+    "stored_answers",
+    metadata,
+    Column("call_id", _NUMBER, ForeignKey("paid_calls.id"), primary_key=True, autoincrement=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _time("stored_at"),
+    Index("ix_stored_answers_stored_at", "stored_at"),
 )

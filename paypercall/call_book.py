@@ -1,0 +1,167 @@
+"""The paid calls in the books: takes payments for requests, follows their runs, keeps the answers for a while.
+
+Each method is one short transaction; none is held while a request is answered. The rules are those of `paid_call.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from paypercall.paid_call import Attempt, PaidCall, claim, prolong
+from paypercall.settlement.node import wall_clock
+from paypercall.store import Books, Store, StoredAnswer
+
+_CALLS_BETWEEN_DROPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """How answers are kept, to be given again.
+
+    Attributes:
+        seconds: How long.
+        max_bytes: The largest body that is kept.
+        max_total_bytes: All bodies together; above it the oldest are dropped.
+    """
+
+    seconds: int = 3600
+    max_bytes: int = 256 * 1024
+    max_total_bytes: int = 256 * 1024 * 1024
+
+
+class CallBook:
+    """The paid calls of one database. Safe to use from many threads and processes.
+
+    Args:
+        store: The database.
+        limits: How answers are kept.
+    """
+
+    def __init__(self, store: Store, limits: AnswerLimits | None = None) -> None:
+        self._store = store
+        self._limits = limits or AnswerLimits()
+        self._calls_until_drop = 0
+
+    def take(
+        self,
+        attempt: Attempt,
+        *,
+        method: str,
+        payment: str,
+        amount: int,
+        aa_address: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> PaidCall:
+        """Books a payment that its method has collected, for a request; one that is there already is claimed again.
+
+        Args:
+            attempt: Who wants to answer what.
+            method: The method's name.
+            payment: What identifies the payment within the method: the same for the same payment, whoever asks.
+            amount: In units of the attempt's asset.
+            aa_address: The channel, if there is one.
+            details: What the receipt tells besides.
+
+        Raises:
+            CallConflict: When the payment cannot be used for this request.
+        """
+        call = PaidCall(method, payment, amount, attempt.asset, aa_address)
+        with self._store.transaction() as books:
+            return take(books, call, attempt, details or {})
+
+    def redeem_token(self, attempt: Attempt, token: str) -> PaidCall | None:
+        """Claims the payment that a token stands for, for a request; None if there is no such token.
+
+        Raises:
+            CallConflict: When the payment cannot be used for this request.
+        """
+        with self._store.transaction() as books:
+            known = books.paid_calls.lock_token(token)
+            return None if known is None else claim_known(books, known, attempt)
+
+    def keep_running(self, calls: list[PaidCall]) -> None:
+        """Gives a sign of life of runs, so that nobody takes them over."""
+        now = wall_clock()
+        with self._store.brief_transaction() as books:
+            for call in calls:
+                assert call.run is not None
+                books.paid_calls.save_run(prolong(call, call.run, now))
+
+    def finish(self, call: PaidCall, answer: StoredAnswer | None) -> bool:
+        """Keeps the end of a run as `paid_call.answer` or `paid_call.give_back` made it, and the answer.
+
+        Args:
+            call: The call.
+            answer: What was answered, or None for what is not kept: a stream, for one.
+
+        Returns:
+            Whether the run was still this worker's; nothing has changed if not.
+        """
+        now = wall_clock()
+        with self._store.brief_transaction() as books:
+            if not books.paid_calls.save_run(call):
+                return False
+            if answer is not None and len(answer.body) <= self._limits.max_bytes:
+                books.paid_calls.keep_answer(call.id, answer, now)
+            self._calls_until_drop -= 1
+            if self._calls_until_drop < 0:
+                self._calls_until_drop = _CALLS_BETWEEN_DROPS
+                books.paid_calls.drop_answers(now - self._limits.seconds, self._limits.max_total_bytes)
+        return True
+
+    def answer(self, call: PaidCall) -> StoredAnswer | None:
+        """The answer that is kept of a call, or None."""
+        with self._store.reading() as books:
+            return books.paid_calls.answer(call.id, wall_clock() - self._limits.seconds)
+
+
+def take(books: Books, call: PaidCall, attempt: Attempt, details: Mapping[str, Any]) -> PaidCall:
+    """Books a payment for a request within a transaction, or claims the one that is there.
+
+    Raises:
+        CallConflict: When the payment cannot be used for this request.
+    """
+    claimed = claim(replace(call, receipt=_receipt(call, attempt.now, details)), attempt)
+    added = books.paid_calls.add(claimed, attempt.now)
+    if added is not None:
+        return added
+    known = books.paid_calls.lock(call.method, call.payment)
+    assert known is not None, "rows are never deleted"
+    return claim_known(books, known, attempt)
+
+
+def keep(books: Books, call: PaidCall, details: Mapping[str, Any]) -> PaidCall:
+    """Books a payment, within a transaction, for a request that is still to come; it must be new."""
+    now = wall_clock()
+    added = books.paid_calls.add(replace(call, receipt=_receipt(call, now, details)), now)
+    assert added is not None, "the payment was accepted in this transaction"
+    return added
+
+
+def _receipt(call: PaidCall, now: int, details: Mapping[str, Any]) -> str:
+    receipt = {
+        "payment_id": f"{call.method}-{call.payment}",
+        "amount": call.amount,
+        "asset": call.asset,
+        "aa_address": call.aa_address,
+        **details,
+        "time": now,
+    }
+    return json.dumps(
+        {name: value for name, value in receipt.items() if value is not None}, separators=(",", ":")
+    )
+
+
+def claim_known(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:
+    """Claims a locked call for a request within a transaction.
+
+    Raises:
+        CallConflict: When the payment cannot be used for this request.
+    """
+    claimed = claim(known, attempt)
+    if claimed != known:
+        books.paid_calls.save(claimed)
+    return claimed

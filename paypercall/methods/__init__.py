@@ -1,0 +1,8 @@
+"""Payment methods: ways in which a request can be paid for. Each is a `PaymentMethod`; a host can write its own."""
+
+from __future__ import annotations
+
+from paypercall.methods.base import Order, PaymentMethod
+from paypercall.methods.channel import Channel
+
+__all__ = ["Channel", "Order", "PaymentMethod"]

@@ -1,0 +1,187 @@
+"""The life of one payment for one request: accepted, running, answered or refunded. Pure, like `channel.py`.
+
+A payment buys one answer to one request. Whoever presents it again with the same request gets that answer again;
+with another request it is refused. It never gives back more than it paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from paypercall.errors import PaypercallError
+
+RUN_SECONDS = 15
+"""How long a run is left alone after its last sign of life; then its worker counts as dead, and a retry runs anew."""
+
+
+class PaidCallState(Enum):
+    """Where a payment is on its way to an answer."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    ANSWERED = "answered"
+    REFUNDED = "refunded"
+
+
+class PaymentRefused(PaypercallError):
+    """The payment was not accepted; nothing has changed. `code` says why: one of `RefusalCode`, or the method's own."""
+
+
+class CallConflict(PaypercallError):
+    """The payment cannot be used for this request, at least not now; nothing has changed."""
+
+
+class PaymentUsed(CallConflict):
+    """The payment was used for another request."""
+
+    code = "payment_used"
+
+
+class PaymentInProgress(CallConflict):
+    """The same request is being answered at this moment; ask again with the same payment."""
+
+    code = "payment_in_progress"
+
+
+class WrongPaymentAsset(CallConflict):
+    """The payment is in another asset than what is asked for."""
+
+    code = "wrong_asset"
+
+
+class RunLost(CallConflict):
+    """Another worker has taken over, since this one gave no sign of life for too long."""
+
+    code = "run_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A payment and the request that it was used for.
+
+    Attributes:
+        method: The payment method's name.
+        payment: What identifies the payment within its method; with it a second use is recognised.
+        amount: What was paid, in bytes or units of the asset.
+        asset: The asset.
+        aa_address: The channel, where the method has one.
+        state: Where it is.
+        request: The digest of the request that it was used for, or None if it was not used yet.
+        run: Who is running it, or ran it last.
+        runs_until: Seconds; until when the run is left alone.
+        refund: What goes back to the payer, never more than `amount`.
+        token: The one-time token that stands for the payment, or None.
+        receipt: What the payer is told of the payment, as JSON.
+        id: Its number in the books; 0 before it is there.
+    """
+
+    method: str
+    payment: str
+    amount: int
+    asset: str
+    aa_address: str | None = None
+    state: PaidCallState = PaidCallState.ACCEPTED
+    request: str | None = None
+    run: str | None = None
+    runs_until: int = 0
+    refund: int = 0
+    token: str | None = field(default=None, repr=False)
+    receipt: str = field(default="{}", repr=False)
+    id: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is answered or refunded, for good."""
+        return self.state in (PaidCallState.ANSWERED, PaidCallState.REFUNDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a worker to answer a request.
+
+    Attributes:
+        request: The digest of method, path, query and body.
+        run: Tells this attempt from all others.
+        price: What the request costs, in bytes or units of the asset.
+        asset: What it costs it in.
+        now: Seconds.
+    """
+
+    request: str
+    run: str
+    price: int
+    asset: str
+    now: int
+
+
+def claim(call: PaidCall, attempt: Attempt) -> PaidCall:
+    """Begins to answer a request with a payment; one that pays too little is refunded as a whole instead.
+
+    Returns:
+        The call, running for this attempt, or over: then its answer is to be given again.
+
+    Raises:
+        PaymentUsed: When it was used for another request.
+        PaymentInProgress: When another worker is at it.
+        WrongPaymentAsset: When it is in another asset.
+    """
+    if call.asset != attempt.asset:
+        raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
+    if call.request not in (None, attempt.request):
+        raise PaymentUsed("this payment was used for another request; pay for each request")
+    if call.is_over:
+        return call
+    if call.state is PaidCallState.RUNNING and call.runs_until > attempt.now:
+        raise PaymentInProgress(
+            "this request is being answered; ask again in a moment, with the same payment"
+        )
+    call = replace(call, request=attempt.request, run=attempt.run)
+    if call.amount < attempt.price:
+        return replace(call, state=PaidCallState.REFUNDED, refund=call.amount)
+    return replace(call, state=PaidCallState.RUNNING, runs_until=attempt.now + RUN_SECONDS)
+
+
+def prolong(call: PaidCall, run: str, now: int) -> PaidCall:
+    """Gives a sign of life.
+
+    Raises:
+        RunLost: When another worker has taken over.
+    """
+    _require_run(call, run)
+    return replace(call, runs_until=now + RUN_SECONDS)
+
+
+def answer(call: PaidCall, run: str, refund: int) -> PaidCall:
+    """Ends a run with an answer that is paid for, and gives a part back: at most what was paid.
+
+    Raises:
+        RunLost: When another worker has taken over.
+    """
+    _require_run(call, run)
+    return replace(call, state=PaidCallState.ANSWERED, refund=max(0, min(refund, call.amount)))
+
+
+def give_back(call: PaidCall, run: str) -> PaidCall:
+    """Ends a run with an answer that is not paid for, and gives everything back.
+
+    Raises:
+        RunLost: When another worker has taken over.
+    """
+    _require_run(call, run)
+    return replace(call, state=PaidCallState.REFUNDED, refund=call.amount)
+
+
+def release(call: PaidCall, run: str) -> PaidCall:
+    """Ends a run without an answer, such as one whose client has gone: the next attempt runs at once.
+
+    Raises:
+        RunLost: When another worker has taken over.
+    """
+    _require_run(call, run)
+    return replace(call, state=PaidCallState.ACCEPTED, runs_until=0)
+
+
+def _require_run(call: PaidCall, run: str) -> None:
+    if call.state is not PaidCallState.RUNNING or call.run != run:
+        raise RunLost("another worker has taken over this request")

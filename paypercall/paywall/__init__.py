@@ -1,0 +1,15 @@
+"""Payable resources: what every framework's adapter has in common. Imports no framework.
+
+An adapter makes a `Request` of what it got, asks `Paywall.begin` what to do, and hands what its view answered to
+`Paywall.finish`.
+"""
+
+from __future__ import annotations
+
+from paypercall.paywall.answer import Answer
+from paypercall.paywall.gate import Ending, Paywall
+from paypercall.paywall.price import Price, PriceTag, WrongPrice
+from paypercall.paywall.request import Request
+from paypercall.paywall.running import Running
+
+__all__ = ["Answer", "Ending", "Paywall", "Price", "PriceTag", "Request", "Running", "WrongPrice"]

@@ -1,0 +1,96 @@
+"""Answers that the paywall gives itself: 402 and what else goes wrong with a payment, as `application/problem+json`.
+
+Pure. The codes are stable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from paypercall.errors import PaypercallError, RefusalCode
+from paypercall.paid_call import PaymentInProgress, PaymentUsed
+
+Pairs = tuple[tuple[str, str], ...]
+
+PROBLEM = "application/problem+json"
+
+_MALFORMED = {
+    RefusalCode.NOT_JSON.value,
+    RefusalCode.TOO_LARGE.value,
+    RefusalCode.WRONG_SHAPE.value,
+    RefusalCode.WRONG_AMOUNT.value,
+    RefusalCode.WRONG_SIGNATURE.value,
+    RefusalCode.WRONG_SIGNER.value,
+    RefusalCode.WRONG_PARAMETERS.value,
+    "several_payments",
+}
+_CONFLICTS = {RefusalCode.CONFLICTING_PACKAGE.value, PaymentUsed.code, PaymentInProgress.code}
+_NOT_NOW = {RefusalCode.LEDGER_UNREACHABLE.value, RefusalCode.BELOW_RESERVE.value}
+_IN_PROGRESS_SECONDS = 1
+_NOT_NOW_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that needs no view.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Its headers.
+        body: The body.
+    """
+
+    status: int
+    headers: Pairs
+    body: bytes = field(repr=False)
+
+
+def problem(
+    status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = (), **members: Any
+) -> Answer:
+    """An answer in `application/problem+json` that no cache keeps."""
+    content = {
+        "type": f"urn:paypercall:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **members,
+    }
+    return Answer(
+        status,
+        (("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *headers),
+        json.dumps(content).encode(),
+    )
+
+
+def refused(error: PaypercallError, terms: Mapping[str, str]) -> Answer:
+    """The answer to a payment that was not accepted; where another payment may help, it says how to pay."""
+    status = _status_of(error.code)
+    if status == HTTPStatus.PAYMENT_REQUIRED:
+        return problem(status, error.code, str(error), terms.items())
+    if error.code == PaymentInProgress.code:
+        return problem(status, error.code, str(error), [("Retry-After", str(_IN_PROGRESS_SECONDS))])
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return unavailable(error.code, str(error))
+    return problem(status, error.code, str(error))
+
+
+def unavailable(code: str, detail: str) -> Answer:
+    """The answer when payments cannot be taken for now; the same payment is to be sent again."""
+    headers = [("Retry-After", str(_NOT_NOW_SECONDS))]
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers)
+
+
+def _status_of(code: str) -> HTTPStatus:
+    if code in _MALFORMED:
+        return HTTPStatus.BAD_REQUEST
+    if code in _CONFLICTS:
+        return HTTPStatus.CONFLICT
+    if code in _NOT_NOW:
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.PAYMENT_REQUIRED

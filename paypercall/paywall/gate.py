@@ -1,0 +1,275 @@
+"""What happens to a request for a payable resource: free, asked to pay, answered again, or run and paid for.
+
+No framework and no I/O of its own: the payment methods and the books that are handed in do that, each in calls that
+are over when they return. Nothing is locked while a view runs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from paypercall import wire
+from paypercall.call_book import CallBook
+from paypercall.errors import PaypercallError, Refusal
+from paypercall.methods.base import Order, PaymentMethod
+from paypercall.paid_call import (
+    Attempt,
+    CallConflict,
+    PaidCall,
+    PaidCallState,
+    PaymentRefused,
+    answer,
+    give_back,
+    release,
+)
+from paypercall.paywall.answer import Answer, problem, refused, unavailable
+from paypercall.paywall.heartbeat import Heartbeat
+from paypercall.paywall.price import Price
+from paypercall.paywall.request import Request
+from paypercall.paywall.running import Running
+from paypercall.store import StoredAnswer
+
+logger = logging.getLogger(__name__)
+
+FREE_METHODS = frozenset({"HEAD", "OPTIONS"})
+"""Requests that are never charged: a CORS preflight, and a look at the headers."""
+
+_NOT_KEPT = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
+"""Headers that belong to one connection or moment."""
+
+RefundPolicy = Callable[[int], bool]
+"""Whether an answer with this HTTP status is refunded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What becomes of a view's answer.
+
+    Attributes:
+        headers: To be added to it.
+        body: In place of the view's, or None to leave that.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None = field(default=None, repr=False)
+
+
+class Paywall:
+    """Takes payments for requests. Safe to use from many threads and processes.
+
+    Args:
+        calls: Where the payments for requests are booked.
+        methods: The ways to pay; a 402 names them in this order.
+        refunds: Which answers are refunded, by their status; by default all from 400 on.
+    """
+
+    def __init__(
+        self, calls: CallBook, methods: Sequence[PaymentMethod], refunds: RefundPolicy | None = None
+    ) -> None:
+        self._calls = calls
+        self._methods = tuple(methods)
+        self._by_name = {method.name: method for method in self._methods}
+        self._refunds = refunds or _is_error
+        self._heartbeat = Heartbeat(calls)
+
+    # --- before the view ---------------------------------------------------------------------------------------------
+
+    def has_payment_header(self, request: Request) -> bool:
+        """Whether a header carries a payment, so that the body is part of what is paid for."""
+        return any(request.headers.get(name) is not None for name in self._payment_headers())
+
+    def needs_body(self, request: Request) -> bool:
+        """Whether the body must be read before `begin`: it is paid for, or may hold the payment."""
+        return self.has_payment_header(request) or request.has_form or request.has_json
+
+    def begin(self, request: Request, price: Price) -> Answer | Running:
+        """Decides what happens to a request that costs something.
+
+        Returns:
+            The answer to give instead of the view's; or the running payment, and then the view is to be run and
+            `finish` to be called with what it answered, or `abandon` if it does not come to that.
+        """
+        try:
+            found = self._find_payment(request)
+        except PaymentRefused as error:
+            return refused(error, {})
+        if found is None:
+            return self._payment_required(price)
+        method, payment, is_in_body = found
+        attempt = Attempt(
+            request.digest(), secrets.token_hex(16), price.amount, price.asset, int(time.time())
+        )
+        try:
+            call = method.redeem_payment(payment, Order(attempt, self._calls, method.name))
+        except (Refusal, PaymentRefused, CallConflict) as error:
+            return refused(error, self._terms(price))
+        except PaypercallError as error:
+            # Its text is for the owner.
+            logger.error("a payment could not be taken: %s (%s)", error, error.code)
+            return unavailable(
+                error.code, "payments cannot be taken for now; try again with the same payment"
+            )
+        if call.is_over:
+            return self._answer_again(call, method, price)
+        self._heartbeat.add(call)
+        return Running(call, method, price.amount, was_paid_in_body=is_in_body)
+
+    def _payment_headers(self) -> Iterable[str]:
+        return (name for method in self._methods for name in method.payment_headers)
+
+    def _find_payment(self, request: Request) -> tuple[PaymentMethod, dict[str, Any], bool] | None:
+        found: list[tuple[PaymentMethod, dict[str, Any], bool]] = []
+        for method in self._methods:
+            headers = {
+                name: value
+                for name in method.payment_headers
+                if (value := request.headers.get(name)) is not None
+            }
+            if headers:
+                found.append((method, headers, False))
+            if wire.PACKAGE in headers and wire.TOKEN in headers:
+                raise _several_payments()
+            if wire.PACKAGE in method.payment_headers:
+                found.extend((method, {wire.PACKAGE: package}, True) for package in request.packages())
+        if len(found) > 1:
+            raise _several_payments()
+        return found[0] if found else None
+
+    def _terms(self, price: Price) -> dict[str, str]:
+        terms: dict[str, str] = {}
+        names = []
+        for method in self._methods:
+            headers = method.get_402_headers(price.amount, price.asset)
+            if headers:
+                terms |= headers
+                names.append(method.name)
+        return {**terms, wire.METHODS: ", ".join(names)}
+
+    def _payment_required(self, price: Price) -> Answer:
+        return problem(
+            HTTPStatus.PAYMENT_REQUIRED,
+            "payment_required",
+            f"this costs {price.amount} {'bytes' if price.asset == 'base' else 'of ' + price.asset}",
+            self._terms(price).items(),
+            price=price.amount,
+            asset=price.asset,
+        )
+
+    def _answer_again(self, call: PaidCall, method: PaymentMethod, price: Price) -> Answer:
+        headers = self._money_headers(call, method)
+        kept = self._calls.answer(call)
+        if kept is not None:
+            return Answer(kept.status, (*kept.headers, *headers), kept.body)
+        if call.state is PaidCallState.ANSWERED:
+            return problem(
+                HTTPStatus.CONFLICT,
+                "answer_not_kept",
+                "this payment was used for this request, whose answer is not kept any more",
+                headers,
+            )
+        if call.amount < price.amount:
+            code, detail = (
+                "underpaid",
+                f"the payment is {call.amount}, the price {price.amount}; it is refunded",
+            )
+        else:
+            code, detail = "refunded", "this payment was refunded; pay again"
+        return problem(HTTPStatus.PAYMENT_REQUIRED, code, detail, (*self._terms(price).items(), *headers))
+
+    # --- after the view ----------------------------------------------------------------------------------------------
+
+    def finish(
+        self,
+        running: Running,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None,
+        *,
+        content_type: str = "",
+    ) -> Ending:
+        """Ends a paid request with what its view answered, before that is sent.
+
+        Args:
+            running: As `begin` gave it.
+            status: Of the view's answer; 500 for an exception.
+            headers: Of the view's answer.
+            body: Of the view's answer, or None for a stream, which is neither kept nor changed.
+            content_type: Of the view's answer.
+
+        Returns:
+            What to add to the answer: receipt, refund.
+        """
+        self._heartbeat.remove(running.call)
+        call = self._ended(running, status)
+        pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
+        kept = None if body is None else StoredAnswer(status, pairs, body)
+        if not self._calls.finish(call, kept):
+            logger.warning("payment %s: another worker has taken over", running.payment_id)
+            return Ending(())
+        money = self._money_headers(call, running.method)
+        if not any(name.lower() == "cache-control" for name, _ in pairs):
+            money = (*money, ("Cache-Control", "no-store"))
+        changed = None
+        if running.was_paid_in_body and body is not None and content_type.startswith("application/json"):
+            changed = _with_refund(body, dict(money).get(wire.PACKAGE))
+        return Ending(money, changed)
+
+    def abandon(self, running: Running) -> None:
+        """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""
+        self._heartbeat.remove(running.call)
+        assert running.call.run is not None
+        self._calls.finish(release(running.call, running.call.run), None)
+
+    def _ended(self, running: Running, status: int) -> PaidCall:
+        call, run = running.call, running.call.run
+        assert run is not None
+        if not running.method.can_refund:
+            return answer(call, run, 0)
+        if self._refunds(status) or running.refund_asked >= running.price:
+            return give_back(call, run)
+        return answer(call, run, call.amount - running.price + running.refund_asked)
+
+    def _money_headers(self, call: PaidCall, method: PaymentMethod) -> tuple[tuple[str, str], ...]:
+        """The receipt and, if something goes back, what carries it."""
+        if not call.refund:
+            return ((wire.RECEIPT, call.receipt),)
+        receipt = wire.decode_receipt(call.receipt)
+        headers: list[tuple[str, str]] = [
+            (wire.RECEIPT, wire.encode_receipt({**receipt, "refund": call.refund}))
+        ]
+        try:
+            headers.extend(method.give_back(call).items())
+        except PaypercallError as error:
+            # The receipt says what is owed; the same payment, sent again, asks for it again.
+            logger.warning(
+                "the refund of payment %s-%s waits: %s (%s)", call.method, call.payment, error, error.code
+            )
+        return tuple(headers)
+
+
+def _is_error(status: int) -> bool:
+    return status >= HTTPStatus.BAD_REQUEST
+
+
+def _several_payments() -> PaymentRefused:
+    return PaymentRefused("send one payment with a request, in one place", code="several_payments")
+
+
+def _with_refund(body: bytes, package: str | None) -> bytes | None:
+    """A JSON object with the refund in it, for a payer who looks for it there."""
+    if package is None:
+        return None
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    return json.dumps({**content, wire.FIELD: wire.decode_package(package)}).encode()

@@ -1,0 +1,88 @@
+"""A request as the paywall sees it, and the payments that it finds in one. Pure; knows no framework."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from paypercall.wire import FIELD
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_JSON = "application/json"
+
+
+class Headers(Protocol):
+    """The headers of a request; names are compared without their case."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value of a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the paywall sees it.
+
+    Attributes:
+        method: In capitals.
+        path: As the application sees it: nothing may depend on what a proxy in front of it makes of the address.
+        query: The query string, as it came.
+        headers: The headers.
+        body: The whole body; empty where `may_need_body` says that it is not needed.
+        form_packages: What a form, urlencoded or multipart, has under `payment_package`.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes = field(default=b"", repr=False)
+    form_packages: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def has_form(self) -> bool:
+        """Whether the body is a form."""
+        return self._content_type in _FORMS
+
+    @property
+    def has_json(self) -> bool:
+        """Whether the body is JSON."""
+        return self._content_type == _JSON or self._content_type.endswith("+json")
+
+    @property
+    def _content_type(self) -> str:
+        return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+
+    def digest(self) -> str:
+        """What tells this request from others: method, path, query without a payment, and body; hex sha256."""
+        digest = hashlib.sha256()
+        for part in (
+            self.method,
+            self.path,
+            *(f"{name}={value}" for name, value in self._query() if name != FIELD),
+        ):
+            encoded = part.encode("utf-8", "surrogateescape")
+            digest.update(b"%d:" % len(encoded) + encoded)
+        digest.update(b"body:" + self.body)
+        return digest.hexdigest()
+
+    def packages(self) -> Iterator[Any]:
+        """The payment packages outside of the headers: in the form, the JSON body or the query."""
+        yield from self.form_packages
+        yield from (value for name, value in self._query() if name == FIELD)
+        if self.has_json and FIELD.encode() in self.body:
+            content = self._json()
+            if isinstance(content, dict) and FIELD in content:
+                yield content[FIELD]
+
+    def _query(self) -> list[tuple[str, str]]:
+        return parse_qsl(self.query, keep_blank_values=True, errors="surrogateescape") if self.query else []
+
+    def _json(self) -> object:
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None  # the view's business

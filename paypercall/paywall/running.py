@@ -1,0 +1,70 @@
+"""A request that is being answered for a payment, as its view sees it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from paypercall.errors import Refusal, RefusalCode
+from paypercall.methods.base import PaymentMethod
+from paypercall.paid_call import PaidCall
+
+
+class Running:
+    """A paid request between `Paywall.begin` and `Paywall.finish`.
+
+    Attributes:
+        call: The payment.
+        method: How it was paid.
+        price: What the request costs, in units of the payment's asset.
+        was_paid_in_body: Whether the package came in the body or the query, as in pay-per-call-API.
+        refund_asked: What the view gives back.
+    """
+
+    __slots__ = ("call", "method", "price", "refund_asked", "was_paid_in_body")
+
+    def __init__(self, call: PaidCall, method: PaymentMethod, price: int, *, was_paid_in_body: bool) -> None:
+        self.call = call
+        self.method = method
+        self.price = price
+        self.was_paid_in_body = was_paid_in_body
+        self.refund_asked = 0
+
+    @property
+    def amount(self) -> int:
+        """What was paid, in bytes or units of the asset."""
+        return self.call.amount
+
+    @property
+    def asset(self) -> str:
+        """The asset."""
+        return self.call.asset
+
+    @property
+    def aa_address(self) -> str | None:
+        """The channel, where there is one."""
+        return self.call.aa_address
+
+    @property
+    def payment_id(self) -> str:
+        """Identifies the payment; also in the receipt."""
+        return f"{self.call.method}-{self.call.payment}"
+
+    def refund(self, amount: int | None = None) -> None:
+        """Gives back the whole price, or a part of it; asked again, the larger of the two counts.
+
+        Args:
+            amount: In bytes or units of the asset.
+
+        Raises:
+            Refusal: With `wrong_amount`.
+        """
+        amount = self.price if amount is None else amount
+        if type(amount) is not int or not 0 <= amount <= self.price:
+            raise Refusal(
+                RefusalCode.WRONG_AMOUNT, f"a refund must be an integer from 0 to {self.price}, the price"
+            )
+        self.refund_asked = max(self.refund_asked, amount)
+
+
+CURRENT: ContextVar[Running | None] = ContextVar("paypercall_running", default=None)
+"""The paid request that the running view answers."""

@@ -1,0 +1,203 @@
+"""The payments that were used for requests, and the answers that are kept to be given again.
+
+A row of a payment stays for good, so that no payment is ever used twice; an answer is kept for a while.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, func, select, update
+
+from paypercall.paid_call import PaidCall, PaidCallState
+from paypercall.store.schema import paid_calls, stored_answers
+from paypercall.store.statements import Connection, Row, Statement, adding_unless_there
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer to a request, as it was sent.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers, in their order; a name may come several times.
+        body: The whole body.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+
+
+class PaidCalls:
+    """The paid calls, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, call: PaidCall, now: int) -> PaidCall | None:
+        """Books a payment that was not used before.
+
+        Args:
+            call: The call; its number is given here.
+            now: Seconds.
+
+        Returns:
+            The call with its number, or None if the payment is there already.
+        """
+        number = self._connection.add(_ADD, {**_columns(call), "made_at": now})
+        return None if number is None else replace(call, id=number)
+
+    def lock(self, method: str, payment: str) -> PaidCall | None:
+        """Loads and locks the call that a payment was used for."""
+        return _read(self._connection.first(_LOCK, {"key_method": method, "key_payment": payment}))
+
+    def lock_token(self, token: str) -> PaidCall | None:
+        """Loads and locks the call whose payment a token stands for."""
+        return _read(self._connection.first(_LOCK_TOKEN, {"key_token": token}))
+
+    def save(self, call: PaidCall) -> None:
+        """Saves the state of a locked call."""
+        row = {
+            "state": call.state.value,
+            "request": call.request,
+            "run": call.run,
+            "runs_until": call.runs_until,
+            "refund": call.refund,
+        }
+        self._connection.change(_SAVE, {**row, "key_id": call.id})
+
+    def save_run(self, call: PaidCall) -> bool:
+        """Saves the state of a call that its run still holds, without having locked it.
+
+        Returns:
+            Whether it does.
+        """
+        row = {
+            "state": call.state.value,
+            "runs_until": call.runs_until,
+            "refund": call.refund,
+            "key_id": call.id,
+            "key_run": call.run,
+        }
+        return self._connection.change(_SAVE_RUN, row) == 1
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def keep_answer(self, call_id: int, answer: StoredAnswer, now: int) -> None:
+        """Keeps the answer to a call; one that is there already stays."""
+        row = {
+            "call_id": call_id,
+            "status": answer.status,
+            "headers": json.dumps(answer.headers, separators=(",", ":")),
+            "body": answer.body,
+            "size": len(answer.body),
+            "stored_at": now,
+        }
+        self._connection.change(_KEEP, row)
+
+    def answer(self, call_id: int, kept_after: int) -> StoredAnswer | None:
+        """The answer to a call, if it was kept after a time in seconds and is still there."""
+        row = self._connection.first(_ANSWER, {"key_id": call_id, "after": kept_after})
+        if row is None:
+            return None
+        status, headers, body = row
+        return StoredAnswer(status, tuple((name, value) for name, value in json.loads(headers)), bytes(body))
+
+    def drop_answers(self, kept_before: int, most_bytes: int) -> None:
+        """Drops the answers that were kept before a time in seconds, and the oldest while there are too many bytes."""
+        self._connection.change(_DROP_OLD, {"before": kept_before})
+        excess = int(self._connection.value(_SIZE, {})) - most_bytes
+        if excess <= 0:
+            return
+        for number, size in self._connection.all(_OLDEST, {}):
+            self._connection.change(_DROP, {"key_id": number})
+            excess -= size
+            if excess <= 0:
+                return
+
+
+def _columns(call: PaidCall) -> dict[str, Any]:
+    return {
+        "method": call.method,
+        "payment": call.payment,
+        "amount": call.amount,
+        "asset": call.asset,
+        "aa_address": call.aa_address,
+        "state": call.state.value,
+        "request": call.request,
+        "run": call.run,
+        "runs_until": call.runs_until,
+        "refund": call.refund,
+        "token": call.token,
+        "receipt": call.receipt,
+    }
+
+
+def _read(row: Row | None) -> PaidCall | None:
+    if row is None:
+        return None
+    method, payment, amount, asset, aa_address, state, *rest = row
+    return PaidCall(method, payment, amount, asset, aa_address, PaidCallState(state), *rest)
+
+
+def _selected() -> Select[Any]:
+    columns: Sequence[str] = (
+        "method",
+        "payment",
+        "amount",
+        "asset",
+        "aa_address",
+        "state",
+        "request",
+        "run",
+        "runs_until",
+        "refund",
+        "token",
+        "receipt",
+        "id",
+    )
+    return select(*(paid_calls.c[name] for name in columns))
+
+
+_IS_IT = paid_calls.c.id == bindparam("key_id")
+_ADD = adding_unless_there(paid_calls)
+_LOCK = Statement(
+    _selected()
+    .where(paid_calls.c.method == bindparam("key_method"), paid_calls.c.payment == bindparam("key_payment"))
+    .with_for_update()
+)
+_LOCK_TOKEN = Statement(_selected().where(paid_calls.c.token == bindparam("key_token")).with_for_update())
+_SAVE = Statement(
+    update(paid_calls)
+    .where(_IS_IT)
+    .values({name: bindparam(name) for name in ("state", "request", "run", "runs_until", "refund")})
+)
+_SAVE_RUN = Statement(
+    update(paid_calls)
+    .where(
+        _IS_IT,
+        paid_calls.c.run == bindparam("key_run"),
+        paid_calls.c.state == PaidCallState.RUNNING.value,
+    )
+    .values({name: bindparam(name) for name in ("state", "runs_until", "refund")})
+)
+
+_IS_ANSWER = stored_answers.c.call_id == bindparam("key_id")
+_KEEP = adding_unless_there(stored_answers)
+_ANSWER = Statement(
+    select(stored_answers.c.status, stored_answers.c.headers, stored_answers.c.body).where(
+        _IS_ANSWER, stored_answers.c.stored_at >= bindparam("after")
+    )
+)
+_DROP_OLD = Statement(delete(stored_answers).where(stored_answers.c.stored_at < bindparam("before")))
+_SIZE = Statement(select(func.coalesce(func.sum(stored_answers.c.size), 0)))
+_OLDEST = Statement(
+    select(stored_answers.c.call_id, stored_answers.c.size).order_by(
+        stored_answers.c.stored_at, stored_answers.c.call_id
+    )
+)
+_DROP = Statement(delete(stored_answers).where(_IS_ANSWER))

@@ -1,0 +1,66 @@
+"""A merchant with a paywall, and a customer, on a local network: without any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paypercall import wire
+from paypercall.call_book import AnswerLimits
+from paypercall.client import Client
+from paypercall.devnet import Devnet
+from paypercall.methods import Channel
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Answer, Paywall, Price, Request, Running
+from tests.parties import customer_on, merchant_on
+
+
+class Headers(dict[str, str]):
+    """Headers whose names are compared without their case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in headers.items()})
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        return super().get(name.lower(), default)
+
+
+@dataclass
+class Shop:
+    """One side each, and the paywall."""
+
+    net: Devnet
+    server: PaymentServer
+    client: Client
+    paywall: Paywall
+
+    def request(
+        self, headers: Mapping[str, str] | None = None, path: str = "/answer", **parts: Any
+    ) -> Request:
+        return Request("GET", path, parts.pop("query", ""), Headers(headers or {}), **parts)
+
+    def ask(
+        self, package: Mapping[str, Any] | None, price: int = 100, path: str = "/answer"
+    ) -> Answer | Running:
+        headers = {} if package is None else {wire.PACKAGE: wire.encode_package(package)}
+        return self.paywall.begin(self.request(headers, path), Price(price))
+
+    def pay(self, amount: int = 100) -> dict[str, Any]:
+        return self.client.create_payment_package(amount)
+
+
+@contextmanager
+def open_shop(folder: Path, answers: AnswerLimits | None = None, **settings: Any) -> Iterator[Shop]:
+    """Opens a shop on a network of its own."""
+    with Devnet() as net, merchant_on(net, folder / "merchant", **settings) as merchant:
+        server = PaymentServer(merchant, answers=answers)
+        with customer_on(net, folder / "customer", merchant.address) as client:
+            yield Shop(net, server, client, Paywall(server.calls, [Channel(server, "/payment")]))
+
+
+def headers_of(answer: Any) -> dict[str, str]:
+    """The headers of an answer or an ending by name."""
+    return dict(answer.headers)

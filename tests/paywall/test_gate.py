@@ -1,0 +1,200 @@
+"""The paywall from a 402 to an answer that is given again, on a local network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from paypercall import wire
+from paypercall.paywall import Answer, Price, Running
+from tests.paywall.merchant import Shop, headers_of, open_shop
+
+ANSWER = b'{"celsius": 21}'
+JSON = [("Content-Type", "application/json"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop")) as shop:
+        yield shop
+
+
+def answer_code(answer: object) -> str:
+    assert isinstance(answer, Answer)
+    return str(json.loads(answer.body)["code"])
+
+
+def receipt_in(headers: dict[str, str]) -> dict[str, object]:
+    return wire.decode_receipt(headers[wire.RECEIPT])
+
+
+def run(outcome: Answer | Running) -> Running:
+    assert isinstance(outcome, Running), outcome
+    return outcome
+
+
+def refunded(shop: Shop, headers: dict[str, str]) -> int:
+    payment = shop.client.verify_payment_package(wire.decode_package(headers[wire.PACKAGE]))
+    assert payment.error is None
+    return payment.amount
+
+
+def test_without_a_payment_the_terms_are_told_and_nothing_is_cached(shop: Shop) -> None:
+    answer = shop.ask(None)
+    assert isinstance(answer, Answer)
+    assert answer.status == 402
+    headers = headers_of(answer)
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers[wire.PRICE] == "100"
+    assert headers[wire.ASSET] == "base"
+    assert headers[wire.ADDRESS] == shop.server.server.address
+    assert headers[wire.NETWORK] == shop.net.network.version
+    assert headers[wire.ENDPOINT] == "/payment"
+    assert headers[wire.AGENT_VERSIONS] == "1.1"
+    assert headers[wire.CHANNEL_TIMEOUTS] == "60-604800"
+    assert headers[wire.UNCONFIRMED] == "max-by-channel=500000, max-by-asset=1000000, minimum-seconds=0"
+    assert headers[wire.METHODS] == "channel"
+    assert json.loads(answer.body)["price"] == 100
+
+
+def test_a_payment_runs_the_view_once_and_is_answered_again_after_that(shop: Shop) -> None:
+    package = shop.pay()
+    running = run(shop.ask(package))
+    ending = shop.paywall.finish(running, 200, JSON, ANSWER)
+    receipt = receipt_in(headers_of(ending))
+    assert (receipt["amount"], receipt["asset"], receipt["aa_address"]) == (
+        100,
+        "base",
+        shop.client.aa_address,
+    )
+    assert {"payment_id", "accepted", "credit", "remaining", "time"} <= receipt.keys()
+    again = shop.ask(package)
+    assert isinstance(again, Answer)
+    assert (again.status, again.body) == (200, ANSWER)
+    assert [value for name, value in again.headers if name == "Set-Cookie"] == ["a=1", "b=2"]
+    assert receipt_in(headers_of(again)) == receipt
+
+
+def test_a_payment_for_one_request_buys_no_other(shop: Shop) -> None:
+    package = shop.pay()
+    shop.paywall.finish(run(shop.ask(package)), 200, JSON, ANSWER)
+    other = shop.ask(package, path="/other")
+    assert isinstance(other, Answer)
+    assert (other.status, answer_code(other)) == (409, "payment_used")
+
+
+def test_a_payment_that_the_host_verified_by_itself_buys_nothing_more(shop: Shop) -> None:
+    package = shop.pay()
+    assert shop.server.server.verify_payment_package(package).error is None
+    assert answer_code(shop.ask(package)) == "payment_used"
+
+
+def test_too_little_is_refunded_as_a_whole_however_often_it_is_sent(shop: Shop) -> None:
+    package = shop.pay(40)
+    first = shop.ask(package)
+    assert isinstance(first, Answer)
+    assert (first.status, answer_code(first)) == (402, "underpaid")
+    assert receipt_in(headers_of(first))["refund"] == 40
+    assert refunded(shop, headers_of(first)) == 40
+    again = shop.ask(package)
+    assert headers_of(again)[wire.PACKAGE] == headers_of(first)[wire.PACKAGE]
+
+
+def test_of_too_much_the_difference_is_refunded(shop: Shop) -> None:
+    ending = shop.paywall.finish(run(shop.ask(shop.pay(150))), 200, JSON, ANSWER)
+    assert refunded(shop, headers_of(ending)) == 50
+
+
+def test_a_view_that_fails_gives_everything_back(shop: Shop) -> None:
+    package = shop.pay(150)
+    ending = shop.paywall.finish(run(shop.ask(package)), 500, JSON, b"{}")
+    assert refunded(shop, headers_of(ending)) == 150
+    again = shop.ask(package)
+    assert isinstance(again, Answer)
+    assert again.status == 500
+    assert headers_of(again)[wire.PACKAGE] == headers_of(ending)[wire.PACKAGE]
+
+
+def test_a_view_that_refunds_gives_the_price_back_but_never_more_than_was_paid(shop: Shop) -> None:
+    running = run(shop.ask(shop.pay(150)))
+    running.refund()
+    running.refund(10)
+    ending = shop.paywall.finish(running, 200, JSON, ANSWER)
+    assert refunded(shop, headers_of(ending)) == 150
+
+
+def test_a_view_may_refund_a_part(shop: Shop) -> None:
+    running = run(shop.ask(shop.pay(150)))
+    running.refund(30)
+    assert refunded(shop, headers_of(shop.paywall.finish(running, 200, JSON, ANSWER))) == 80
+
+
+def test_while_a_request_is_answered_its_repetition_is_told_to_wait(shop: Shop) -> None:
+    package = shop.pay()
+    running = run(shop.ask(package))
+    meanwhile = shop.ask(package)
+    assert isinstance(meanwhile, Answer)
+    assert (meanwhile.status, answer_code(meanwhile)) == (409, "payment_in_progress")
+    assert headers_of(meanwhile)["Retry-After"] == "1"
+    shop.paywall.finish(running, 200, JSON, ANSWER)
+
+
+def test_a_request_that_was_abandoned_runs_again_at_once(shop: Shop) -> None:
+    package = shop.pay()
+    shop.paywall.abandon(run(shop.ask(package)))
+    assert isinstance(shop.ask(package), Running)
+
+
+def test_what_a_dead_worker_left_is_run_again_and_its_late_answer_changes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shop.pay()
+    dead = run(shop.ask(package))
+    shop.paywall._heartbeat.remove(dead.call)
+    with monkeypatch.context() as later:
+        now = dead.call.runs_until + 1
+        later.setattr("paypercall.paywall.gate.time.time", lambda: now)
+        second = run(shop.ask(package))
+    shop.paywall.finish(second, 200, JSON, ANSWER)
+    assert shop.paywall.finish(dead, 500, JSON, b"late").headers == ()
+    again = shop.ask(package)
+    assert isinstance(again, Answer)
+    assert again.body == ANSWER
+
+
+def test_a_token_stands_for_its_payment_once(shop: Shop) -> None:
+    package = shop.pay()
+    call = shop.server.receive_payment(package)
+    assert call.token
+    assert shop.server.receive_payment(package).token == call.token
+    request = shop.request({wire.TOKEN: call.token})
+    shop.paywall.finish(run(shop.paywall.begin(request, Price(100))), 200, JSON, ANSWER)
+    again = shop.paywall.begin(request, Price(100))
+    assert isinstance(again, Answer)
+    assert again.body == ANSWER
+    other = shop.paywall.begin(shop.request({wire.TOKEN: call.token}, "/other"), Price(100))
+    assert answer_code(other) == "payment_used"
+    unknown = shop.paywall.begin(shop.request({wire.TOKEN: "x" * 43}), Price(100))
+    assert answer_code(unknown) == "unknown_token"
+
+
+def test_two_payments_in_one_request_are_refused_and_neither_is_taken(shop: Shop) -> None:
+    package = shop.pay()
+    headers = {wire.PACKAGE: wire.encode_package(package)}
+    request = shop.request(headers, query="payment_package=" + wire.encode_package(package))
+    both = shop.paywall.begin(request, Price(100))
+    assert isinstance(both, Answer)
+    assert (both.status, answer_code(both)) == (400, "several_payments")
+    assert isinstance(shop.ask(package), Running)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "{", "{}", "[1]", "gaFh", "é", "A" * 5000, '{"version": 1, "version": 2}']
+)
+def test_a_header_that_is_no_package_is_refused_with_400(shop: Shop, text: str) -> None:
+    answer = shop.paywall.begin(shop.request({wire.PACKAGE: text}), Price(100))
+    assert isinstance(answer, Answer)
+    assert answer.status == 400

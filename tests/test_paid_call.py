@@ -1,0 +1,126 @@
+"""The life of a payment for a request, under any order of attempts, signs of life, answers and retries."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paypercall.paid_call import (
+    RUN_SECONDS,
+    Attempt,
+    CallConflict,
+    PaidCall,
+    PaidCallState,
+    PaymentInProgress,
+    PaymentUsed,
+    RunLost,
+    WrongPaymentAsset,
+    answer,
+    claim,
+    give_back,
+    prolong,
+    release,
+)
+
+ACCEPTED = PaidCall("channel", "1", 100, "base")
+
+
+def attempt(
+    request: str = "a", run: str = "first", price: int = 100, now: int = 0, asset: str = "base"
+) -> Attempt:
+    return Attempt(request, run, price, asset, now)
+
+
+def test_a_payment_is_claimed_for_one_request() -> None:
+    running = claim(ACCEPTED, attempt())
+    assert (running.state, running.request, running.run) == (PaidCallState.RUNNING, "a", "first")
+    with pytest.raises(PaymentUsed):
+        claim(running, attempt("b", "second"))
+
+
+def test_a_run_is_left_alone_until_it_gives_no_sign_of_life() -> None:
+    running = claim(ACCEPTED, attempt())
+    with pytest.raises(PaymentInProgress):
+        claim(running, attempt(run="second", now=RUN_SECONDS - 1))
+    assert claim(running, attempt(run="second", now=RUN_SECONDS)).run == "second"
+    prolonged = prolong(running, "first", 10)
+    with pytest.raises(PaymentInProgress):
+        claim(prolonged, attempt(run="second", now=RUN_SECONDS))
+
+
+def test_too_little_is_refunded_as_a_whole_without_a_run() -> None:
+    refused = claim(ACCEPTED, attempt(price=101))
+    assert (refused.state, refused.refund) == (PaidCallState.REFUNDED, 100)
+
+
+def test_a_payment_in_another_asset_is_not_claimed() -> None:
+    with pytest.raises(WrongPaymentAsset):
+        claim(ACCEPTED, attempt(asset="other"))
+
+
+def test_what_is_over_stays_as_it_is_whatever_the_price_is_now() -> None:
+    over = answer(claim(ACCEPTED, attempt()), "first", 30)
+    assert claim(over, attempt(run="second", price=1000, now=10**6)) == over
+
+
+def test_only_the_run_that_holds_the_request_ends_it() -> None:
+    taken_over = claim(claim(ACCEPTED, attempt()), attempt(run="second", now=RUN_SECONDS))
+    for late in (
+        lambda: answer(taken_over, "first", 0),
+        lambda: give_back(taken_over, "first"),
+        lambda: release(taken_over, "first"),
+        lambda: prolong(taken_over, "first", 0),
+    ):
+        with pytest.raises(RunLost):
+            late()
+
+
+def test_a_released_request_is_claimed_at_once_but_for_the_same_request_only() -> None:
+    released = release(claim(ACCEPTED, attempt()), "first")
+    assert claim(released, attempt(run="second")).run == "second"
+    with pytest.raises(PaymentUsed):
+        claim(released, attempt("b", "second"))
+
+
+RUNS = st.sampled_from(["first", "second", "third"])
+STEPS = st.one_of(
+    st.tuples(st.just("claim"), RUNS, st.sampled_from(["a", "b"]), st.integers(1, 300), st.integers(0, 100)),
+    st.tuples(st.just("answer"), RUNS, st.integers(-50, 500)),
+    st.tuples(st.just("give_back"), RUNS),
+    st.tuples(st.just("release"), RUNS),
+    st.tuples(st.just("prolong"), RUNS, st.integers(0, 100)),
+)
+
+
+@given(st.integers(1, 200), st.lists(STEPS, max_size=30))
+def test_nothing_gives_back_more_than_was_paid_or_ends_a_payment_twice(
+    amount: int, steps: list[tuple[object, ...]]
+) -> None:
+    call = replace(ACCEPTED, amount=amount)
+    requests: set[str] = set()
+    ends: set[tuple[PaidCallState, int]] = set()
+    for name, run, *rest in steps:
+        with suppress(CallConflict):
+            match name, rest:
+                case "claim", [request, price, now]:
+                    call = claim(call, attempt(str(request), str(run), price, now))  # type: ignore[arg-type]
+                case "answer", [refund]:
+                    call = answer(call, str(run), refund)  # type: ignore[arg-type]
+                case "give_back", _:
+                    call = give_back(call, str(run))
+                case "release", _:
+                    call = release(call, str(run))
+                case "prolong", [now]:
+                    call = prolong(call, str(run), now)  # type: ignore[arg-type]
+        if call.request is not None:
+            requests.add(call.request)
+        if call.is_over:
+            ends.add((call.state, call.refund))
+        assert 0 <= call.refund <= call.amount == amount
+        assert call.is_over or call.refund == 0
+    assert len(requests) <= 1
+    assert len(ends) <= 1
