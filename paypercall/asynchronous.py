@@ -52,6 +52,11 @@ class AsyncParty(Generic[_PartyT]):
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-async")
 
     @property
+    def party(self) -> _PartyT:
+        """The synchronous party that does the work."""
+        return self._party
+
+    @property
     def address(self) -> str:
         """The wallet's address."""
         return self._party.address

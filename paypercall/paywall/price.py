@@ -52,7 +52,7 @@ class PriceTag:
 
     def __init__(self, price: int | PriceFunction | None, asset: str = BASE) -> None:
         check_asset(asset)
-        self._asset = asset
+        self.asset = asset
         self._function = price if callable(price) else None
         self._fixed = None if callable(price) else self.checked(price)
 
@@ -95,4 +95,4 @@ class PriceTag:
                 f"a price must be an integer from 0 to {MAX_AMOUNT}, None, or a function that returns one,"
                 f" not {type(amount).__name__}"
             )
-        return Price(amount, self._asset)
+        return Price(amount, self.asset)

@@ -1,0 +1,213 @@
+"""Payable resources for ASGI: Starlette, FastAPI and, by a table of paths and prices, any other application.
+
+The middleware does the work. The decorator and the dependency only tell it what a request costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor
+from starlette.requests import Request as StarletteRequest
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from paypercall.asgi.charge import Charge, tell_prices
+from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, exchange_of, path_of
+from paypercall.asynchronous import AsyncServer
+from paypercall.call_book import AnswerLimits
+from paypercall.contract import BASE
+from paypercall.errors import PaypercallError
+from paypercall.methods import Channel, PaymentMethod
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Paywall, PriceTag
+from paypercall.paywall.gate import RefundPolicy
+from paypercall.paywall.price import PriceFunction
+from paypercall.paywall.running import CURRENT
+from paypercall.server import Server
+
+MAX_THREADS = 32
+"""Requests whose payment is looked at at once; more wait their turn."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_View = TypeVar("_View", bound=Callable[..., Any])
+_Row = tuple[str | None, re.Pattern[str], Mapping[str, Convertor[Any]], PriceTag]
+
+
+class NotPaid(PaypercallError):
+    """The view gives back what was not paid."""
+
+    code = "not_paid"
+
+
+class PaymentMiddleware:
+    """Takes the payments for an ASGI application.
+
+    Args:
+        app: The application.
+        payment: What is to be paid for, and how.
+    """
+
+    def __init__(self, app: ASGIApp, payment: Payment) -> None:
+        self._app = app
+        self._payment = payment
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles a request; other scopes pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(self._payment.paywall, self._payment.in_thread, scope, receive, send)
+        scope[SCOPE_KEY] = exchange
+        token = CURRENT.set(None)
+        try:
+            await self._payment.charge_by_table(scope, exchange)
+            await self._app(scope, exchange.body.receive, exchange.send)
+        except Stop as stop:
+            await exchange.answer(stop.answer)
+        except Exception:
+            if exchange.running is not None:
+                await exchange.fail()
+            raise
+        finally:
+            exchange.abandon()
+            CURRENT.reset(token)
+
+
+class Payment:
+    """What is to be paid for in an ASGI application.
+
+    Args:
+        app: A Starlette or FastAPI application, in which the middleware is installed; for others, wrap them in
+            `PaymentMiddleware`.
+        server: Takes the payments; by default one with the settings of the host's project.
+        endpoint: The path of the channel endpoint, or None for none.
+        prices: What paths cost, by path (`/items/{id}`) or method and path (`POST /items`). The first that fits
+            counts. A function gets the request and the path's parameters.
+        methods: The ways to pay; by default over channels.
+        refunds: Which answers are refunded, by their status; by default all from 400 on.
+        answers: How answers are kept, to be given again.
+    """
+
+    def __init__(
+        self,
+        app: Starlette | None = None,
+        server: Server | AsyncServer | PaymentServer | None = None,
+        *,
+        endpoint: str | None = "/payment",
+        prices: Mapping[str, int | PriceFunction | PriceTag | None] | None = None,
+        methods: Sequence[PaymentMethod] | None = None,
+        refunds: RefundPolicy | None = None,
+        answers: AnswerLimits | None = None,
+    ) -> None:
+        self.server = _payment_server(server, answers)
+        self.paywall = Paywall(self.server.calls, methods or [Channel(self.server, endpoint)], refunds)
+        self._table = [_row(rule, price) for rule, price in (prices or {}).items()]
+        self._process = os.getpid()
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
+        if app is not None:
+            app.add_middleware(PaymentMiddleware, payment=self)
+            if hasattr(app, "openapi"):
+                tell_prices(app)
+
+    def required(self, price: int | PriceFunction | None, asset: str = BASE) -> Callable[[_View], _View]:
+        """Decorates an endpoint of Starlette, which gets the request first: it costs that much.
+
+        Args:
+            price: In bytes or units of the asset, 0 or None for free, or a function, sync or async, of the request and
+                the path's parameters.
+            asset: `base` or an asset's id.
+
+        Raises:
+            WrongPrice: When the price makes no sense.
+        """
+        tag = PriceTag(price, asset)
+
+        def decorate(view: _View) -> _View:
+            @functools.wraps(view)
+            async def paid(request: StarletteRequest) -> Any:
+                await exchange_of(request).charge(tag, request.path_params)
+                if inspect.iscoroutinefunction(view):
+                    return await view(request)
+                return await run_in_threadpool(view, request)
+
+            return paid  # type: ignore[return-value]
+
+        return decorate
+
+    def dependency(self, price: int | PriceFunction | None, asset: str = BASE) -> Charge:
+        """A dependency of FastAPI that takes the payment; its value is the `Running` payment, None where it is free.
+
+        For a view with the parameter `payment: Annotated[Running, Depends(payments.dependency(100))]`, or for a whole
+        route or router with `dependencies=[Depends(payments.dependency(100))]`. The arguments are those of `required`.
+
+        Raises:
+            WrongPrice: When the price makes no sense.
+        """
+        return Charge(PriceTag(price, asset))
+
+    def refund(self, amount: int | None = None) -> None:
+        """Gives back the whole price of the request that is being answered, or a part of it; see `Running.refund`.
+
+        Raises:
+            NotPaid: When the request is not paid for.
+        """
+        running = CURRENT.get()
+        if running is None:
+            raise NotPaid("this request is not paid for, so that there is nothing to refund")
+        running.refund(amount)
+
+    # --- for the middleware ------------------------------------------------------------------------------------------
+
+    async def charge_by_table(self, scope: Scope, exchange: Exchange) -> None:
+        """Takes the payment for a request whose path is in the table of prices.
+
+        Raises:
+            Stop: When the paywall answers itself.
+        """
+        path = path_of(scope)
+        for method, pattern, converters, tag in self._table:
+            match = pattern.match(path)
+            if match is not None and method in (None, scope["method"]):
+                arguments = {name: converters[name].convert(text) for name, text in match.groupdict().items()}
+                await exchange.charge(tag, arguments)
+                return
+
+    async def in_thread(
+        self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+    ) -> _Result:
+        """Runs what touches the books outside of the loop."""
+        if self._process != os.getpid():  # a forked worker has none of its parent's threads
+            self._process = os.getpid()
+            self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _payment_server(
+    server: Server | AsyncServer | PaymentServer | None, answers: AnswerLimits | None
+) -> PaymentServer:
+    if isinstance(server, PaymentServer):
+        return server
+    return PaymentServer(server.party if isinstance(server, AsyncServer) else server, answers=answers)
+
+
+def _row(rule: str, price: int | PriceFunction | PriceTag | None) -> _Row:
+    method, space, path = rule.rpartition(" ")
+    pattern, _, converters = compile_path(path)
+    return (
+        method if space else None,
+        pattern,
+        converters,
+        price if isinstance(price, PriceTag) else PriceTag(price),
+    )

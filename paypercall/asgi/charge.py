@@ -1,0 +1,62 @@
+"""Prices of FastAPI routes: a dependency that takes the payment, and what the OpenAPI document says of it.
+
+Imports no FastAPI: what it needs of a request is Starlette's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.requests import Request as StarletteRequest
+
+from paypercall.asgi.exchange import exchange_of
+from paypercall.paywall import PriceTag, Running
+
+
+class Charge:
+    """A dependency of FastAPI that takes a payment.
+
+    Args:
+        tag: What is to be paid.
+    """
+
+    def __init__(self, tag: PriceTag) -> None:
+        self.tag = tag
+
+    async def __call__(self, request: StarletteRequest) -> Running | None:
+        """Takes the payment for a request."""
+        return await exchange_of(request).charge(self.tag, request.path_params)
+
+
+def tell_prices(app: Any) -> None:
+    """Has a FastAPI application tell the prices in its OpenAPI document, as `x-payment-info`."""
+    untold = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document: dict[str, Any] = untold()
+        for route in app.routes:
+            for charge in _charges(getattr(route, "dependant", None)):
+                for method in route.methods:
+                    operation = document["paths"].get(route.path_format, {}).get(method.lower())
+                    if operation is not None:
+                        operation["x-payment-info"] = _payment_info(charge.tag)
+                        operation["responses"].setdefault("402", {"description": "Payment Required"})
+        return document
+
+    app.openapi = openapi
+
+
+def _charges(dependant: Any) -> Iterator[Charge]:
+    if dependant is None:
+        return
+    if isinstance(dependant.call, Charge):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _charges(inner)
+
+
+def _payment_info(tag: PriceTag) -> dict[str, Any]:
+    if not tag.is_fixed:
+        return {"price": "varies", "asset": tag.asset}
+    return {"price": 0 if tag.fixed is None else tag.fixed.amount, "asset": tag.asset}

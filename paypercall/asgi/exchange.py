@@ -1,0 +1,279 @@
+"""One request and its answer, as they pass the middleware: reads the body ahead, adds receipt and refund to the answer.
+
+It keeps no stream waiting, and runs what touches the books outside of the loop.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request as StarletteRequest
+from starlette.types import Message, Receive, Scope, Send
+
+from paypercall.errors import PaypercallError
+from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running
+from paypercall.paywall.answer import problem
+from paypercall.paywall.gate import FREE_METHODS
+from paypercall.paywall.running import CURRENT
+from paypercall.wire import FIELD
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
+
+
+SCOPE_KEY = "paypercall.exchange"
+"""Where a request's scope holds its exchange."""
+
+
+class InThread(Protocol):
+    """Runs a function outside of the loop."""
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
+
+
+class NotInstalled(PaypercallError):
+    """A price is asked for where the middleware has not seen the request: `Payment(app, …)` installs it."""
+
+    code = "not_installed"
+
+
+class ChargedTwice(PaypercallError):
+    """Two places want to be paid for one request: the host has to mend it."""
+
+    code = "charged_twice"
+
+
+class Stop(Exception):
+    """Ends a view before it begins: the paywall answers itself."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class _Headers:
+    """The request's headers; one that comes several times has all its values, which no payment has."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self._values[key] = f"{self._values[key]}, {text}" if key in self._values else text
+
+    def get(self, name: str) -> str | None:
+        """The value of a header."""
+        return self._values.get(name.lower())
+
+
+class _Body:
+    """The request's body, which is read ahead and still reaches the application as it came."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ahead: deque[Message] = deque()
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        """The next message for the application."""
+        return self._ahead.popleft() if self._ahead else await self._next()
+
+    async def whole(self) -> bytes | None:
+        """All of it, whoever has read it before; None if it is too large, or the client has gone."""
+        while not self._is_whole:
+            message = await self._next()
+            self._ahead.append(message)
+            if message["type"] != "http.request" or self._size > MAX_BODY:
+                return None
+        return None if self._size > MAX_BODY else b"".join(self._parts)
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            part = message.get("body", b"")
+            self._size += len(part)
+            if self._size <= MAX_BODY:
+                self._parts.append(part)
+            else:
+                self._parts.clear()
+            self._is_whole = not message.get("more_body", False)
+        return message
+
+
+class Exchange:
+    """One request and its answer.
+
+    Args:
+        paywall: Takes the payments.
+        in_thread: Runs what touches the books.
+        scope: The request's.
+        receive: Where the request's body comes from.
+        send: Where the answer goes to.
+    """
+
+    def __init__(
+        self, paywall: Paywall, in_thread: InThread, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self._paywall = paywall
+        self._in_thread = in_thread
+        self._scope = scope
+        self._send = send
+        self._start: Message | None = None
+        self.body = _Body(receive)
+        self.running: Running | None = None
+        self.has_started = False
+
+    async def charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
+        """Takes the payment for the request; None if it is free.
+
+        Raises:
+            Stop: When the paywall answers itself.
+            ChargedTwice: When it was charged already.
+        """
+        if self.running is not None:
+            raise ChargedTwice("this request has two prices: leave one of them out")
+        if self._scope["method"] in FREE_METHODS:
+            return None
+        price = tag.ask(StarletteRequest(self._scope, self.body.receive), **arguments)
+        if isinstance(price, Awaitable):
+            price = tag.checked(await price)
+        if price is None:
+            return None
+        outcome: Answer | Running = await self._in_thread(self._paywall.begin, await self.request(), price)
+        if isinstance(outcome, Answer):
+            raise Stop(outcome)
+        self.running = outcome
+        CURRENT.set(outcome)
+        return outcome
+
+    async def request(self) -> Request:
+        """The request as the paywall sees it.
+
+        Raises:
+            Stop: When its body cannot be read.
+        """
+        scope = self._scope
+        request = Request(
+            scope["method"], path_of(scope), scope["query_string"].decode("latin-1"), _Headers(scope)
+        )
+        if not self._paywall.needs_body(request):
+            return request
+        body = await self.body.whole()
+        if body is None:
+            raise Stop(
+                problem(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    "body_too_large",
+                    f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
+                )
+            )
+        packages = await self._form_packages(body) if request.has_form and FIELD.encode() in body else ()
+        return Request(request.method, request.path, request.query, request.headers, body, packages)
+
+    async def _form_packages(self, body: bytes) -> tuple[str, ...]:
+        if not (_Headers(self._scope).get("Content-Type") or "").lower().startswith("multipart/"):
+            pairs = parse_qsl(body.decode("latin-1"))
+            return tuple(value for name, value in pairs if name == FIELD)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async with StarletteRequest(dict(self._scope), receive).form() as form:
+            return tuple(value for value in form.getlist(FIELD) if isinstance(value, str))
+
+    # --- the answer --------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Passes a message of the application's answer on, with receipt and refund if the request was paid for."""
+        if self.running is None:
+            self.has_started = True
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            self._start = message
+            if not any(name.lower() == b"content-length" for name, _ in message["headers"]):
+                await self._finish(None)  # a stream, whose first part may come late
+        elif self._start is None:
+            await self._send(message)
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            changed = await self._finish(message.get("body", b""))
+            await self._send(message if changed is None else {**message, "body": changed})
+        else:
+            await self._finish(None)
+            await self._send(message)
+
+    async def _finish(self, body: bytes | None) -> bytes | None:
+        """Ends the paid request, and sends the answer's start; returns what the body becomes, or None."""
+        start, running = self._start, self.running
+        assert start is not None and running is not None
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
+        self.running = None
+        ending: Ending = await self._in_thread(
+            functools.partial(
+                self._paywall.finish,
+                running,
+                start["status"],
+                headers,
+                body,
+                content_type=content_type,
+            )
+        )
+        if ending.body is not None:
+            headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+            headers.append(("content-length", str(len(ending.body))))
+        self.has_started = True
+        await self._send({**start, "headers": _encoded([*headers, *ending.headers])})
+        return ending.body
+
+    async def answer(self, answer: Answer) -> None:
+        """Gives an answer of the paywall's own."""
+        headers = [*answer.headers, ("content-length", str(len(answer.body)))]
+        await self._send(
+            {"type": "http.response.start", "status": answer.status, "headers": _encoded(headers)}
+        )
+        await self._send({"type": "http.response.body", "body": answer.body})
+
+    async def fail(self) -> None:
+        """Answers for a view that failed before its answer began: the payer must learn what is given back."""
+        failed = problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request could not be answered"
+        )
+        self._start = {
+            "type": "http.response.start",
+            "status": failed.status,
+            "headers": _encoded([*failed.headers, ("content-length", str(len(failed.body)))]),
+        }
+        await self._finish(failed.body)
+        await self._send({"type": "http.response.body", "body": failed.body})
+
+    def abandon(self) -> None:
+        """Leaves a request that will not be answered to the next attempt."""
+        if self.running is not None:
+            running, self.running = self.running, None
+            self._paywall.abandon(running)
+
+
+def path_of(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def exchange_of(request: StarletteRequest) -> Exchange:
+    exchange = request.scope.get(SCOPE_KEY)
+    if exchange is None:
+        raise NotInstalled(
+            "the payment middleware has not seen this request: use Payment(app, …), or wrap the application in"
+            " PaymentMiddleware"
+        )
+    assert isinstance(exchange, Exchange)
+    return exchange

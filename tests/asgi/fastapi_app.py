@@ -1,0 +1,78 @@
+"""An application of FastAPI with payable views of every kind; FastAPI evaluates the annotations where they stand."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Form, HTTPException
+from starlette.requests import Request
+
+from paypercall.asgi import NotPaid, Payment
+from paypercall.paywall import Running
+from tests.paywall.merchant import Shop
+
+Runs = list[str]
+
+
+def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
+    app = FastAPI()
+    payments = Payment(app, shop.server)
+    charge = payments.dependency
+
+    @app.get("/temperature")
+    def temperature(payment: Annotated[Running, Depends(charge(100))]) -> dict[str, Any]:
+        runs.append("temperature")
+        return {"celsius": 21, "paid": payment.amount}
+
+    @app.get("/async", dependencies=[Depends(charge(100))])
+    async def asynchronous() -> dict[str, int]:
+        return {"answer": 42}
+
+    async def price(request: Request, length: int) -> int:
+        return int(length) * int(request.query_params.get("factor", "1"))
+
+    @app.get("/by-length/{length}", dependencies=[Depends(charge(price))])
+    def by_length(length: int) -> dict[str, int]:
+        return {"length": length}
+
+    @app.post("/form", dependencies=[Depends(charge(100))])
+    def form(text: Annotated[str, Form()]) -> dict[str, str]:
+        return {"text": text}
+
+    @app.post("/json", dependencies=[Depends(charge(100))])
+    def with_json(content: dict[str, Any]) -> dict[str, Any]:
+        return {"text": content["text"]}
+
+    @app.get("/free", dependencies=[Depends(charge(0))])
+    def free() -> str:
+        return "free"
+
+    @app.get("/teapot", dependencies=[Depends(charge(100))])
+    def teapot() -> None:
+        raise HTTPException(418, "short and stout")
+
+    @app.get("/broken", dependencies=[Depends(charge(100))])
+    def broken() -> None:
+        runs.append("broken")
+        raise RuntimeError("the view is broken")
+
+    @app.get("/nothing-found", dependencies=[Depends(charge(100))])
+    def nothing_found() -> dict[str, list[str]]:
+        payments.refund(60)
+        return {"found": []}
+
+    @app.get("/unpaid")
+    def unpaid() -> str:
+        try:
+            payments.refund()
+        except NotPaid as error:
+            return error.code
+        return "refunded"
+
+    @app.get("/odd", dependencies=[Depends(charge(lambda request: "much"))])
+    def odd() -> None:
+        runs.append("odd")
+
+    @app.get("/twice", dependencies=[Depends(charge(1)), Depends(charge(2))])
+    def twice() -> None:
+        runs.append("twice")
+
+    return app

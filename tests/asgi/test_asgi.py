@@ -1,0 +1,297 @@
+"""FastAPI, Starlette and a plain ASGI application charge for requests, behind a real server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import requests
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route
+
+from paypercall import wire
+from paypercall.asgi import Payment, PaymentMiddleware
+from paypercall.asgi.exchange import MAX_BODY
+from paypercall.paywall import WrongPrice
+from tests.asgi.fastapi_app import Runs, make_fastapi
+from tests.asgi.running_app import serving
+from tests.paywall.merchant import Shop, open_shop
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop")) as shop:
+        yield shop
+
+
+def paid(shop: Shop, url: str, amount: int = 100, method: str = "GET", **options: Any) -> requests.Response:
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay(amount)), **options.pop("headers", {})}
+    return requests.request(method, url, headers=headers, timeout=20, **options)
+
+
+def refund_in(shop: Shop, answer: requests.Response) -> int:
+    payment = shop.client.verify_payment_package(wire.decode_package(answer.headers[wire.PACKAGE]))
+    assert payment.error is None
+    return payment.amount
+
+
+# --- FastAPI ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs() -> Runs:
+    return []
+
+
+@pytest.fixture(scope="module")
+def fastapi(shop: Shop, runs: Runs) -> Iterator[str]:
+    with serving(make_fastapi(shop, runs)) as address:
+        yield address
+
+
+def test_a_view_of_fastapi_is_paid_for_and_answered_again_without_running(
+    shop: Shop, fastapi: str, runs: Runs
+) -> None:
+    unpaid = requests.get(f"{fastapi}/temperature", timeout=20)
+    assert unpaid.status_code == 402
+    assert unpaid.headers[wire.PRICE] == "100"
+    assert unpaid.headers["Content-Type"] == "application/problem+json"
+    before = len(runs)
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
+    first = requests.get(f"{fastapi}/temperature", headers=headers, timeout=20)
+    assert (first.status_code, first.json()) == (200, {"celsius": 21, "paid": 100})
+    assert json.loads(first.headers[wire.RECEIPT])["amount"] == 100
+    assert first.headers["Cache-Control"] == "no-store"
+    again = requests.get(f"{fastapi}/temperature", headers=headers, timeout=20)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers[wire.RECEIPT] == first.headers[wire.RECEIPT]
+    assert len(runs) == before + 1
+    other = requests.get(f"{fastapi}/async", headers=headers, timeout=20)
+    assert (other.status_code, other.json()["code"]) == (409, "payment_used")
+
+
+def test_an_async_view_and_an_async_price_are_paid_for(shop: Shop, fastapi: str) -> None:
+    assert paid(shop, f"{fastapi}/async").json() == {"answer": 42}
+    assert requests.get(f"{fastapi}/by-length/7?factor=10", timeout=20).headers[wire.PRICE] == "70"
+    answer = paid(shop, f"{fastapi}/by-length/7?factor=10", 70)
+    assert answer.json() == {"length": 7}
+    assert wire.PACKAGE not in answer.headers
+
+
+def test_too_little_is_refused_and_refunded(shop: Shop, fastapi: str) -> None:
+    answer = paid(shop, f"{fastapi}/temperature", 40)
+    assert (answer.status_code, answer.json()["code"]) == (402, "underpaid")
+    assert refund_in(shop, answer) == 40
+
+
+def test_what_fails_is_refunded_whoever_makes_the_answer(shop: Shop, fastapi: str) -> None:
+    teapot = paid(shop, f"{fastapi}/teapot")
+    assert (teapot.status_code, teapot.json()) == (418, {"detail": "short and stout"})
+    assert refund_in(shop, teapot) == 100
+    broken = paid(shop, f"{fastapi}/broken")
+    assert (broken.status_code, broken.json()["code"]) == (500, "internal_error")
+    assert refund_in(shop, broken) == 100
+
+
+def test_a_view_gives_a_part_back(shop: Shop, fastapi: str) -> None:
+    assert refund_in(shop, paid(shop, f"{fastapi}/nothing-found", 110)) == 70
+    assert requests.get(f"{fastapi}/unpaid", timeout=20).json() == "not_paid"
+
+
+@pytest.mark.parametrize("is_multipart", [True, False])
+def test_a_form_arrives_whole_with_the_payment_in_a_header_or_in_it(
+    shop: Shop, fastapi: str, is_multipart: bool
+) -> None:
+    text = "ä" * 100_000
+    form: dict[str, Any] = {"files": {"text": (None, text)}} if is_multipart else {"data": {"text": text}}
+    assert paid(shop, f"{fastapi}/form", method="POST", **form).json() == {"text": text}
+    package = json.dumps(shop.pay())
+    form = (
+        {"files": {"text": (None, text), "payment_package": (None, package)}}
+        if is_multipart
+        else {"data": {"text": text, "payment_package": package}}
+    )
+    answer = requests.post(f"{fastapi}/form", timeout=20, **form)
+    assert (answer.status_code, answer.json()) == (200, {"text": text})
+
+
+def test_a_package_in_a_json_body_pays_and_its_refund_is_in_the_answer(shop: Shop, fastapi: str) -> None:
+    content = {"text": "hello", "payment_package": shop.pay(120)}
+    answer = requests.post(f"{fastapi}/json", json=content, timeout=20)
+    assert answer.json()["text"] == "hello"
+    refund = shop.client.verify_payment_package(answer.json()["payment_package"])
+    assert (refund.error, refund.amount) == (None, 20)
+
+
+def test_what_is_free_needs_no_payment(fastapi: str) -> None:
+    assert requests.get(f"{fastapi}/free", timeout=20).status_code == 200
+    preflight = requests.options(f"{fastapi}/temperature", timeout=20)
+    assert preflight.status_code == 405
+
+
+@pytest.mark.parametrize("path", ["odd", "twice"])
+def test_a_price_that_makes_no_sense_charges_nothing(shop: Shop, fastapi: str, runs: Runs, path: str) -> None:
+    package = shop.pay(100)
+    headers = {wire.PACKAGE: wire.encode_package(package)}
+    before = list(runs)
+    assert requests.get(f"{fastapi}/{path}", headers=headers, timeout=20).status_code == 500
+    assert runs == before
+    if path == "odd":
+        assert requests.get(f"{fastapi}/async", headers=headers, timeout=20).status_code == 200
+
+
+def test_two_package_headers_are_refused(shop: Shop, fastapi: str) -> None:
+
+    text = wire.encode_package(shop.pay())
+    connection = http.client.HTTPConnection(fastapi.removeprefix("http://"), timeout=20)
+    connection.putrequest("GET", "/temperature")
+    connection.putheader(wire.PACKAGE, text)
+    connection.putheader(wire.PACKAGE, text)
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert answer.status == 400
+    connection.close()
+
+
+def test_the_openapi_document_tells_the_prices(fastapi: str) -> None:
+    paths = requests.get(f"{fastapi}/openapi.json", timeout=20).json()["paths"]
+    assert paths["/temperature"]["get"]["x-payment-info"] == {"price": 100, "asset": "base"}
+    assert paths["/by-length/{length}"]["get"]["x-payment-info"] == {"price": "varies", "asset": "base"}
+    assert "402" in paths["/temperature"]["get"]["responses"]
+    assert "x-payment-info" not in paths["/unpaid"]["get"]
+
+
+@pytest.mark.parametrize("price", ["100", 1.5, -1, True, 10**16, [100]])
+def test_a_wrong_price_fails_when_it_is_said(shop: Shop, price: Any) -> None:
+    with pytest.raises(WrongPrice):
+        Payment(None, shop.server).dependency(price)
+
+
+# --- Starlette -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    file = tmp_path_factory.mktemp("files") / "large"
+    file.write_bytes(bytes(range(256)) * 4096)
+    payment = Payment(None, shop.server)
+
+    @payment.required(100)
+    async def cookies(request: Request) -> JSONResponse:
+        answer = JSONResponse({"body": (await request.body()).decode()})
+        answer.set_cookie("a", "1")
+        answer.set_cookie("b", "2")
+        return answer
+
+    @payment.required(lambda request, name: 10 * len(name))
+    def named(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.path_params["name"])
+
+    @payment.required(100)
+    async def events(request: Request) -> StreamingResponse:
+        async def parts() -> AsyncIterator[str]:
+            for number in range(3):
+                yield f"data: {number}\n\n"
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    @payment.required(100)
+    async def download(request: Request) -> FileResponse:
+        return FileResponse(file)
+
+    routes = [
+        Route("/cookies", cookies, methods=["GET", "POST"]),
+        Route("/events", events),
+        Route("/download", download),
+        Mount("/inner", routes=[Route("/named/{name}", named)]),
+    ]
+    app = Starlette(routes=routes)
+    app.add_middleware(PaymentMiddleware, payment=payment)
+    with serving(app) as address:
+        yield address
+
+
+def test_several_cookies_survive_and_are_given_again(shop: Shop, starlette: str) -> None:
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
+    for _ in range(2):
+        answer = requests.post(f"{starlette}/cookies", data=b"hello", headers=headers, timeout=20)
+        assert answer.json() == {"body": "hello"}
+        assert dict(answer.cookies) == {"a": "1", "b": "2"}
+    changed = requests.post(f"{starlette}/cookies", data=b"hellO", headers=headers, timeout=20)
+    assert changed.json()["code"] == "payment_used"
+
+
+def test_a_mounted_view_is_asked_for_its_price_with_the_paths_parameters(shop: Shop, starlette: str) -> None:
+    assert requests.get(f"{starlette}/inner/named/abc", timeout=20).headers[wire.PRICE] == "30"
+    assert paid(shop, f"{starlette}/inner/named/abc", 30).text == "abc"
+
+
+def test_a_stream_passes_with_a_receipt_and_is_not_kept(shop: Shop, starlette: str) -> None:
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
+    answer = requests.get(f"{starlette}/events", headers=headers, timeout=20)
+    assert answer.text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    assert wire.RECEIPT in answer.headers
+    again = requests.get(f"{starlette}/events", headers=headers, timeout=20)
+    assert (again.status_code, again.json()["code"]) == (409, "answer_not_kept")
+
+
+def test_a_file_arrives_whole(shop: Shop, starlette: str) -> None:
+    answer = paid(shop, f"{starlette}/download")
+    assert answer.content == bytes(range(256)) * 4096
+    assert wire.RECEIPT in answer.headers
+
+
+def test_a_body_that_is_too_large_is_refused_and_charges_nothing(shop: Shop, starlette: str) -> None:
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(MAX_BODY // 2**20 + 1):
+            yield bytes(2**20)
+
+    answer = requests.post(f"{starlette}/cookies", data=parts(), headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert requests.post(f"{starlette}/cookies", data=b"", headers=headers, timeout=20).status_code == 200
+
+
+# --- any application -------------------------------------------------------------------------------------------------
+
+
+async def plain(scope: Any, receive: Any, send: Any) -> None:
+    """An application without a framework, which answers with what it was sent."""
+    body = b""
+    while (message := await receive()).get("more_body"):
+        body += message["body"]
+    body += message.get("body", b"")
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture(scope="module")
+def table(shop: Shop) -> Iterator[str]:
+    prices = {
+        "POST /echo": 100,
+        "/items/{number:int}": lambda request, number: number * 10,
+        "/free": None,
+    }
+    app = PaymentMiddleware(plain, Payment(None, shop.server, prices=prices))
+    with serving(app, root_path="/behind/a/proxy") as address:
+        yield address
+
+
+def test_a_table_of_paths_charges_for_any_application(shop: Shop, table: str) -> None:
+    assert requests.get(f"{table}/echo", timeout=20).status_code == 200
+    assert requests.get(f"{table}/free", timeout=20).status_code == 200
+    assert requests.get(f"{table}/elsewhere", timeout=20).status_code == 200
+    assert requests.get(f"{table}/items/12", timeout=20).headers[wire.PRICE] == "120"
+    assert requests.post(f"{table}/echo", timeout=20).status_code == 402
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
+    for _ in range(2):
+        answer = requests.post(f"{table}/echo", data=b"x" * 200_000, headers=headers, timeout=20)
+        assert (answer.status_code, answer.content) == (200, b"x" * 200_000)
+        assert wire.RECEIPT in answer.headers
