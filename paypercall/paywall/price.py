@@ -6,7 +6,7 @@ before anything is charged.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,19 @@ class PriceTag:
     def fixed(self) -> Price | None:
         """The price that is the same for all requests, or None."""
         return self._fixed
+
+    def ask_now(self, request: object, *args: Any, **kwargs: Any) -> Price | None:
+        """The price of a request for a view that is not async; see `ask`.
+
+        Raises:
+            WrongPrice: When the function is async, or gives no price.
+        """
+        price = self.ask(request, *args, **kwargs)
+        if isinstance(price, Awaitable):
+            if isinstance(price, Coroutine):
+                price.close()
+            raise WrongPrice("the price is an async function, the view is not: make both async, or neither")
+        return price
 
     def ask(self, request: object, *args: Any, **kwargs: Any) -> Price | Awaitable[int | None] | None:
         """The price of a request; None is free. What an async function gives is to be awaited and `checked`.

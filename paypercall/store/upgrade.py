@@ -6,6 +6,8 @@ administrator: there it happens only when asked for.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import Connection, column, func, select, table, text
 from sqlalchemy.sql import ClauseElement
 
@@ -13,6 +15,9 @@ from paypercall.store.database import Database
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import REVISION, VERSION_TABLE
 from paypercall.store.statements import Statement
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _LOCK_KEY = 0x70617970
 """Of PostgreSQL's advisory lock while migrating; any number that others are unlikely to use."""
@@ -64,14 +69,50 @@ def _refuse_newer(found: str | None) -> None:
         )
 
 
+def statements(dialect: str, since: str | None, until: str) -> list[str]:
+    """The statements that bring a database from one revision to another, for a host that runs migrations of its own.
+
+    Args:
+        dialect: `sqlite` or `postgresql`.
+        since: The revision that the database has, or None for none.
+        until: The revision that it is to have.
+    """
+    from alembic import command
+
+    written = _Written()
+    config = _config(dialect=dialect, output=written)
+    command.upgrade(config, until if since is None else f"{since}:{until}", sql=True)
+    return [
+        text for piece in written.pieces if (text := piece.strip().rstrip(";")) and not text.startswith("--")
+    ]
+
+
+class _Written:
+    """Takes the statements that Alembic writes down, each in one piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.pieces.append(text)
+
+    def flush(self) -> None:
+        """Alembic asks for it after each piece."""
+
+
 def _run_migrations(connection: Connection) -> None:
     from alembic import command
+
+    command.upgrade(_config(connection=connection), REVISION)
+
+
+def _config(**attributes: Any) -> Config:
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", "paypercall.store:migrations")
-    config.attributes["connection"] = connection
-    command.upgrade(config, REVISION)
+    config.attributes.update(attributes)
+    return config
 
 
 def _has_version(dialect: str) -> ClauseElement:

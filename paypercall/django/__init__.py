@@ -1,0 +1,18 @@
+"""Payable views for Django: an installable app, `INSTALLED_APPS = [..., "paypercall.django"]`.
+
+    from paypercall.django import payment
+
+    @payment.required(100)
+    def temperature(request): ...
+
+The settings are `PAYPERCALL = {...}` (those of `conf.example.py`, by their names) and `WALLET`.
+"""
+
+from __future__ import annotations
+
+from paypercall.django.decorator import NotPaid, Payment
+
+__all__ = ["NotPaid", "Payment", "payment"]
+
+payment = Payment()
+"""The project's. It reads the settings when it is first needed."""

@@ -1,0 +1,261 @@
+"""The decorator of payable views: functions, methods of class-based views through `method_decorator`, async views."""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.handlers.exception import response_for_exception
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from paypercall.contract import BASE
+from paypercall.django.project import Project, open_project
+from paypercall.errors import PaypercallError
+from paypercall.paywall import Answer, Price, PriceTag, Request, Running
+from paypercall.paywall.answer import problem
+from paypercall.paywall.gate import FREE_METHODS
+from paypercall.paywall.price import PriceFunction
+from paypercall.paywall.running import CURRENT
+from paypercall.wire import FIELD
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_Result = TypeVar("_Result")
+
+
+class NotPaid(PaypercallError):
+    """The view gives back what was not paid."""
+
+    code = "not_paid"
+
+
+class Payment:
+    """What is to be paid for in a project."""
+
+    def __init__(self) -> None:
+        self._project: Project | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def project(self) -> Project:
+        """The parts that take the payments, made as the settings say when they are first needed.
+
+        Raises:
+            ImproperlyConfigured: When a setting is wrong.
+        """
+        with self._opening:
+            if self._project is None:
+                self._project = open_project()
+            return self._project
+
+    def close(self) -> None:
+        """Stops the node and closes the books; the next request opens them again."""
+        with self._opening:
+            if self._project is not None:
+                self._project.server.server.close_node()
+            self._project = None
+
+    def required(self, price: int | PriceFunction | None, asset: str = BASE) -> Callable[[_View], _View]:
+        """Decorates a view: it costs that much.
+
+        With `ATOMIC_REQUESTS` the view alone is one transaction: what happens to the payment is kept however it ends.
+
+        Args:
+            price: In bytes or units of the asset, 0 or None for free, or a function of the request and the view's
+                arguments.
+            asset: `base` or an asset's id.
+
+        Raises:
+            WrongPrice: When the price makes no sense.
+        """
+        tag = PriceTag(price, asset)
+
+        def decorate(view: _View) -> _View:
+            make = self._async_view if iscoroutinefunction(view) else self._sync_view
+            paid = functools.wraps(view)(make(view, tag))
+            # Django opens the transaction of ATOMIC_REQUESTS around the whole view unless it is told not to.
+            paid._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
+            return paid  # type: ignore[return-value]
+
+        return decorate
+
+    def refund(self, amount: int | None = None) -> None:
+        """Gives back the whole price of the request that is being answered, or a part of it; see `Running.refund`.
+
+        Raises:
+            NotPaid: When the request is not paid for.
+        """
+        running = CURRENT.get()
+        if running is None:
+            raise NotPaid("this request is not paid for, so that there is nothing to refund")
+        running.refund(amount)
+
+    # --- the views ---------------------------------------------------------------------------------------------------
+
+    def _sync_view(
+        self, view: Callable[..., HttpResponseBase], tag: PriceTag
+    ) -> Callable[..., HttpResponseBase]:
+        atomic = _atomic(view)
+
+        def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            price = None if request.method in FREE_METHODS else tag.ask_now(request, *args, **kwargs)
+            if price is None:
+                unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
+                return unpaid
+            outcome = self._begin(request, price)
+            if not isinstance(outcome, Running):
+                return outcome
+            token = CURRENT.set(outcome)
+            try:
+                return self._finish(outcome, _rendered(_run(atomic, request, args, kwargs)))
+            finally:
+                CURRENT.reset(token)
+
+        return paid
+
+    def _async_view(
+        self, view: Callable[..., Awaitable[HttpResponseBase]], tag: PriceTag
+    ) -> Callable[..., Awaitable[HttpResponseBase]]:
+        async def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            price = None if request.method in FREE_METHODS else tag.ask(request, *args, **kwargs)
+            if isinstance(price, Awaitable):
+                price = tag.checked(await price)
+            if price is None:
+                return await view(request, *args, **kwargs)
+            outcome = await _in_thread(self._begin, request, price)
+            if not isinstance(outcome, Running):
+                return outcome
+            token = CURRENT.set(outcome)
+            try:
+                response = await _run_async(view, request, args, kwargs)
+                return await _in_thread(self._finish, outcome, await sync_to_async(_rendered)(response))
+            except BaseException:  # the client has gone: the same payment runs the view anew
+                self.project.paywall.abandon(outcome)
+                raise
+            finally:
+                CURRENT.reset(token)
+
+        return markcoroutinefunction(paid)
+
+    def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
+        paywall = self.project.paywall
+        asked = Request(
+            request.method or "GET",
+            request.path_info,
+            request.META.get("QUERY_STRING", ""),
+            request.headers,
+        )
+        if paywall.needs_body(asked):
+            if not _read_body(request):
+                return _response(
+                    problem(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                        "body_too_large",
+                        f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
+                    )
+                )
+            body = request.body
+            packages = request.POST.getlist(FIELD) if asked.has_form and FIELD.encode() in body else []
+            asked = Request(
+                asked.method, asked.path, asked.query, asked.headers, body, tuple(map(str, packages))
+            )
+        outcome = paywall.begin(asked, price)
+        return _response(outcome) if isinstance(outcome, Answer) else outcome
+
+    def _finish(self, running: Running, response: HttpResponseBase) -> HttpResponseBase:
+        cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
+        body = response.content if isinstance(response, HttpResponse) else None
+        ending = self.project.paywall.finish(
+            running,
+            response.status_code,
+            [*response.items(), *cookies],
+            body,
+            content_type=response.get("Content-Type", ""),
+        )
+        for name, value in ending.headers:
+            response[name] = value
+        if ending.body is not None and isinstance(response, HttpResponse):
+            response.content = ending.body
+            if response.has_header("Content-Length"):
+                response["Content-Length"] = str(len(ending.body))
+        return response
+
+
+def _atomic(view: Callable[..., Any]) -> Callable[..., Any]:
+    """The view in the transactions that ATOMIC_REQUESTS asks for, unless it was told to be in none."""
+    without: set[str] = getattr(view, "_non_atomic_requests", set())
+
+    @functools.wraps(view)
+    def atomic(*args: Any, **kwargs: Any) -> Any:
+        run = view
+        for alias, values in connections.settings.items():
+            if values.get("ATOMIC_REQUESTS") and alias not in without:
+                run = transaction.atomic(using=alias)(run)
+        return run(*args, **kwargs)
+
+    return atomic
+
+
+def _run(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
+    """Runs the view; where it fails, makes the answer that Django would make, to put the refund into."""
+    try:
+        response: HttpResponseBase = view(request, *args, **kwargs)
+        return _rendered(response)
+    except Exception as error:  # noqa: BLE001 - Django's own way with them
+        return response_for_exception(request, error)
+
+
+async def _run_async(
+    view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
+) -> HttpResponseBase:
+    try:
+        response: HttpResponseBase = await view(request, *args, **kwargs)
+        return response
+    except Exception as error:  # noqa: BLE001 - Django's own way with them
+        return await sync_to_async(response_for_exception)(request, error)
+
+
+def _rendered(response: HttpResponseBase) -> HttpResponseBase:
+    """A response whose content is there, which a `TemplateResponse` is not yet."""
+    render = getattr(response, "render", None)
+    return render() if callable(render) else response
+
+
+def _read_body(request: HttpRequest) -> bool:
+    """Reads the whole body, to be read again by the view; false if it is too large.
+
+    `request.body` refuses what is above DATA_UPLOAD_MAX_MEMORY_SIZE, which files that are uploaded need not obey.
+    """
+    if hasattr(request, "_body"):
+        return True
+    body = request.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        return False
+    request._body = body
+    request._stream = io.BytesIO(body)
+    request._read_started = False  # type: ignore[attr-defined]
+    return True
+
+
+def _response(answer: Answer) -> HttpResponse:
+    response = HttpResponse(answer.body, status=answer.status)
+    del response["Content-Type"]
+    for name, value in answer.headers:
+        if name == "Set-Cookie":
+            response.cookies.load(value)
+        else:
+            response[name] = value
+    return response
+
+
+async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
+    """Runs what touches the books outside of the loop, and beside Django's own thread for what is synchronous."""
+    return await sync_to_async(function, thread_sensitive=False)(*args)

@@ -1,0 +1,1 @@
+"""The migrations of the app: they run those of the books, so that there is one schema."""

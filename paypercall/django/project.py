@@ -1,0 +1,101 @@
+"""What the project's settings say: `PAYPERCALL` and `WALLET`. Makes the server that takes the payments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
+
+from paypercall.call_book import AnswerLimits
+from paypercall.conf import Conf
+from paypercall.django.database import database_url
+from paypercall.errors import PaypercallError
+from paypercall.methods import Channel, PaymentMethod
+from paypercall.obyte.wallet import Wallet
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Paywall
+from paypercall.paywall.gate import RefundPolicy
+from paypercall.server import Server
+
+_OWN = ("answers", "max_sweeping_period", "methods", "refunds")
+"""What `PAYPERCALL` may hold besides the settings of `conf.example.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The parts that take the payments of a project.
+
+    Attributes:
+        server: Takes payments over channels.
+        paywall: Decides what happens to a request.
+    """
+
+    server: PaymentServer
+    paywall: Paywall
+
+
+def open_project() -> Project:
+    """Makes the parts as the settings say.
+
+    Raises:
+        ImproperlyConfigured: When a setting is wrong.
+    """
+    given = getattr(settings, "PAYPERCALL", None)
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured("set PAYPERCALL to a dict of settings; conf.example.py explains each")
+    own = {name: _loaded(given[name]) for name in _OWN if name in given}
+    try:
+        conf = Conf.from_settings(
+            {
+                "database_url": given.get("database_url") or database_url(),
+                **{name: value for name, value in given.items() if name not in (*_OWN, "database_url")},
+            }
+        )
+        period = {name: own[name] for name in ("max_sweeping_period",) if name in own}
+        server = PaymentServer(Server(wallet=_wallet(), conf=conf, **period), answers=_answers(own))
+    except (PaypercallError, ValueError) as error:
+        raise ImproperlyConfigured(f"PAYPERCALL: {error}") from error
+    return Project(server, Paywall(server.calls, _methods(own, server), _refunds(own)))
+
+
+def endpoint_path() -> str | None:
+    """Where the project has the channel endpoint, or None if `paypercall.django.urls` is in no URLconf."""
+    try:
+        return reverse("paypercall:endpoint")
+    except NoReverseMatch:
+        return None
+
+
+def _wallet() -> Wallet | None:
+    """`WALLET`: a wallet, a function that makes one, or the dotted path of either; None for the conf's keys."""
+    wallet = _loaded(getattr(settings, "WALLET", None))
+    if callable(wallet):
+        wallet = wallet()
+    if wallet is not None and not isinstance(wallet, Wallet):
+        raise ImproperlyConfigured(
+            "WALLET must be a wallet, a function that makes one, or the dotted path of either"
+        )
+    return wallet
+
+
+def _answers(own: Mapping[str, Any]) -> AnswerLimits | None:
+    answers = own.get("answers")
+    return AnswerLimits(**answers) if isinstance(answers, Mapping) else answers
+
+
+def _methods(own: Mapping[str, Any], server: PaymentServer) -> Sequence[PaymentMethod]:
+    make: Callable[[PaymentServer], Sequence[PaymentMethod]] | None = own.get("methods")
+    return [Channel(server, endpoint_path())] if make is None else make(server)
+
+
+def _refunds(own: Mapping[str, Any]) -> RefundPolicy | None:
+    return own.get("refunds")
+
+
+def _loaded(value: object) -> Any:
+    return import_string(value) if isinstance(value, str) else value

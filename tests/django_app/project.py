@@ -1,0 +1,60 @@
+"""A Django project with payable views of every kind, configured once for the process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+from paypercall.devnet import Devnet
+from tests.parties import settings_for, wallet_on
+
+RUNS: list[str] = []
+"""The views that ran."""
+
+
+def configure(net: Devnet, folder: Path) -> None:
+    """Sets the project up, with its tables."""
+    payments = settings_for(net, folder)
+    del payments["database_url"]
+    wallet = wallet_on(net)
+    settings.configure(
+        SECRET_KEY="of a test",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF="tests.django_app.urls",
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "paypercall.django"],
+        MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(folder / "project.sqlite"),
+                "ATOMIC_REQUESTS": True,
+            }
+        },
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": {}}],
+        PAYPERCALL=payments,
+        WALLET=lambda: wallet,
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+def parts() -> Iterator[bytes]:
+    """A stream."""
+    yield from (b"data: 0\n\n", b"data: 1\n\n")
+
+
+async def async_parts() -> AsyncIterator[bytes]:
+    """A stream for an async server."""
+    for part in parts():
+        yield part
+
+
+def length_price(request: Any, length: int) -> int:
+    """A price by the view's argument and the query."""
+    return length * int(request.GET.get("factor", "1"))

@@ -1,0 +1,150 @@
+"""Payable views of Django, behind its WSGI and its ASGI interface, on real sockets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import sqlalchemy
+
+from paypercall import wire
+from paypercall.paywall import WrongPrice
+from paypercall.store import Store
+from tests.django_app.conftest import Site
+from tests.django_app.project import RUNS
+
+
+def test_a_view_is_paid_for_and_answered_again_without_running(site: Site) -> None:
+    unpaid = site.ask("temperature")
+    assert (unpaid.status_code, unpaid.headers[wire.PRICE]) == (402, "100")
+    assert unpaid.headers["Content-Type"] == "application/problem+json"
+    assert unpaid.headers["Cache-Control"] == "no-store"
+    before, header = len(RUNS), site.header()
+    first = site.ask("temperature", header)
+    assert (first.status_code, first.json()) == (200, {"celsius": 21})
+    again = site.ask("temperature", header)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert dict(first.cookies) == dict(again.cookies) == {"a": "1", "b": "2"}
+    assert again.headers[wire.RECEIPT] == first.headers[wire.RECEIPT]
+    assert len(RUNS) == before + 1
+    other = site.ask("async", header)
+    assert (other.status_code, other.json()["code"]) == (409, "payment_used")
+
+
+def test_a_price_is_asked_for_with_the_request_and_the_views_arguments(site: Site) -> None:
+    assert site.ask("by-length/7?factor=10").headers[wire.PRICE] == "70"
+    assert site.paid("by-length/7?factor=10", 70).json() == {"length": 7}
+
+
+def test_async_views_and_prices_are_paid_for(site: Site) -> None:
+    assert site.paid("async").json() == {"answer": 42}
+    assert site.ask("async-price").headers[wire.PRICE] == "70"
+    assert site.paid("async-price", 70).json() == {"answer": 42}
+
+
+def test_a_method_of_a_class_is_paid_for_and_the_others_are_free(site: Site) -> None:
+    assert site.ask("echo").text == "free"
+    assert site.ask("echo", method="POST", data={"text": "x"}).status_code == 402
+
+
+@pytest.mark.parametrize("is_multipart", [True, False])
+def test_a_form_arrives_whole_with_the_payment_in_a_header_or_in_it(site: Site, is_multipart: bool) -> None:
+    large = {"file": ("large", b"x" * 3_000_000)} if is_multipart else None
+    answer = site.paid("echo", method="POST", data={"text": "ä"}, files=large)
+    assert answer.json() == {"text": "ä", "files": {"file": 3_000_000} if is_multipart else {}}
+    package = json.dumps(site.client.create_payment_package(100))
+    small = {"file": ("small", b"x")} if is_multipart else None
+    answer = site.ask("echo", method="POST", data={"text": "ö", "payment_package": package}, files=small)
+    assert (answer.status_code, answer.json()["text"]) == (200, "ö")
+
+
+def test_a_body_arrives_whole(site: Site) -> None:
+    body = bytes(range(256)) * 4000
+    assert site.paid("raw", method="POST", data=body).content == body
+
+
+@pytest.mark.parametrize(
+    "path, status",
+    [("missing", 404), ("forbidden", 403), ("broken", 500), ("async-broken", 500), ("bad-template", 500)],
+)
+def test_what_fails_is_refunded(site: Site, path: str, status: int) -> None:
+    answer = site.paid(path, 110)
+    assert answer.status_code == status
+    assert site.refund_in(answer) == 110
+
+
+def test_a_payment_is_kept_when_the_views_transaction_is_rolled_back_and_the_views_own_writes_are_not(
+    site: Site,
+) -> None:
+    from django.contrib.auth.models import User
+
+    header = site.header()
+    assert site.ask("broken", header).status_code == 500
+    assert not User.objects.filter(username="rolled back").exists()
+    again = site.ask("broken", header)
+    assert (again.status_code, again.headers[wire.PACKAGE] is not None) == (500, True)
+    User.objects.filter(username="kept").delete()
+    assert site.paid("writes").text == "written"
+    assert User.objects.filter(username="kept").exists()
+
+
+def test_a_view_gives_a_part_back(site: Site) -> None:
+    assert site.refund_in(site.paid("nothing-found", 110)) == 70
+
+
+@pytest.mark.parametrize("path", ["stream", "async-stream"])
+def test_a_stream_passes_with_a_receipt(site: Site, path: str) -> None:
+    answer = site.paid(path)
+    assert answer.text == "data: 0\n\ndata: 1\n\n"
+    assert wire.RECEIPT in answer.headers
+
+
+def test_a_template_is_rendered_before_its_answer_is_kept(site: Site) -> None:
+    header = site.header()
+    assert site.ask("template", header).text == "rendered"
+    assert site.ask("template", header).text == "rendered"
+
+
+@pytest.mark.parametrize("path", ["odd", "mixed"])
+def test_a_price_that_makes_no_sense_charges_nothing(site: Site, path: str) -> None:
+    before, header = list(RUNS), site.header()
+    assert site.ask(path, header).status_code == 500
+    assert before == RUNS
+    assert site.ask("temperature", header).status_code == 200
+
+
+def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:
+    from paypercall.django import payment
+
+    with pytest.raises(WrongPrice):
+        payment.required("100")  # type: ignore[arg-type]
+
+
+def test_the_tables_are_those_that_our_own_migrations_make(site: Site, tmp_path: object) -> None:
+    from paypercall.django import payment
+    from paypercall.store.schema import metadata
+
+    ours = Store(f"sqlite:///{tmp_path}/ours.sqlite")
+    ours.migrate()
+    schemas = [
+        schema_of(url, set(metadata.tables)) for url in (ours.url, payment.project.server.server.store.url)
+    ]
+    ours.close()
+    assert schemas[0] == schemas[1]
+    assert set(schemas[0]) == set(metadata.tables) | {"paypercall_version"}
+
+
+def schema_of(url: str, tables: set[str]) -> dict[str, object]:
+    """The statements that made the tables and indexes of a database."""
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT tbl_name, type, name, sql FROM sqlite_master ORDER BY 1, 2, 3"
+        ).all()
+        [version] = connection.exec_driver_sql("SELECT version_num FROM paypercall_version").all()
+    engine.dispose()
+    schema: dict[str, object] = {}
+    for table, *rest in rows:
+        if table in tables:
+            schema.setdefault(table, []).append([rest[0], rest[1], " ".join((rest[2] or "").split())])  # type: ignore[attr-defined]
+    return {**schema, "paypercall_version": version[0]}

@@ -1,0 +1,150 @@
+"""The views of the project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.template import engines
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from paypercall.django import payment
+from tests.django_app.project import RUNS, async_parts, length_price, parts
+
+
+@payment.required(100)
+def temperature(request: HttpRequest) -> JsonResponse:
+    RUNS.append("temperature")
+    response = JsonResponse({"celsius": 21})
+    response.set_cookie("a", "1")
+    response.set_cookie("b", "2")
+    return response
+
+
+@payment.required(length_price)
+def by_length(request: HttpRequest, length: int) -> JsonResponse:
+    return JsonResponse({"length": length})
+
+
+@payment.required(100)
+async def asynchronous(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"answer": 42})
+
+
+async def async_price(request: HttpRequest) -> int:
+    return 70
+
+
+@payment.required(async_price)
+async def priced_asynchronously(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"answer": 42})
+
+
+class Echo(View):
+    @method_decorator(payment.required(100))
+    def post(self, request: HttpRequest) -> JsonResponse:
+        files = {name: len(file.read()) for name, file in request.FILES.items()}  # type: ignore[union-attr]
+        return JsonResponse({"text": request.POST.get("text"), "files": files})
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("free")
+
+
+@csrf_exempt
+@payment.required(100)
+def raw(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.body, content_type="application/octet-stream")
+
+
+@payment.required(100)
+def missing(request: HttpRequest) -> HttpResponse:
+    raise Http404("nothing here")
+
+
+@payment.required(100)
+def forbidden(request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied
+
+
+@payment.required(100)
+def broken(request: HttpRequest) -> HttpResponse:
+    User.objects.create(username="rolled back")
+    raise RuntimeError("the view is broken")
+
+
+@payment.required(100)
+def writes(request: HttpRequest) -> HttpResponse:
+    User.objects.create(username="kept")
+    return HttpResponse("written")
+
+
+@payment.required(100)
+async def async_broken(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("the view is broken")
+
+
+@payment.required(100)
+def nothing_found(request: HttpRequest) -> JsonResponse:
+    payment.refund(60)
+    return JsonResponse({"found": []})
+
+
+@payment.required(100)
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(parts(), content_type="text/event-stream")
+
+
+@payment.required(100)
+async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(async_parts(), content_type="text/event-stream")
+
+
+@payment.required(100)
+def template(request: HttpRequest) -> TemplateResponse:
+    return TemplateResponse(request, engines["django"].from_string("{{ word }}"), {"word": "rendered"})
+
+
+@payment.required(100)
+def bad_template(request: HttpRequest) -> TemplateResponse:
+    return TemplateResponse(request, engines["django"].from_string("{% load no_such %}"), {})
+
+
+@payment.required(lambda request: "much")
+def odd(request: HttpRequest) -> HttpResponse:
+    RUNS.append("odd")
+    return HttpResponse()
+
+
+@payment.required(async_price)
+def mixed(request: HttpRequest) -> HttpResponse:
+    RUNS.append("mixed")
+    return HttpResponse()
+
+
+views: list[tuple[str, Any]] = [
+    ("temperature", temperature),
+    ("by-length/<int:length>", by_length),
+    ("async", asynchronous),
+    ("async-price", priced_asynchronously),
+    ("echo", csrf_exempt(Echo.as_view())),
+    ("raw", raw),
+    ("missing", missing),
+    ("forbidden", forbidden),
+    ("broken", broken),
+    ("writes", writes),
+    ("async-broken", async_broken),
+    ("nothing-found", nothing_found),
+    ("stream", stream),
+    ("async-stream", async_stream),
+    ("template", template),
+    ("bad-template", bad_template),
+    ("odd", odd),
+    ("mixed", mixed),
+]
+urlpatterns = [path(route, view) for route, view in views]
