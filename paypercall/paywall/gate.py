@@ -118,8 +118,9 @@ class Paywall:
             )
         if call.is_over:
             return self._answer_again(call, method, price)
-        self._heartbeat.add(call)
-        return Running(call, method, price.amount, was_paid_in_body=is_in_body)
+        running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
+        self._heartbeat.add(running)
+        return running
 
     def _payment_headers(self) -> Iterable[str]:
         return (name for method in self._methods for name in method.payment_headers)
@@ -206,7 +207,7 @@ class Paywall:
         Returns:
             What to add to the answer: receipt, refund.
         """
-        self._heartbeat.remove(running.call)
+        self._heartbeat.remove(running)
         call = self._ended(running, status)
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
         kept = None if body is None else StoredAnswer(status, pairs, body)
@@ -223,7 +224,7 @@ class Paywall:
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""
-        self._heartbeat.remove(running.call)
+        self._heartbeat.remove(running)
         assert running.call.run is not None
         self._calls.finish(release(running.call, running.call.run), None)
 

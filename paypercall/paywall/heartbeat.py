@@ -1,6 +1,7 @@
 """Signs of life for requests whose answer takes long, so that no other worker takes them over.
 
-A worker that dies gives none, and the next attempt runs the request anew. The thread ends when nothing is left to do.
+A worker that dies gives none, and neither does a run that its adapter has dropped without an end: the next attempt runs
+the request anew. The thread ends when nothing is left to do.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from weakref import WeakValueDictionary
 
 from paypercall.call_book import CallBook
-from paypercall.paid_call import RUN_SECONDS, PaidCall
+from paypercall.paid_call import RUN_SECONDS
+from paypercall.paywall.running import Running
 from paypercall.store import StoreError
 
 logger = logging.getLogger(__name__)
@@ -32,23 +35,23 @@ class Heartbeat:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._under_way: dict[int, PaidCall] = {}
+        self._under_way: WeakValueDictionary[int, Running] = WeakValueDictionary()
         self._thread: threading.Thread | None = None
 
-    def add(self, call: PaidCall) -> None:
-        """Begins to give signs of life for a run."""
+    def add(self, running: Running) -> None:
+        """Begins to give signs of life for a run, for as long as somebody holds it."""
         if self._process != os.getpid():
             self._begin()
         with self._lock:
-            self._under_way[call.id] = call
+            self._under_way[running.call.id] = running
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="paypercall-heartbeat", daemon=True)
                 self._thread.start()
 
-    def remove(self, call: PaidCall) -> None:
+    def remove(self, running: Running) -> None:
         """Ends it."""
         with self._lock:
-            self._under_way.pop(call.id, None)
+            self._under_way.pop(running.call.id, None)
 
     def _beat(self) -> None:
         pause = threading.Event()
@@ -56,7 +59,7 @@ class Heartbeat:
         while True:
             pause.wait(BEAT_SECONDS)
             with self._lock:
-                calls = list(self._under_way.values())
+                calls = [running.call for running in self._under_way.values()]
                 if not calls:
                     self._thread = None
                     return

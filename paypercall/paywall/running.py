@@ -20,7 +20,7 @@ class Running:
         refund_asked: What the view gives back.
     """
 
-    __slots__ = ("call", "method", "price", "refund_asked", "was_paid_in_body")
+    __slots__ = ("__weakref__", "call", "method", "price", "refund_asked", "was_paid_in_body")
 
     def __init__(self, call: PaidCall, method: PaymentMethod, price: int, *, was_paid_in_body: bool) -> None:
         self.call = call

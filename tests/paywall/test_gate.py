@@ -153,7 +153,7 @@ def test_what_a_dead_worker_left_is_run_again_and_its_late_answer_changes_nothin
 ) -> None:
     package = shop.pay()
     dead = run(shop.ask(package))
-    shop.paywall._heartbeat.remove(dead.call)
+    shop.paywall._heartbeat.remove(dead)
     with monkeypatch.context() as later:
         now = dead.call.runs_until + 1
         later.setattr("paypercall.paywall.gate.time.time", lambda: now)
