@@ -21,6 +21,7 @@ from paypercall.events import EventKind, Subscriber
 from paypercall.funds import POSTING_SECONDS, Funds, Moved
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Balance, Transaction, Wallet
+from paypercall.package import AnnouncedChannel
 from paypercall.party import Party
 from paypercall.results import ChannelBalance, Payment
 from paypercall.server import LEDGER_SECONDS, Server
@@ -83,6 +84,15 @@ class AsyncParty(Generic[_PartyT]):
     def funds(self) -> AsyncFunds:
         """What the wallet has, and ways to move it; see `Party.funds`."""
         return AsyncFunds(self)
+
+    @property
+    def conf(self) -> Conf:
+        """The settings."""
+        return self._party.conf
+
+    async def look_at_ledger(self, timeout: float = POSTING_SECONDS) -> None:
+        """Has the ledger looked at now; see `Party.look_at_ledger`."""
+        await self._in_thread(self._party.look_at_ledger, timeout)
 
     async def settled_periods(self) -> list[PeriodRecord]:
         """The sums of all periods that have ended."""
@@ -228,6 +238,14 @@ class AsyncServer(AsyncParty[Server]):
     async def close(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
         """Closes a channel; see `Server.close`."""
         await self._in_thread(self._party.close, aa_address, timeout)
+
+    async def channel(self, aa_address: str) -> ChannelBalance | None:
+        """Where a channel stands; see `Server.channel`."""
+        return await self._in_thread(self._party.channel, aa_address)
+
+    async def announce(self, announced: AnnouncedChannel) -> str:
+        """Starts watching for a channel; see `Server.announce`."""
+        return await self._in_thread(self._party.announce, announced)
 
     async def channels(self, status: Status | None = None) -> list[ChannelBalance]:
         """All channels, or those of one status."""

@@ -13,10 +13,11 @@ from typing import Any
 from paypercall.call_book import AnswerLimits, CallBook, claim_known, keep, take
 from paypercall.channel import Channel, Status
 from paypercall.close_request import check_close_request
-from paypercall.contract import BASE, BASE_AGENTS
+from paypercall.contract import BASE_AGENTS
 from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.funds import POSTING_SECONDS
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import parse_announcement
 from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed

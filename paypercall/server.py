@@ -8,7 +8,7 @@ from typing import Any
 
 from paypercall.arguments import check_aa_address, check_amount, check_idempotency_key
 from paypercall.assets import require_usable_asset
-from paypercall.balances import balances_of_all
+from paypercall.balances import balance_of, balances_of_all
 from paypercall.calls import counted
 from paypercall.channel import Status
 from paypercall.conf import Conf
@@ -145,7 +145,7 @@ class Server(Party):
         check_aa_address(aa_address)
         with self._store.reading() as books:
             record = books.channels.get(aa_address)
-            return None if record is None else self._balance_of(books, record)
+            return None if record is None else balance_of(books, record)
 
     @counted
     def announce(self, announced: AnnouncedChannel) -> str:

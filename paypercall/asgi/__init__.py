@@ -25,9 +25,9 @@ from paypercall.asgi.charge import Charge, tell_prices
 from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, exchange_of, path_of
 from paypercall.asynchronous import AsyncServer
 from paypercall.call_book import AnswerLimits
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
+from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall, PriceTag
 from paypercall.paywall.gate import RefundPolicy

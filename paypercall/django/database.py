@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from sqlalchemy import URL
+
+from paypercall.store.addresses import postgresql_address, sqlite_address
 
 ALIAS = "default"
 """The database that the books are in."""
-
-_BACKENDS = {"sqlite": "sqlite", "postgresql": "postgresql"}
 
 
 def database_url(alias: str = ALIAS) -> str:
@@ -22,39 +20,31 @@ def database_url(alias: str = ALIAS) -> str:
         ImproperlyConfigured: When the books cannot be kept there.
     """
     database = connections[alias]
-    backend = _BACKENDS.get(database.vendor)
     values: dict[str, Any] = database.settings_dict
-    if backend is None:
+    if database.vendor == "sqlite":
+        return sqlite_address(_path_of(str(values["NAME"])))
+    if database.vendor != "postgresql":
         raise ImproperlyConfigured(
             f"payments cannot be kept in the database {alias!r} ({database.vendor}): it must be SQLite or PostgreSQL;"
             " or give PAYPERCALL a database_url of its own"
         )
-    if backend == "sqlite":
-        return _sqlite_url(str(values["NAME"]))
-    options = {
-        name: str(value) for name, value in values.get("OPTIONS", {}).items() if isinstance(value, str)
-    }
-    return URL.create(
-        backend,
-        username=values.get("USER") or None,
-        password=values.get("PASSWORD") or None,
-        host=values.get("HOST") or None,
-        port=int(values["PORT"]) if values.get("PORT") else None,
+    texts = {name: value for name, value in values.get("OPTIONS", {}).items() if isinstance(value, str)}
+    return postgresql_address(
         database=values["NAME"],
-        query=options,
-    ).render_as_string(hide_password=False)
+        user=values.get("USER"),
+        password=values.get("PASSWORD"),
+        host=values.get("HOST"),
+        port=values.get("PORT"),
+        options=texts,
+    )
 
 
-def _sqlite_url(name: str) -> str:
+def _path_of(name: str) -> str:
     if ":memory:" in name or "mode=memory" in name:
         raise ImproperlyConfigured(
             "payments must be kept in a file: give the database a NAME, and for tests TEST = {'NAME': <a file>}"
         )
-    path = name
-    if name.startswith("file:"):
-        path, _, query = name.removeprefix("file:").partition("?")
-        if parse_qsl(query):
-            raise ImproperlyConfigured(
-                "the database of payments must be given as the path of a file, without options"
-            )
-    return f"sqlite:///{path}"
+    path, question_mark, _ = name.removeprefix("file:").partition("?")
+    if question_mark:
+        raise ImproperlyConfigured("the database of payments must be the path of a file, without options")
+    return path

@@ -14,9 +14,9 @@ from django.core.handlers.exception import response_for_exception
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from paypercall.contract import BASE
 from paypercall.django.project import Project, open_project
 from paypercall.errors import PaypercallError
+from paypercall.obyte.amounts import BASE
 from paypercall.paywall import Answer, Price, PriceTag, Request, Running
 from paypercall.paywall.answer import problem
 from paypercall.paywall.gate import FREE_METHODS

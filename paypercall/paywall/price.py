@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from paypercall.arguments import check_asset
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
-from paypercall.package import MAX_AMOUNT
+from paypercall.obyte.amounts import BASE
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 PriceFunction = Callable[..., "int | Awaitable[int | None] | None"]
 """Gets the framework's request and the view's arguments."""
@@ -103,9 +103,9 @@ class PriceTag:
         """
         if amount is None or (type(amount) is int and amount == 0):
             return None
-        if type(amount) is not int or not 0 < amount <= MAX_AMOUNT:
+        if type(amount) is not int or not 0 < amount <= MAX_AGENT_AMOUNT:
             raise WrongPrice(
-                f"a price must be an integer from 0 to {MAX_AMOUNT}, None, or a function that returns one,"
+                f"a price must be an integer from 0 to {MAX_AGENT_AMOUNT}, None, or a function that returns one,"
                 f" not {type(amount).__name__}"
             )
         return Price(amount, self.asset)
