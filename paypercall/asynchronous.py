@@ -205,6 +205,10 @@ class AsyncClient(AsyncParty[Client]):
         """Closes the channel; see `Client.close`."""
         await self._in_thread(self._party.close, timeout)
 
+    async def close_request(self) -> str:
+        """The signed wish that the payee closes the channel; see `Client.close_request`."""
+        return await self._in_thread(self._party.close_request)
+
     async def balance(self) -> ChannelBalance:
         """Where the channel stands; see `Client.balance`."""
         return await self._in_thread(self._party.balance)

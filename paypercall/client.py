@@ -13,6 +13,7 @@ from paypercall.backing import UNANSWERED_SECONDS
 from paypercall.balances import balance_of
 from paypercall.calls import counted
 from paypercall.channel import Channel, check_deposit, spendable
+from paypercall.close_request import sign_close_request
 from paypercall.conf import Conf
 from paypercall.contract import ChannelParameters
 from paypercall.errors import Refusal, RefusalCode
@@ -160,6 +161,19 @@ class Client(Party):
         aa_address = self.aa_address
         if aa_address is not None:
             self._close(aa_address, timeout, is_last=True)
+
+    def close_request(self) -> str:
+        """The signed wish that the payee closes the channel's current period, for its channel endpoint.
+
+        Raises:
+            Refusal: With `unknown_channel` before the first payment.
+        """
+        balance = self.balance()
+        if balance.aa_address is None:
+            raise Refusal(
+                RefusalCode.UNKNOWN_CHANNEL, "there is no channel yet, the first payment creates it"
+            )
+        return sign_close_request(self.wallet.key, balance.aa_address, balance.period)
 
     @counted
     def balance(self) -> ChannelBalance:

@@ -11,6 +11,7 @@ import pytest
 from paypercall.asynchronous import AsyncClient, AsyncServer
 from paypercall.channel import Status
 from paypercall.client import Client
+from paypercall.close_request import check_close_request
 from paypercall.devnet import Devnet
 from paypercall.events import Event
 from paypercall.obyte.keys import key_from_mnemonic
@@ -45,6 +46,7 @@ async def pay(customer: AsyncClient, merchant: AsyncServer, period: int) -> str:
         return mine.status is Status.OPEN and len(theirs) == 1
 
     await wait_until(are_open)
+    check_close_request(await customer.close_request(), payment.aa_address, period, customer.address)
     mine, (theirs,) = await customer.balance(), await merchant.channels()
     assert (mine.owed_by_me, theirs.accepted_from_peer, mine.spendable) == (20_000, 20_000, 81_000)
     return payment.aa_address
