@@ -42,11 +42,13 @@ class Answer:
         status: The HTTP status.
         headers: Its headers.
         body: The body.
+        is_given_again: Whether a view gave it before, so that the host's hooks have seen it, and must not change it.
     """
 
     status: int
     headers: Pairs
     body: bytes = field(repr=False)
+    is_given_again: bool = False
 
 
 def problem(

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -43,6 +43,8 @@ FREE_METHODS = frozenset({"HEAD", "OPTIONS"})
 
 _NOT_KEPT = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 """Headers that belong to one connection or moment."""
+
+_NO_STORE = (("Cache-Control", "no-store"),)
 
 RefundPolicy = Callable[[int], bool]
 """Whether an answer with this HTTP status is refunded."""
@@ -117,7 +119,8 @@ class Paywall:
                 error.code, "payments cannot be taken for now; try again with the same payment"
             )
         if call.is_over:
-            return self._answer_again(call, method, price)
+            again = self._answer_again(call, method, price)
+            return _with_refund_in_body(again) if is_in_body else again
         running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
         self._heartbeat.add(running)
         return running
@@ -167,7 +170,7 @@ class Paywall:
         headers = self._money_headers(call, method)
         kept = self._calls.answer(call)
         if kept is not None:
-            return Answer(kept.status, (*kept.headers, *headers), kept.body)
+            return Answer(kept.status, (*kept.headers, *headers), kept.body, is_given_again=True)
         if call.state is PaidCallState.ANSWERED:
             return problem(
                 HTTPStatus.CONFLICT,
@@ -210,17 +213,21 @@ class Paywall:
         self._heartbeat.remove(running)
         call = self._ended(running, status)
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
-        kept = None if body is None else StoredAnswer(status, pairs, body)
+        added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE
+        kept = None if body is None else StoredAnswer(status, (*pairs, *added), body)
         if not self._calls.finish(call, kept):
             logger.warning("payment %s: another worker has taken over", running.payment_id)
             return Ending(())
         money = self._money_headers(call, running.method)
-        if not any(name.lower() == "cache-control" for name, _ in pairs):
-            money = (*money, ("Cache-Control", "no-store"))
         changed = None
-        if running.was_paid_in_body and body is not None and content_type.startswith("application/json"):
+        if running.was_paid_in_body and body is not None and _is_json(content_type):
             changed = _with_refund(body, dict(money).get(wire.PACKAGE))
-        return Ending(money, changed)
+        return Ending((*money, *added), changed)
+
+    def fail(self, running: Running, status: int) -> None:
+        """Refunds a request whose view raised what stands for a status, whatever the host's error handler answers."""
+        if self._refunds(status):
+            running.refund()
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""
@@ -261,6 +268,19 @@ def _is_error(status: int) -> bool:
 
 def _several_payments() -> PaymentRefused:
     return PaymentRefused("send one payment with a request, in one place", code="several_payments")
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _with_refund_in_body(again: Answer) -> Answer:
+    headers = {name.lower(): value for name, value in again.headers}
+    if not _is_json(headers.get("content-type", "")):
+        return again
+    body = _with_refund(again.body, headers.get(wire.PACKAGE.lower()))
+    return again if body is None else replace(again, body=body)
 
 
 def _with_refund(body: bytes, package: str | None) -> bytes | None:
