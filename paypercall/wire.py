@@ -21,6 +21,9 @@ PACKAGE = "Payment-Package"
 TOKEN = "Payment-Token"
 """Stands for a payment that was made at the channel endpoint."""
 
+SIGNATURE = "Payment-Signature"
+"""Authorises a close at the channel endpoint."""
+
 RECEIPT = "Payment-Receipt"
 """What was paid, as JSON."""
 
@@ -36,6 +39,9 @@ UNCONFIRMED = "Payment-Unconfirmed"
 
 FIELD = "payment_package"
 """A package's name in a form, a JSON body or a query, as the JavaScript library has it."""
+
+PARAMETERS_FIELD = "channel_parameters"
+"""The name of a channel that is announced, in a JSON body and in a package."""
 
 MAX_HEADER = 4 * 1024
 """Characters of a package in a header; the largest package takes about 2,800."""
