@@ -1,0 +1,401 @@
+"""Payable views for Flask: `@payment.required(price)`, and the channel endpoint.
+
+It turns Flask's requests and responses into the paywall's and back; what they cost and who gets what back is decided
+there. A response is looked at when all of the app's hooks and error handlers are done with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from flask import Flask, Response, current_app, has_request_context, request
+from flask.signals import request_finished, request_started
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+from paypercall.call_book import AnswerLimits
+from paypercall.contract import BASE
+from paypercall.errors import PaypercallError
+from paypercall.methods import Channel, PaymentMethod
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Answer, Endpoint, Paywall, Price, PriceTag, Request, Resource, Running
+from paypercall.paywall.endpoint import MAX_BODY, METHODS, PATH
+from paypercall.paywall.gate import FREE_METHODS, RefundPolicy
+from paypercall.paywall.price import PriceFunction
+from paypercall.server import Server
+from paypercall.wire import FIELD
+
+_MARK = "__paypercall__"
+_EXTENSION = "paypercall"
+_VISIT = "paypercall.visit"
+
+_ViewT = TypeVar("_ViewT", bound=Callable[..., Any])
+
+
+class WrongUse(PaypercallError, RuntimeError):
+    """The program uses payable views in a way that cannot work, or that would charge nobody; it has to be mended."""
+
+    code = "wrong_use"
+
+
+@dataclass(frozen=True, slots=True)
+class _Payable:
+    """What a view is marked with."""
+
+    payment: Payment
+    tag: PriceTag
+
+
+@dataclass(slots=True)
+class _Visit:
+    """A request to a payable view, until its response is made."""
+
+    paywall: Paywall
+    running: Running | None = None
+    answer: Answer | None = None
+
+
+class Payment:
+    """Charges for views of Flask apps.
+
+    Args:
+        app: The app, or None to call `init_app` later.
+        server: The merchant; by default one is made, in `init_app`, with the settings of the project's conf.
+        endpoint: The path of the channel endpoint, or None for none.
+        methods: The ways to pay, in this order; by default over channels.
+        refunds: Which answers are refunded, by their status; by default all from 400 on.
+        answers: How answers are kept, to be given again; not together with a `PaymentServer`, which has its own.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        server: Server | PaymentServer | None = None,
+        endpoint: str | None = PATH,
+        methods: Sequence[PaymentMethod] | None = None,
+        refunds: RefundPolicy | None = None,
+        answers: AnswerLimits | None = None,
+    ) -> None:
+        self._server = server
+        self._endpoint = endpoint
+        self._methods = methods
+        self._refunds = refunds
+        self._answers = answers
+        self._apps: WeakSet[Flask] = WeakSet()
+        self._checked_apps: WeakSet[Flask] = WeakSet()
+        self._unpaid_views: list[Callable[..., Any]] = []
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, server: Server | PaymentServer | None = None) -> None:
+        """Lets an app charge for its views, and starts watching the ledger for it.
+
+        Args:
+            app: The app.
+            server: The merchant, for a factory that makes it together with the app.
+        """
+        payment_server = self._payment_server(server or self._server)
+        methods = self._methods or [Channel(payment_server, self._endpoint)]
+        app.extensions.setdefault(_EXTENSION, {})[self] = Paywall(
+            payment_server.calls, methods, self._refunds
+        )
+        self._apps.add(app)
+        request_started.connect(_begin, app)
+        request_finished.connect(_finish, app)
+        app.teardown_request(_clean_up)
+        if self._endpoint is not None:
+            self._add_endpoint(app, payment_server, self._endpoint)
+        payment_server.server.start_node()
+
+    def _payment_server(self, server: Server | PaymentServer | None) -> PaymentServer:
+        if not isinstance(server, PaymentServer):
+            return PaymentServer(server, answers=self._answers)
+        if self._answers is not None:
+            raise WrongUse("give `answers` to the PaymentServer, which keeps them")
+        return server
+
+    def _add_endpoint(self, app: Flask, server: PaymentServer, path: str) -> None:
+        endpoint = Endpoint(server, lambda: self._resources(app), path)
+
+        def answer() -> Response:
+            body = request.stream.read(MAX_BODY + 1)
+            request.stream = BytesIO(body)
+            return _response(endpoint.answer(_request_with_form(body)))
+
+        app.add_url_rule(
+            path,
+            f"paypercall {path}",
+            answer,
+            methods=METHODS,
+            provide_automatic_options=False,
+        )
+
+    def _resources(self, app: Flask) -> Iterator[Resource]:
+        """The price list, as the app's routes have it."""
+        for rule in app.url_map.iter_rules():
+            for method in sorted((rule.methods or set()) - FREE_METHODS):
+                payable = _payable(app.view_functions.get(rule.endpoint), method)
+                if payable is not None and payable.payment is self:
+                    yield Resource(method, rule.rule, payable.tag)
+
+    # --- views -------------------------------------------------------------------------------------------------------
+
+    def required(
+        self, price: int | PriceFunction | None, asset: str = BASE
+    ) -> Callable[[_ViewT], Callable[..., Any]]:
+        """Makes a view payable: `@payment.required(100)` below the route, or in `decorators` of a class view.
+
+        Args:
+            price: In bytes or units of the asset; 0 or None is free. A function, which may be async, gets the request
+                and the view's arguments.
+            asset: `base` or an asset's id.
+
+        Raises:
+            WrongPrice: When the price is something else.
+            Refusal: With `wrong_asset`.
+            WrongUse: When what is decorated is no view, is payable already, or was routed before.
+        """
+        tag = PriceTag(price, asset)
+
+        def decorate(view: _ViewT) -> Callable[..., Any]:
+            self._require_view(view)
+
+            @functools.wraps(view)
+            def payable(*args: Any, **kwargs: Any) -> Any:
+                return self._serve(tag, view, args, kwargs)
+
+            setattr(payable, _MARK, _Payable(self, tag))
+            return payable
+
+        return decorate
+
+    def _require_view(self, view: Callable[..., Any]) -> None:
+        if inspect.isclass(view):
+            raise WrongUse(
+                "list payment.required among the `decorators` of a class view, or decorate its methods"
+            )
+        if hasattr(view, _MARK):
+            raise WrongUse(f"the view {view.__name__} is payable already; give it one price")
+        self._unpaid_views.append(view)
+        for app in self._apps:
+            self._require_order(app)
+
+    def _require_order(self, app: Flask) -> None:
+        """Refuses views that an app would serve for nothing, since they were routed before they became payable."""
+        routed = {id(view) for view in app.view_functions.values()}
+        for view in self._unpaid_views:
+            if id(view) in routed:
+                raise WrongUse(
+                    f"the view {view.__name__} is routed without its price: write payment.required below the route"
+                )
+
+    def _require_order_once(self, app: Flask) -> None:
+        if app not in self._checked_apps:
+            self._require_order(app)
+            self._checked_apps.add(app)
+
+    def _serve(
+        self, tag: PriceTag, view: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        view = current_app.ensure_sync(view)
+        if _VISIT in request.environ:
+            return view(*args, **kwargs)  # called by another payable view, whose price covers it
+        paywall = self._paywall()
+        price = None if request.method in FREE_METHODS else _price(tag, kwargs)
+        visit = _Visit(paywall)
+        if price is not None:
+            outcome = paywall.begin(_request_with_form(_body(paywall)), price)
+            if isinstance(outcome, Answer):
+                visit.answer = outcome
+            else:
+                visit.running = outcome
+        request.environ[_VISIT] = visit
+        if visit.answer is not None:
+            return _response(visit.answer)
+        try:
+            return view(*args, **kwargs)
+        except Exception as error:
+            if visit.running is not None:
+                paywall.fail(visit.running, _status_of(error))
+            raise
+
+    def _paywall(self) -> Paywall:
+        paywalls: dict[Payment, Paywall] = current_app.extensions.get(_EXTENSION, {})
+        if self not in paywalls:
+            raise WrongUse("call init_app of the Payment with this app first")
+        return paywalls[self]
+
+    # --- inside a view -----------------------------------------------------------------------------------------------
+
+    @property
+    def amount(self) -> int:
+        """What was paid for this request, in bytes or units of the asset; 0 if it is free."""
+        running = _running()
+        return 0 if running is None else running.amount
+
+    @property
+    def asset(self) -> str | None:
+        """The asset that was paid in; None if this request is free."""
+        running = _running()
+        return None if running is None else running.asset
+
+    @property
+    def aa_address(self) -> str | None:
+        """The channel, where there is one."""
+        running = _running()
+        return None if running is None else running.aa_address
+
+    @property
+    def payment_id(self) -> str | None:
+        """Identifies the payment, also in the receipt; None if this request is free."""
+        running = _running()
+        return None if running is None else running.payment_id
+
+    def refund(self, amount: int | None = None) -> None:
+        """Gives back the whole price of this request, or a part of it; nothing happens if it is free.
+
+        Args:
+            amount: In bytes or units of the asset.
+
+        Raises:
+            Refusal: With `wrong_amount`.
+            WrongUse: Outside of a payable view.
+        """
+        running = _running()
+        if running is not None:
+            running.refund(amount)
+
+
+# --- the app's hooks -------------------------------------------------------------------------------------------------
+
+
+def _begin(app: Flask, **_: Any) -> None:
+    """Reads the body of what may be paid for, before a hook of the app takes a part of it."""
+    payments: dict[Payment, Paywall] = app.extensions[_EXTENSION]
+    for payment in payments:
+        payment._require_order_once(app)
+    payable = _payable(app.view_functions.get(request.endpoint or ""), request.method)
+    if payable is not None and payable.payment in payments:
+        _body(payments[payable.payment])
+
+
+def _finish(app: Flask, response: Response, **_: Any) -> None:
+    """Ends a paid request with the response as it will be sent."""
+    visit: _Visit | None = request.environ.pop(_VISIT, None)
+    if visit is None:
+        return
+    if visit.answer is not None:
+        if visit.answer.is_given_again:
+            _take_over(response, visit.answer)
+        return
+    if visit.running is None:
+        return
+    ending = visit.paywall.finish(
+        visit.running,
+        response.status_code,
+        list(response.headers),
+        None if _is_stream(response) else response.get_data(),
+        content_type=response.content_type or "",
+    )
+    for name, value in ending.headers:
+        response.headers.add(name, value)
+    if ending.body is not None:
+        response.set_data(ending.body)
+
+
+def _clean_up(error: BaseException | None) -> None:
+    """Ends a paid request that came to no response: with an exception that is passed on, or with its worker."""
+    visit: _Visit | None = request.environ.pop(_VISIT, None)
+    if visit is None or visit.running is None:
+        return
+    if isinstance(error, Exception):
+        visit.paywall.finish(visit.running, HTTPStatus.INTERNAL_SERVER_ERROR, (), None)
+    else:
+        visit.paywall.abandon(visit.running)
+
+
+# --- between Flask and the paywall -----------------------------------------------------------------------------------
+
+
+def _running() -> Running | None:
+    visit: _Visit | None = request.environ.get(_VISIT) if has_request_context() else None
+    if visit is None:
+        raise WrongUse("there is a payment inside of a payable view only, while it answers a request")
+    return visit.running
+
+
+def _payable(view: object, method: str) -> _Payable | None:
+    """The price of a view, or of the method of a class view that answers an HTTP method."""
+    payable: _Payable | None = getattr(view, _MARK, None)
+    if payable is None:
+        payable = getattr(getattr(getattr(view, "view_class", None), method.lower(), None), _MARK, None)
+    return payable
+
+
+def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:
+    asked = tag.ask(request._get_current_object(), **view_args)  # type: ignore[attr-defined]
+    if not isinstance(asked, Awaitable):
+        return asked
+
+    async def wait() -> object:
+        return await asked
+
+    return tag.checked(current_app.ensure_sync(wait)())
+
+
+def _body(paywall: Paywall) -> bytes:
+    """The body, as far as the paywall needs it; the view can still read it in every way."""
+    if not paywall.needs_body(_request(b"")):
+        return b""
+    body = request.get_data()
+    request.stream = request.environ["wsgi.input"] = BytesIO(body)
+    return body
+
+
+def _request(body: bytes) -> Request:
+    return Request(
+        request.method,
+        request.path,
+        request.query_string.decode("utf-8", "surrogateescape"),
+        request.headers,
+        body,
+    )
+
+
+def _request_with_form(body: bytes) -> Request:
+    seen = _request(body)
+    return replace(seen, form_packages=tuple(request.form.getlist(FIELD))) if seen.has_form else seen
+
+
+def _response(answer: Answer) -> Response:
+    response = current_app.response_class()
+    _take_over(response, answer)
+    return response
+
+
+def _is_stream(response: Response) -> bool:
+    # Flask turns an HTTPException into a response whose body is an iterator, but of known length.
+    is_whole_error = (
+        response.status_code >= HTTPStatus.MULTIPLE_CHOICES and response.content_length is not None
+    )
+    return response.direct_passthrough or (response.is_streamed and not is_whole_error)
+
+
+def _take_over(response: Response, answer: Answer) -> None:
+    response.status_code = answer.status
+    response.headers = Headers(list(answer.headers))
+    response.set_data(answer.body)
+
+
+def _status_of(error: Exception) -> int:
+    """The status that an exception stands for."""
+    if not isinstance(error, HTTPException):
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    return error.get_response().status_code

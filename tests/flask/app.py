@@ -1,0 +1,214 @@
+"""A Flask app whose views use what payable views can use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Flask, Response, abort, jsonify, request, send_file, session, stream_with_context
+from flask.typing import ResponseReturnValue
+from flask.views import MethodView, View
+from werkzeug.exceptions import HTTPException
+
+from paypercall.flask import Payment
+from tests.flask.site import Site
+
+ASSET = "A" * 43 + "="
+
+
+class Gate:
+    """Keeps a view waiting, so that a test can do something meanwhile."""
+
+    def __init__(self) -> None:
+        self.is_inside = threading.Event()
+        self.may_leave = threading.Event()
+
+
+class Mended(Exception):
+    """For which the app has an error handler that answers 200."""
+
+
+def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
+    """The app; `site.runs` counts how often each view runs."""
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="secret of the test", MAX_CONTENT_LENGTH=300_000)
+    payment.init_app(app, site.merchant)
+    runs = site.runs
+
+    @app.before_request
+    def look_into_the_form() -> None:
+        request.form.get("csrf")
+
+    @app.after_request
+    def mark(response: Response) -> Response:
+        response.headers.add("X-Hook", str(runs["hook"]))
+        return response
+
+    @app.get("/answer")
+    @payment.required(100)
+    def answer() -> ResponseReturnValue:
+        runs["answer"] += 1
+        return {"celsius": 21, "run": runs["answer"]}
+
+    @app.get("/other")
+    @payment.required(100)
+    def other() -> ResponseReturnValue:
+        return "other"
+
+    @app.get("/free")
+    @payment.required(0)
+    def free() -> ResponseReturnValue:
+        payment.refund(5)
+        return jsonify(
+            amount=payment.amount,
+            asset=payment.asset,
+            payment_id=payment.payment_id,
+            channel=payment.aa_address,
+        )
+
+    @app.get("/unpaid")
+    def unpaid() -> ResponseReturnValue:
+        return jsonify(amount=payment.amount)
+
+    @app.route("/by-name/<name>", methods=["GET", "POST"])
+    @payment.required(lambda request, name: len(name) * 10 if request.args.get("free") is None else None)
+    def by_name(name: str) -> ResponseReturnValue:
+        return jsonify(
+            amount=payment.amount,
+            asset=payment.asset,
+            payment_id=payment.payment_id,
+            channel=payment.aa_address,
+        )
+
+    async def async_price(request: Any) -> int:
+        return int(request.args["price"])
+
+    @app.get("/async")
+    @payment.required(async_price)
+    async def asynchronous() -> ResponseReturnValue:
+        payment.refund(1)
+        return jsonify(amount=payment.amount)
+
+    @app.get("/nonsense")
+    @payment.required(
+        lambda request: {"none": None, "text": "7", "negative": -1, "true": True}[request.args["kind"]]
+    )
+    def nonsense() -> ResponseReturnValue:
+        runs["nonsense"] += 1
+        return "never paid"
+
+    @app.get("/other-asset")
+    @payment.required(100, ASSET)
+    def other_asset() -> ResponseReturnValue:
+        runs["other asset"] += 1
+        return "never paid"
+
+    @app.get("/slow")
+    @payment.required(100)
+    def slow() -> ResponseReturnValue:
+        runs["slow"] += 1
+        gate.is_inside.set()
+        assert gate.may_leave.wait(60)
+        return jsonify(run=runs["slow"])
+
+    @app.get("/refund/<int:amount>")
+    @payment.required(100)
+    def refund(amount: int) -> ResponseReturnValue:
+        payment.refund(amount)
+        return "a part of it"
+
+    @app.get("/fail/<kind>")
+    @payment.required(100)
+    def fail(kind: str) -> ResponseReturnValue:
+        runs[f"fail {kind}"] += 1
+        if kind == "raise":
+            raise ValueError("a fault of the view")
+        if kind == "abort":
+            abort(418)
+        if kind == "response":
+            abort(Response("gone", 410))
+        if kind == "mended":
+            raise Mended
+        if kind == "nothing":
+            return None  # type: ignore[return-value]
+        if kind == "elsewhere":
+            abort(Response("", 303, {"Location": "/answer"}))
+        return {"error": "returned"}, 422
+
+    @app.errorhandler(Mended)
+    def mend(error: Mended) -> ResponseReturnValue:
+        return {"mended": True}
+
+    @app.errorhandler(418)
+    def teapot(error: HTTPException) -> ResponseReturnValue:
+        return {"handled": error.code}, 418
+
+    @app.get("/stream")
+    @payment.required(100)
+    def stream() -> ResponseReturnValue:
+        runs["stream"] += 1
+
+        def events() -> Iterator[bytes]:
+            yield b"data: 1\n\n"
+            assert gate.may_leave.wait(60)
+            yield b"data: 2\n\n"
+
+        return Response(stream_with_context(events()), mimetype="text/event-stream")
+
+    @app.get("/file")
+    @payment.required(100)
+    def file() -> ResponseReturnValue:
+        return send_file(__file__)
+
+    @app.get("/cookies")
+    @payment.required(100)
+    def cookies() -> ResponseReturnValue:
+        session["seen"] = True
+        response = Response("with cookies", headers={"Cache-Control": "private"})
+        response.set_cookie("a", "1")
+        response.set_cookie("b", "2")
+        return response
+
+    @app.post("/post")
+    @payment.required(100)
+    def post() -> ResponseReturnValue:
+        runs["post"] += 1
+        files = {name: file.read().decode() for name, file in request.files.items()}
+        if request.is_json:
+            return jsonify(json=sorted(request.get_json()))
+        if request.form:
+            return jsonify(form=sorted(request.form), files=files)
+        return jsonify(size=len(request.stream.read()))
+
+    class Function(View):
+        decorators = [payment.required(100)]  # noqa: RUF012
+
+        def dispatch_request(self) -> ResponseReturnValue:
+            return "a class view"
+
+    class Methods(MethodView):
+        @payment.required(100)
+        def get(self) -> ResponseReturnValue:
+            return "a method of a class view"
+
+        def put(self) -> ResponseReturnValue:
+            return "free"
+
+    app.add_url_rule("/class", view_func=Function.as_view("class"))
+    app.add_url_rule("/methods", view_func=Methods.as_view("methods"))
+
+    blueprint = Blueprint("part", __name__, url_prefix="/part")
+
+    @blueprint.get("/answer")
+    @payment.required(100)
+    def part() -> ResponseReturnValue:
+        return "of a blueprint"
+
+    @blueprint.get("/both")
+    @payment.required(50)
+    def both() -> ResponseReturnValue:
+        return jsonify(text=part())
+
+    app.register_blueprint(blueprint)
+    return app

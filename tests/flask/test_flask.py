@@ -1,0 +1,522 @@
+"""Payable views of a Flask app, through Flask's real server and real sockets, on a local network."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from paypercall import wire
+from paypercall.flask import Payment
+from paypercall.package import compose_package
+from tests.flask import app as app_module
+from tests.flask.app import Gate, make_app
+from tests.flask.site import Site, code_in, open_site, receipt_in, served
+from tests.parties import customer_on, wait_until
+
+payment = Payment(endpoint="/pay-up")
+gate = Gate()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with open_site(tmp_path_factory.mktemp("site")) as site, served(make_app(site, payment, gate)) as url:
+        site.url = url
+        yield site
+
+
+# --- price and terms -------------------------------------------------------------------------------------------------
+
+
+def test_without_a_payment_the_terms_are_told_and_the_view_does_not_run(site: Site) -> None:
+    before = site.runs["answer"]
+    response = site.ask("/answer")
+    assert code_in(response) == (402, "payment_required")
+    told = {name: value for name, value in response.headers.items() if name.startswith("Payment-")}
+    assert told == {
+        "Payment-Price": "100",
+        "Payment-Asset": "base",
+        "Payment-Address": site.merchant.address,
+        "Payment-Network": site.net.network.version,
+        "Payment-Endpoint": "/pay-up",
+        "Payment-Agent-Versions": "1.1",
+        "Payment-Channel-Timeouts": "60-604800",
+        "Payment-Unconfirmed": "max-by-channel=500000, max-by-asset=1000000, minimum-seconds=0",
+        "Payment-Methods": "channel",
+    }
+    assert site.runs["answer"] == before
+
+
+def test_a_paid_call_is_answered_with_a_receipt(site: Site) -> None:
+    before = site.accepted() if site.client.aa_address else 0
+    response = site.ask("/answer", site.pay())
+    assert (response.status_code, response.json()["celsius"]) == (200, 21)
+    assert response.headers["Cache-Control"] == "no-store"
+    receipt = receipt_in(response)
+    assert receipt["amount"] == 100 and receipt["asset"] == "base"
+    assert receipt["aa_address"] == site.client.aa_address
+    assert receipt["accepted"] == before + 100 == site.accepted()
+    assert {"payment_id", "credit", "remaining", "time"} <= receipt.keys()
+    assert site.refund_in(response) == 0
+
+
+def test_a_price_may_depend_on_the_request_and_the_arguments_of_the_view(site: Site) -> None:
+    assert site.ask("/by-name/abc").headers[wire.PRICE] == "30"
+    assert site.ask("/by-name/abcdef").headers[wire.PRICE] == "60"
+    paid = site.ask("/by-name/abc", site.pay(30))
+    assert paid.json()["amount"] == 30
+    assert paid.json()["asset"] == "base" and paid.json()["channel"] == site.client.aa_address
+    assert paid.json()["payment_id"] == receipt_in(paid)["payment_id"]
+    assert site.ask("/by-name/abc?free").json()["amount"] == 0
+
+
+def test_an_async_price_and_an_async_view_are_awaited(site: Site) -> None:
+    assert site.ask("/async?price=0").json() == {"amount": 0}
+    assert site.ask("/async?price=70").headers[wire.PRICE] == "70"
+    response = site.ask("/async?price=70", site.pay(70))
+    assert response.json() == {"amount": 70}
+    assert site.refund_in(response) == 1
+
+
+def test_a_free_request_runs_without_a_payment_and_has_nothing_to_refund(site: Site) -> None:
+    response = site.ask("/free")
+    assert response.json() == {"amount": 0, "asset": None, "payment_id": None, "channel": None}
+    assert wire.RECEIPT not in response.headers
+
+
+def test_head_and_options_are_free(site: Site) -> None:
+    head = site.ask("/by-name/abc", method="HEAD")
+    assert (head.status_code, head.content) == (200, b"")
+    options = site.ask("/answer", method="OPTIONS")
+    assert options.status_code == 200
+    assert "GET" in options.headers["Allow"]
+
+
+@pytest.mark.parametrize("query", ["", "?kind=text", "?kind=negative", "?kind=true", "?kind=unknown"])
+def test_a_price_that_fails_or_makes_no_sense_is_the_hosts_fault_and_charges_nothing(
+    site: Site, query: str
+) -> None:
+    package, before = site.pay(), site.accepted()
+    assert site.ask(f"/nonsense{query}", package).status_code == (400 if query == "" else 500)
+    assert (site.accepted(), site.runs["nonsense"]) == (before, 0)
+    assert site.ask("/answer", package).status_code == 200
+
+
+def test_a_payment_in_another_asset_than_the_price_is_refused(site: Site) -> None:
+    package, before = site.pay(), site.accepted()
+    assert code_in(site.ask("/other-asset", package)) == (402, "wrong_asset")
+    assert (site.accepted(), site.runs["other asset"]) == (before, 0)
+
+
+# --- too little, too much, refunds -----------------------------------------------------------------------------------
+
+
+def test_too_little_is_refunded_as_a_whole_and_the_view_does_not_run(site: Site) -> None:
+    package, before = site.pay(40), site.runs["answer"]
+    response = site.ask("/answer", package)
+    assert code_in(response) == (402, "underpaid")
+    assert response.headers[wire.PRICE] == "100"
+    assert receipt_in(response)["refund"] == 40 == site.refund_in(response)
+    assert site.runs["answer"] == before
+    again = site.ask("/answer", package)
+    assert again.headers[wire.PACKAGE] == response.headers[wire.PACKAGE]
+
+
+def test_of_too_much_the_difference_is_refunded(site: Site) -> None:
+    response = site.ask("/answer", site.pay(150))
+    assert response.status_code == 200
+    assert receipt_in(response)["refund"] == 50 == site.refund_in(response)
+
+
+@pytest.mark.parametrize(
+    "kind, status, text",
+    [
+        ("raise", 500, "Internal Server Error"),
+        ("abort", 418, '{"handled":418}'),
+        ("response", 410, "gone"),
+        ("mended", 200, '{"mended":true}'),
+        ("nothing", 500, "Internal Server Error"),
+        ("return", 422, '{"error":"returned"}'),
+    ],
+)
+def test_a_view_that_fails_gives_everything_back_and_the_apps_error_handlers_answer(
+    site: Site, kind: str, status: int, text: str
+) -> None:
+    package = site.pay(150)
+    response = site.ask(f"/fail/{kind}", package)
+    assert response.status_code == status
+    assert text in response.text
+    assert receipt_in(response)["refund"] == 150 == site.refund_in(response)
+    again = site.ask(f"/fail/{kind}", package)
+    assert (again.status_code, again.content) == (response.status_code, response.content)
+    assert again.headers[wire.PACKAGE] == response.headers[wire.PACKAGE]
+    assert site.runs[f"fail {kind}"] == 1
+
+
+def test_a_redirect_that_is_raised_is_no_failure(site: Site) -> None:
+    response = site.ask("/fail/elsewhere", site.pay(), allow_redirects=False)
+    assert (response.status_code, site.refund_in(response)) == (303, 0)
+    assert receipt_in(response)["amount"] == 100
+
+
+@pytest.mark.parametrize("amount, refunded", [(0, 0), (30, 30), (100, 100)])
+def test_a_view_may_give_back_any_part_of_the_price(site: Site, amount: int, refunded: int) -> None:
+    assert site.refund_in(site.ask(f"/refund/{amount}", site.pay())) == refunded
+
+
+def test_a_view_that_gives_back_more_than_the_price_fails_and_is_refunded(site: Site) -> None:
+    response = site.ask("/refund/101", site.pay())
+    assert (response.status_code, site.refund_in(response)) == (500, 100)
+
+
+def test_a_payment_outside_of_a_payable_view_is_one_clear_error(site: Site) -> None:
+    assert site.ask("/unpaid").status_code == 500
+    for use in (payment.refund, lambda: payment.amount):
+        with pytest.raises(RuntimeError, match="inside of a payable view only"):
+            use()
+
+
+# --- once, and answered again ----------------------------------------------------------------------------------------
+
+
+def test_the_same_package_for_the_same_request_is_answered_again_without_charge_or_run(site: Site) -> None:
+    package = site.pay()
+    site.runs["hook"] += 1
+    first, charged, runs = site.ask("/answer?x=1", package), site.accepted(), site.runs["answer"]
+    site.runs["hook"] += 1
+    again = site.ask("/answer?x=1", package)
+    kept = {name: value for name, value in first.headers.items() if name not in ("Date", "Server")}
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert {name: value for name, value in again.headers.items() if name in kept} == kept
+    assert (site.accepted(), site.runs["answer"]) == (charged, runs)
+
+
+@pytest.mark.parametrize(
+    "path, method, body",
+    [
+        ("/other", "GET", None),
+        ("/answer?y=1", "GET", None),
+        ("/post", "POST", b"a"),
+        ("/answer", "GET", b"a"),
+    ],
+)
+def test_the_same_package_for_another_request_is_a_conflict(
+    site: Site, path: str, method: str, body: bytes | None
+) -> None:
+    package = site.pay()
+    assert site.ask("/answer", package).status_code == 200
+    charged = site.accepted()
+    assert code_in(site.ask(path, package, method, data=body)) == (409, "payment_used")
+    assert site.accepted() == charged
+
+
+def test_another_package_with_the_same_total_is_a_conflict(site: Site) -> None:
+    package = site.pay()
+    assert site.ask("/answer", package).status_code == 200
+    other = another_package_like(site, package)
+    assert code_in(site.ask("/answer", other)) == (409, "conflicting_package")
+
+
+def another_package_like(site: Site, package: dict[str, Any]) -> dict[str, Any]:
+    """A package with the same total, signed for another amount."""
+    message = package["signed_message"]
+    return compose_package(
+        site.client.wallet.key,
+        package["version"],
+        aa_address=message["aa_address"],
+        period=message["period"],
+        payment_amount=message["payment_amount"] - 1,
+        amount_spent=message["amount_spent"],
+        announce=None,
+    )
+
+
+def test_of_the_same_package_many_times_at_once_one_runs_and_the_others_wait_or_get_its_answer(
+    site: Site,
+) -> None:
+    gate.is_inside.clear()
+    gate.may_leave.clear()
+    package, charged = site.pay(), site.accepted()
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(site.ask, "/slow", package)
+        assert gate.is_inside.wait(30)
+        meanwhile = [threads.submit(site.ask, "/slow", package) for _ in range(6)]
+        assert [code_in(call.result()) for call in meanwhile] == [(409, "payment_in_progress")] * 6
+        assert meanwhile[0].result().headers["Retry-After"] == "1"
+        assert site.ask("/answer", site.pay()).status_code == 200, "nothing is locked while a view runs"
+        gate.may_leave.set()
+        assert first.result().json() == {"run": 1}
+    assert site.ask("/slow", package).json() == {"run": 1}
+    assert site.accepted() == charged + 200
+
+
+# --- streams, cookies, views of every kind ---------------------------------------------------------------------------
+
+
+def test_a_stream_passes_through_while_it_is_made_and_is_not_kept(site: Site) -> None:
+    gate.may_leave.clear()
+    package = site.pay(120)
+    response = site.ask("/stream", package, stream=True)
+    lines = response.iter_content(None)
+    assert next(lines) == b"data: 1\n\n"
+    assert receipt_in(response)["refund"] == 20 == site.refund_in(response)
+    gate.may_leave.set()
+    assert b"".join(lines) == b"data: 2\n\n"
+    again = site.ask("/stream", package)
+    assert code_in(again) == (409, "answer_not_kept")
+    assert again.headers[wire.PACKAGE] == response.headers[wire.PACKAGE]
+    assert site.runs["stream"] == 1
+
+
+def test_a_file_passes_through(site: Site) -> None:
+    response = site.ask("/file", site.pay())
+    assert response.content == Path(app_module.__file__).read_bytes()
+    assert receipt_in(response)["amount"] == 100
+
+
+def test_several_cookies_and_the_session_survive_also_the_second_time(site: Site) -> None:
+    package = site.pay()
+    first, again = site.ask("/cookies", package), site.ask("/cookies", package)
+    assert first.cookies.keys() == again.cookies.keys() == ["a", "b", "session"]
+    assert first.headers["Cache-Control"] == again.headers["Cache-Control"] == "private"
+
+
+@pytest.mark.parametrize("path", ["/class", "/methods", "/part/answer"])
+def test_class_views_and_blueprints_are_payable(site: Site, path: str) -> None:
+    assert code_in(site.ask(path)) == (402, "payment_required")
+    assert site.ask(path, site.pay()).status_code == 200
+
+
+def test_a_method_without_a_price_is_free_beside_one_that_has_one(site: Site) -> None:
+    assert site.ask("/methods", method="PUT").text == "free"
+
+
+def test_a_payable_view_that_calls_another_is_paid_once(site: Site) -> None:
+    charged = site.accepted()
+    assert site.ask("/part/both", site.pay(50)).json() == {"text": "of a blueprint"}
+    assert site.accepted() == charged + 50
+
+
+# --- where a payment is ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encode", [wire.encode_package, json.dumps])
+def test_a_package_comes_in_a_form_a_json_body_or_the_query(site: Site, encode: Any) -> None:
+    def packed() -> dict[str, str]:
+        return {wire.FIELD: encode(site.pay())}
+
+    urlencoded = site.ask("/post", method="POST", data={**packed(), "city": "Zug"})
+    assert urlencoded.json() == {"form": ["city", "payment_package"], "files": {}}
+    multipart = site.ask("/post", method="POST", data=packed(), files={"file": b"content"})
+    assert multipart.json() == {"form": ["payment_package"], "files": {"file": "content"}}
+    assert site.ask("/post", method="POST", json=packed()).json() == {"json": ["payment_package"]}
+    assert site.ask("/answer", params=packed()).status_code == 200
+
+
+def test_a_json_body_may_hold_the_package_as_an_object(site: Site) -> None:
+    response = site.ask("/post", method="POST", json={wire.FIELD: site.pay(130), "city": "Zug"})
+    assert response.json()["json"] == ["city", "payment_package"]
+
+
+def test_who_pays_in_the_body_finds_the_refund_there_too_every_time(site: Site) -> None:
+    def refund(response: requests.Response) -> Any:
+        assert wire.decode_package(response.headers[wire.PACKAGE]) == response.json()[wire.FIELD]
+        return response.json()[wire.FIELD]
+
+    for amount, status in ((130, 200), (40, 402)):
+        form = {wire.FIELD: json.dumps(site.pay(amount))}
+        first = site.ask("/post", method="POST", data=form)
+        again = site.ask("/post", method="POST", data=form)
+        assert (first.status_code, again.status_code) == (status, status)
+        assert refund(first) == refund(again)
+
+
+def test_a_body_of_any_kind_arrives_whole_and_is_part_of_what_was_paid_for(site: Site) -> None:
+    package = site.pay()
+    assert site.ask("/post", package, "POST", data=b"x" * 200_000).json() == {"size": 200_000}
+    other = site.ask("/post", package, "POST", data=b"x" * 199_999 + b"y")
+    assert code_in(other) == (409, "payment_used")
+
+
+def test_a_form_that_a_hook_reads_is_part_of_what_was_paid_for(site: Site) -> None:
+    package = site.pay()
+    assert site.ask("/post", package, "POST", data={"city": "Zug"}).json()["form"] == ["city"]
+    assert code_in(site.ask("/post", package, "POST", data={"city": "Bern"})) == (409, "payment_used")
+
+
+def test_a_body_above_the_apps_limit_charges_nothing(site: Site) -> None:
+    package, charged, runs = site.pay(), site.accepted(), site.runs["post"]
+    assert site.ask("/post", package, "POST", data=b"x" * 300_001).status_code == 413
+    assert (site.accepted(), site.runs["post"]) == (charged, runs)
+    assert site.ask("/answer", package).status_code == 200
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", "{", "{}", "[1]", "null", "gaFh", "=" * 10, "A" * 5000, '{"version": 1, "version": 2}', "\xe9"],
+)
+def test_a_header_that_is_no_package_is_refused(site: Site, value: str) -> None:
+    response = site.ask("/answer", headers={wire.PACKAGE: value.encode("latin-1")})
+    status, code = code_in(response)
+    assert (status, code) in {(400, "not_json"), (400, "wrong_shape"), (400, "too_large")}
+
+
+@pytest.mark.parametrize(
+    "data, content_type",
+    [
+        (b"payment_package=", "application/x-www-form-urlencoded"),
+        (b"payment_package=%00%ff", "application/x-www-form-urlencoded"),
+        (b'{"payment_package": 1}', "application/json"),
+        (b'{"payment_package": null}', "application/json"),
+        (b'{"payment_package": {"version": []}}', "application/vnd.x+json"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="payment_package"\r\n\r\n{}\r\n--x--\r\n',
+            "multipart/form-data; boundary=x",
+        ),
+    ],
+)
+def test_a_body_with_what_is_no_package_is_refused(site: Site, data: bytes, content_type: str) -> None:
+    response = site.ask("/post", method="POST", data=data, headers={"Content-Type": content_type})
+    assert code_in(response)[0] == 400
+
+
+@pytest.mark.parametrize(
+    "data, content_type",
+    [
+        (b'{"payment_package": ', "application/json"),
+        (b"[" * 10_000 + b"payment_package", "application/json"),
+        (b"payment_package", "text/plain"),
+        (b"payment_package=1", "multipart/form-data"),
+    ],
+)
+def test_a_body_that_cannot_be_read_holds_no_payment(site: Site, data: bytes, content_type: str) -> None:
+    response = site.ask("/post", method="POST", data=data, headers={"Content-Type": content_type})
+    assert code_in(response) == (402, "payment_required")
+
+
+def test_two_payments_in_one_request_are_refused_and_neither_is_taken(site: Site) -> None:
+    one, other, charged = site.pay(), site.pay(), site.accepted()
+    query = {wire.FIELD: wire.encode_package(other)}
+    text = wire.encode_package(one)
+    responses = [
+        site.ask("/answer", one, params=query),
+        site.ask("/answer", headers={wire.PACKAGE: text, wire.TOKEN: "token"}),
+        site.ask("/answer", params=[*query.items(), *query.items()]),
+        site.ask("/post", one, "POST", data=query),
+        site.ask("/post", one, "POST", json=query),
+        site.ask("/post", method="POST", data=query, params=query),
+        site.ask("/post", method="POST", data=[*query.items(), *query.items()]),
+    ]
+    assert [code_in(response) for response in responses] == [(400, "several_payments")] * 7
+    assert site.accepted() == charged
+    assert site.ask("/answer", one).status_code == site.ask("/answer", other).status_code == 200
+
+
+def raw(site: Site, *headers: str) -> int:
+    """Sends a GET with headers that no HTTP library would send; the status of the answer."""
+    address = urlsplit(site.url)
+    lines = ("GET /answer HTTP/1.1", "Host: x", "Connection: close", *headers, "", "")
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=30) as connection:
+        connection.sendall("\r\n".join(lines).encode("latin-1"))
+        return int(connection.recv(100).split()[1])
+
+
+def test_a_header_that_comes_twice_is_refused(site: Site) -> None:
+    charged = site.accepted()
+    lines = [f"{wire.PACKAGE}: {wire.encode_package(site.pay())}" for _ in range(2)]
+    assert raw(site, *lines) == 400
+    assert site.accepted() == charged
+
+
+def test_a_header_above_the_servers_limit_charges_nothing(site: Site) -> None:
+    charged = site.accepted()
+    package = f"{wire.PACKAGE}: {wire.encode_package(site.pay())}"
+    assert raw(site, package, "X-Padding: " + "x" * 70_000) in (400, 431)
+    assert raw(site, f"{wire.PACKAGE}: {'A' * 70_000}") in (400, 431)
+    assert site.accepted() == charged
+
+
+def test_a_wrong_method_charges_nothing(site: Site) -> None:
+    package, charged = site.pay(), site.accepted()
+    assert site.ask("/answer", package, "POST").status_code == 405
+    assert site.ask("/nowhere", package).status_code == 404
+    assert site.accepted() == charged
+
+
+def test_a_package_for_another_merchant_is_refused(site: Site) -> None:
+    with customer_on(site.net, site.folder / "stranger", site.client.address) as stranger:
+        response = site.ask("/answer", stranger.create_payment_package(100))
+    assert code_in(response) == (400, "wrong_parameters")
+
+
+# --- the channel endpoint --------------------------------------------------------------------------------------------
+
+
+def test_the_endpoint_has_the_prices_of_all_routes(site: Site) -> None:
+    told = {
+        (line["method"], line["path"]): (line["price"], line["asset"])
+        for line in site.ask("/pay-up").json()["resources"]
+    }
+    assert told[("GET", "/answer")] == (100, "base")
+    assert told[("GET", "/free")] == (0, "base")
+    assert told[("POST", "/by-name/<name>")] == ("varies", "base")
+    assert told[("GET", "/other-asset")] == (100, app_module.ASSET)
+    assert (
+        told[("GET", "/class")] == told[("GET", "/methods")] == told[("GET", "/part/answer")] == (100, "base")
+    )
+    assert ("PUT", "/methods") not in told and ("GET", "/unpaid") not in told
+    assert not {method for method, _ in told} & {"HEAD", "OPTIONS"}
+
+
+def test_a_token_from_the_endpoint_pays_for_one_request(site: Site) -> None:
+    package = site.pay()
+    told = site.ask("/pay-up", package, "PUT").json()
+    assert site.ask("/pay-up", package, "PUT").json() == told
+    headers = {wire.TOKEN: told["token"]}
+    first, again = site.ask("/answer", headers=headers), site.ask("/answer", headers=headers)
+    assert first.status_code == 200 and first.content == again.content
+    assert receipt_in(first) == told["receipt"]
+    assert code_in(site.ask("/other", headers=headers)) == (409, "payment_used")
+    assert code_in(site.ask("/answer", headers={wire.TOKEN: "x" * 43})) == (402, "unknown_token")
+
+
+def test_the_endpoint_takes_a_package_that_is_too_long_for_a_header_in_a_body(site: Site) -> None:
+    assert site.ask("/pay-up", method="PUT", json=site.pay()).status_code == 200
+    form = {wire.FIELD: json.dumps(site.pay())}
+    tokens = [
+        site.ask("/pay-up", method="PUT", data=form).json()["token"],
+        site.ask("/pay-up", method="PUT", data=form, files={"file": b""}).json()["token"],
+    ]
+    assert tokens[0] == tokens[1]
+
+
+def test_the_endpoint_refuses_other_methods_and_bodies_that_are_too_large(site: Site) -> None:
+    response = site.ask("/pay-up", method="PATCH")
+    assert response.status_code == 405
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"}
+    assert code_in(site.ask("/pay-up", method="PUT", data=b" " * 20_000)) == (413, "too_large")
+    assert site.ask("/pay-up", method="HEAD").status_code == 200
+    assert site.ask("/pay-up", method="OPTIONS").status_code == 204
+
+
+def test_the_endpoint_tells_of_a_channel_and_closes_it_for_its_customer(site: Site) -> None:
+    with customer_on(site.net, site.folder / "leaver", site.merchant.address) as leaver:
+        assert site.ask("/pay-up", leaver.create_payment_package(50_000), "PUT").status_code == 200
+        query = {"aa_address": str(leaver.aa_address)}
+        wait_until(
+            lambda: site.ask("/pay-up", params=query).json()["status"] == "open", "the channel is open"
+        )
+        assert code_in(site.ask("/pay-up", method="DELETE", params=query))[0] == 400
+        headers = {wire.SIGNATURE: leaver.close_request()}
+        response = site.ask("/pay-up", method="DELETE", params=query, headers=headers)
+        assert (response.status_code, response.json()["accepts_payments"]) in ((200, False), (202, False))
