@@ -7,9 +7,6 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -36,7 +33,8 @@ from paypercall.party import Party
 from paypercall.results import Payment
 from paypercall.server import Server
 from paypercall.store import PeriodRecord, Store
-from tests.parties import conf_for, customer_on, merchant_on, settings_for, wait_until, wallet_on
+from tests.gunicorn import Keys, begin_books, gunicorn
+from tests.parties import conf_for, customer_on, merchant_on, wait_until, wallet_on
 from tests.party_process import PartyProcess
 from tests.store.conftest import postgresql_server, url
 
@@ -178,24 +176,6 @@ def test_threads_open_one_channel(net: Devnet, tmp_path: Path, merchant: Server,
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
-
-
-class Keys:
-    """A party that processes can be: settings, and keys with some bytes."""
-
-    def __init__(self, net: Devnet, folder: Path) -> None:
-        conf_for(net, folder)
-        self.settings = settings_for(net, folder)
-        self.mnemonic = new_mnemonic()
-        self.address = key_from_mnemonic(self.mnemonic).address
-        net.fund(self.address, 1_000_000)
-        net.settle()
-
-
-def begin_books(keys: Keys) -> None:
-    """Claims a merchant's database, because a channel that is older than its books is not used."""
-    with closing(Store(keys.settings["database_url"])) as store, store.transaction() as books:
-        books.node.claim(keys.settings["version"], keys.address, int(time.time()))
 
 
 def create_many(settings: dict[str, Any], mnemonic: str, peer_address: str, count: int) -> list[Package]:
@@ -397,7 +377,7 @@ def test_gunicorn_preloads_a_server_into_its_workers(net: Devnet, tmp_path: Path
     begin_books(merchant)
     with (
         living(customer_on(net, tmp_path / "customer", merchant.address)) as customer,
-        gunicorn(merchant, tmp_path) as url,
+        gunicorn("tests.paid_app:app", merchant, tmp_path) as url,
         requests.Session() as session,
     ):
         session.trust_env = False
@@ -422,52 +402,6 @@ def test_gunicorn_preloads_a_server_into_its_workers(net: Devnet, tmp_path: Path
     with closing(Store(merchant.settings["database_url"])) as store, store.reading() as books:
         (period,) = books.periods.all()
     assert (period.accepted_from_peer, period.signed_by_peer) == (30 * PRICE, 30 * PRICE)
-
-
-@contextmanager
-def gunicorn(merchant: Keys, folder: Path) -> Iterator[str]:
-    """Serves `tests/paid_app.py` with two workers that share what was made before they were forked."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {
-        f"PAYPERCALL_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in merchant.settings.items()
-    }
-    command = [
-        "gunicorn",
-        "--preload",
-        "--workers=2",
-        "--threads=3",
-        f"--bind={address}",
-        "tests.paid_app:app",
-    ]
-    with (folder / "gunicorn.txt").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
-            env={**os.environ, **settings, MNEMONIC_VARIABLE: merchant.mnemonic},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_until(lambda: is_served(address), "gunicorn listens", seconds=40)
-        yield f"http://{address}/"
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        finally:
-            server.kill()
-            server.wait()
-    assert server.returncode == 0, (folder / "gunicorn.txt").read_text()
-
-
-def is_served(address: str) -> bool:
-    host, port = address.split(":")
-    with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
-        return True
-    return False
 
 
 # --- coroutines ------------------------------------------------------------------------------------------------------
