@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "paypercall"
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PAYWALL = ROOT / "docs" / "paywall.md"
 DOCUMENTS = sorted([README, *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
 _FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import paypercall
-from paypercall import Client, Payment, Server
+from paypercall import Client, Payment, Server, wire
 from paypercall.conf import Conf
+from paypercall.flask import Payment as FlaskPayment
 from tests.documentation import (
     ARCHITECTURE,
     DOCUMENTS,
     PACKAGE,
+    PAYWALL,
     README,
     ROOT,
     calls_and_attributes,
@@ -28,8 +31,9 @@ from tests.documentation import (
 )
 
 PROGRAMS = python_blocks(README)
+PAYWALL_PROGRAMS = python_blocks(PAYWALL)
 DOTTED = re.compile(r"\w+(?:\.(?!py$)\w+)+")
-VARIABLES = {"client": Client, "server": Server, "payment": Payment, "refund": Payment}
+VARIABLES = {"client": Client, "server": Server, "payment": FlaskPayment, "refund": Payment}
 
 
 def settings_in_the_readme() -> list[str]:
@@ -37,18 +41,18 @@ def settings_in_the_readme() -> list[str]:
 
 
 def test_the_readme_has_a_program_for_each_side() -> None:
-    assert ["Server(" in program for program in PROGRAMS] == [True, False]
+    assert ["Payment(app" in program for program in PROGRAMS] == [True, False]
     assert ["Client(" in program for program in PROGRAMS] == [False, True]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["merchant", "customer"])
-def test_the_programs_in_the_readme_are_whole(program: str) -> None:
-    compile(program, "README.md", "exec")
+@pytest.mark.parametrize("program", [*PROGRAMS, *PAYWALL_PROGRAMS])
+def test_the_programs_in_the_documents_are_whole(program: str) -> None:
+    compile(program, "program.py", "exec")
     assert unknown_names(program) == set()
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["merchant", "customer"])
-def test_what_the_programs_in_the_readme_use_exists(program: str) -> None:
+@pytest.mark.parametrize("program", [*PROGRAMS, *PAYWALL_PROGRAMS])
+def test_what_the_programs_in_the_documents_use_exists(program: str) -> None:
     for node in ast.walk(ast.parse(program)):
         if isinstance(node, ast.ImportFrom) and node.module == "paypercall":
             assert {alias.name for alias in node.names} <= set(paypercall.__all__)
@@ -58,10 +62,22 @@ def test_what_the_programs_in_the_readme_use_exists(program: str) -> None:
             and node.func.id in paypercall.__all__
         ):
             assert fits(getattr(paypercall, node.func.id), node, is_method=False), ast.unparse(node)
-    variables = VARIABLES if "Client(" in program else {**VARIABLES, "refund": dict}
-    for owner, name, call in calls_and_attributes(program, variables):
+    for owner, name, call in calls_and_attributes(program, VARIABLES):
         assert hasattr(owner, name), f"{owner.__name__}.{name}"
         assert call is None or fits(getattr(owner, name), call, is_method=True), ast.unparse(call)
+
+
+def test_the_document_on_payable_resources_names_every_header() -> None:
+    headers = {
+        value for value in vars(wire).values() if isinstance(value, str) and value.startswith("Payment-")
+    }
+    cells = " ".join(table_with("header", PAYWALL))
+    assert len(headers) > 10 and [name for name in headers if f"`{name}`" not in cells] == []
+
+
+def test_the_document_on_payable_resources_names_every_argument_of_the_flask_adapter() -> None:
+    names = [cell.strip("`") for cell in table_with("argument of `Payment`", PAYWALL)]
+    assert names == list(inspect.signature(FlaskPayment).parameters)
 
 
 @pytest.mark.parametrize("name", settings_in_the_readme())

@@ -23,7 +23,7 @@ from paypercall.cli.devnet import PORT as DEVNET_PORT
 from paypercall.conf import load_conf, load_environment
 from paypercall.store import Store
 from tests.cli.devnet_process import running_devnet
-from tests.documentation import README, python_blocks
+from tests.documentation import PAYWALL, README, python_blocks
 
 EVERY_SETTING = Path(__file__).parents[1] / "conf.example.py"
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -34,6 +34,40 @@ CALLS = """\
 Zug: paid 100, answered 200: 21 degrees
 Zug: paid 250, answered 200: 21 degrees, 150 returned
 Atlantis: paid 100, answered 404: there is a thermometer in Zug only, 100 returned
+"""
+CALLS_OF_PAYWALL = """\
+import json, os, requests
+from paypercall import Client
+
+url = os.environ["API_URL"]
+client = Client(requests.get(f"{url}/payment").json()["address"])
+
+
+def call(path, amount):
+    headers = {"Payment-Package": json.dumps(client.create_payment_package(amount))} if amount else {}
+    response = requests.get(url + path, headers=headers)
+    returned = response.headers.get("Payment-Package")
+    receipt = json.loads(response.headers.get("Payment-Receipt", "{}"))
+    assert (returned is None) == ("refund" not in receipt)
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {}
+    print(response.status_code, answer.get("celsius", answer.get("text")), receipt.get("refund", 0))
+
+
+for path, amount in (
+    ("/temperature/Zug", 0),
+    ("/temperature/Zug", 100),
+    ("/temperature/Zug", 150),
+    ("/temperature/Bern", 100),
+    ("/temperature/Zug", 40),
+    ("/shout?text=hello", 5),
+    ("/shout?text=LOUD", 4),
+    ("/shout", 0),
+):
+    call(path, amount)
+client.close_node()
 """
 
 
@@ -208,6 +242,39 @@ def test_the_programs_in_the_readme_pay_and_refund_each_other(tmp_path: Path) ->
             (client / "customer.py").write_text(program.replace(":5000/", f":{port}/"))
             assert run_client(client, "customer.py", shop.url) == "42\nNone\n"
     assert (the_channel_in(server)[1], the_channel_in(client)[1]) == (150, 50)
+
+
+@pytest.mark.slow
+def test_the_flask_program_in_the_document_on_payable_resources_charges_and_refunds(tmp_path: Path) -> None:
+    program = python_blocks(PAYWALL)[0]
+    port = free_port()
+    with running_devnet("--speed", "10") as (_, printed):
+        _, _, dotenv_lines, mnemonic_line = printed.split("\n\n")
+        server, client = tmp_path / "merchant", tmp_path / "customer"
+        for folder, lines in ((server, dotenv_lines), (client, f"{dotenv_lines}\n{mnemonic_line}")):
+            folder.mkdir()
+            (folder / ".env").write_text(lines)
+        (server / "merchant.py").write_text(program)
+        (client / "calls.py").write_text(CALLS_OF_PAYWALL)
+        command = ("-m", "flask", "--app", "merchant", "run", "--port", str(port))
+        with running_server(server, *command, port=port) as shop:
+            address = fund(shop, hub_in(printed))
+            terms = requests.get(f"{shop.url}/payment", timeout=SECONDS).json()
+            assert terms["address"] == address
+            assert {(line["path"], line["price"]) for line in terms["resources"]} == {
+                ("/temperature/<city>", 100),
+                ("/shout", "varies"),
+            }
+            assert run_client(client, "calls.py", shop.url).splitlines() == [
+                "402 None 0",
+                "200 21 0",
+                "200 21 50",
+                "404 None 100",
+                "402 None 40",
+                "200 HELLO 0",
+                "200 LOUD 4",
+                "200  0",
+            ]
 
 
 @pytest.mark.parametrize("name", ["client", "server"])

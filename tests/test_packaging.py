@@ -41,6 +41,14 @@ def test_using_the_public_names_imports_no_framework() -> None:
     assert not imported & (FRAMEWORKS | {"requests"})
 
 
+def test_taking_payments_for_requests_imports_no_framework() -> None:
+    imported = packages_imported_by(
+        "import paypercall.paywall, paypercall.methods, paypercall.payment_server"
+    )
+    assert "msgpack" in imported
+    assert not imported & FRAMEWORKS
+
+
 def test_reading_the_conf_opens_no_way_to_a_database_or_a_network() -> None:
     imported = packages_imported_by("import paypercall.conf")
     assert not imported & (FRAMEWORKS | {"sqlalchemy", "alembic", "websockets", "requests"})
