@@ -84,6 +84,7 @@ class Payment:
         answers: AnswerLimits | None = None,
     ) -> None:
         self._server = server
+        self._made_server: PaymentServer | None = None
         self._endpoint = endpoint
         self._methods = methods
         self._refunds = refunds
@@ -115,6 +116,9 @@ class Payment:
         payment_server.server.start_node()
 
     def _payment_server(self, server: Server | PaymentServer | None) -> PaymentServer:
+        if server is None:
+            self._made_server = self._made_server or PaymentServer(answers=self._answers)
+            return self._made_server
         if not isinstance(server, PaymentServer):
             return PaymentServer(server, answers=self._answers)
         if self._answers is not None:
@@ -129,13 +133,8 @@ class Payment:
             request.stream = BytesIO(body)
             return _response(endpoint.answer(_request_with_form(body)))
 
-        app.add_url_rule(
-            path,
-            f"paypercall {path}",
-            answer,
-            methods=METHODS,
-            provide_automatic_options=False,
-        )
+        name = f"paypercall {path}"
+        app.add_url_rule(path, name, answer, methods=METHODS, provide_automatic_options=False)
 
     def _resources(self, app: Flask) -> Iterator[Resource]:
         """The price list, as the app's routes have it."""
@@ -360,13 +359,8 @@ def _body(paywall: Paywall) -> bytes:
 
 
 def _request(body: bytes) -> Request:
-    return Request(
-        request.method,
-        request.path,
-        request.query_string.decode("utf-8", "surrogateescape"),
-        request.headers,
-        body,
-    )
+    query = request.query_string.decode("utf-8", "surrogateescape")
+    return Request(request.method, request.path, query, request.headers, body)
 
 
 def _request_with_form(body: bytes) -> Request:

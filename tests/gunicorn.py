@@ -32,6 +32,14 @@ class Keys:
         net.fund(self.address, 1_000_000)
         net.settle()
 
+    def environment(self) -> dict[str, str]:
+        """The settings and the words as environment variables."""
+        settings = {
+            f"PAYPERCALL_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.settings.items()
+        }
+        return {**settings, MNEMONIC_VARIABLE: self.mnemonic}
+
 
 def begin_books(keys: Keys) -> None:
     """Claims a merchant's database, because a channel that is older than its books is not used."""
@@ -45,10 +53,6 @@ def gunicorn(app: str, merchant: Keys, folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {
-        f"PAYPERCALL_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in merchant.settings.items()
-    }
     with (folder / "gunicorn.txt").open("w") as log:
         server = subprocess.Popen(
             [
@@ -56,7 +60,7 @@ def gunicorn(app: str, merchant: Keys, folder: Path) -> Iterator[str]:
                 *("--preload", "--workers=2", "--threads=3", f"--bind={address}", app),
             ],
             cwd=ROOT,
-            env={**os.environ, **settings, MNEMONIC_VARIABLE: merchant.mnemonic},
+            env={**os.environ, **merchant.environment()},
             stdout=log,
             stderr=log,
         )

@@ -20,6 +20,7 @@ from paypercall.payment_server import PaymentServer
 from paypercall.paywall import WrongPrice
 from paypercall.server import Server
 from tests.flask.site import Site, code_in, open_site, receipt_in, served
+from tests.gunicorn import Keys
 from tests.parties import conf_for
 
 
@@ -119,6 +120,32 @@ def test_one_payment_serves_several_apps_of_a_factory_and_any_decorator_above_it
             assert code_in(site.ask("/answer")) == (402, "payment_required")
             assert site.ask("/answer", site.pay()).text == "served"
             assert len(site.ask("/payment").json()["resources"]) == 1
+
+
+def test_apps_without_a_server_of_their_own_share_one_that_is_made_of_the_settings(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = Keys(site.net, site.folder / "default")
+    for name, value in keys.environment().items():
+        monkeypatch.setenv(name, value)
+    payment = Payment()
+    apps = [Flask(__name__), Flask(__name__)]
+    for app in apps:
+        payment.init_app(app)
+    try:
+        assert [app.test_client().get("/payment").get_json()["address"] for app in apps] == [keys.address] * 2
+        assert caplog.text.count("my single address") == 1
+    finally:
+        assert payment._made_server is not None
+        payment._made_server.server.close_node()
+
+
+def test_the_endpoint_takes_a_multipart_form(site: Site, app: Flask) -> None:
+    Payment(app, site.merchant)
+    form = {wire.FIELD: wire.encode_package(site.pay())}
+    with served(app) as site.url:
+        response = site.ask("/payment", method="PUT", data=form, files={"file": b""})
+    assert response.json()["token"]
 
 
 def test_an_app_may_have_no_endpoint(site: Site, app: Flask) -> None:
