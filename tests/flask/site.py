@@ -59,8 +59,8 @@ class Site:
 
     def accepted(self) -> int:
         """What the merchant has accepted of the customer so far."""
-        assert self.client.aa_address is not None
-        balance = self.merchant.channel(self.client.aa_address)
+        aa_address = self.client.aa_address
+        balance = None if aa_address is None else self.merchant.channel(aa_address)
         return 0 if balance is None else balance.accepted_from_peer
 
 

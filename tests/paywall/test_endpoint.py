@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from paypercall import wire
+from paypercall import Client, wire
 from paypercall.errors import Refusal
 from paypercall.paywall import Answer, Endpoint, PriceTag, Request, Resource
 from paypercall.paywall.endpoint import MAX_BODY
@@ -48,6 +50,23 @@ def content(answer: Answer) -> dict[str, Any]:
 def problem_in(answer: Answer) -> tuple[int, str]:
     assert headers_of(answer)["Content-Type"] == "application/problem+json"
     return answer.status, content(answer)["code"]
+
+
+def new_customer(shop: Shop) -> Client:
+    """Another customer of the shop, with books of its own."""
+    folder = shop.server.server.conf.data_dir / secrets.token_hex(4)
+    return customer_on(shop.net, folder, shop.server.server.address)
+
+
+@contextmanager
+def leaving_customer(shop: Shop) -> Iterator[tuple[Client, str]]:
+    """A customer with an open channel that is worth closing, and the query that names it."""
+    with new_customer(shop) as customer:
+        package = customer.create_payment_package(50_000)
+        assert ask(shop, "PUT", headers={wire.PACKAGE: wire.encode_package(package)}).status == 200
+        query = f"aa_address={customer.aa_address}"
+        wait_until(lambda: content(ask(shop, "GET", query=query))["status"] == "open", "the channel is open")
+        yield customer, query
 
 
 def announced_by(package: dict[str, Any]) -> dict[str, Any]:
@@ -90,9 +109,7 @@ def test_any_other_method_is_told_which_ones_there_are(shop: Shop) -> None:
 
 
 def test_a_channel_is_announced_before_its_first_payment_and_known_after_that(shop: Shop) -> None:
-    with customer_on(
-        shop.net, shop.server.server.conf.data_dir / "other", shop.server.server.address
-    ) as other:
+    with new_customer(shop) as other:
         aa_address = open_channel(other)
         parameters = announced_by(other.create_payment_package(1))
         body = json.dumps({"channel_parameters": parameters}).encode()
@@ -252,31 +269,27 @@ def test_a_channel_that_would_not_be_acceptable_cannot_be_announced(
 
 
 def test_only_the_customer_closes_a_channel_and_only_its_current_period(shop: Shop) -> None:
-    assert ask(shop, "PUT", headers={wire.PACKAGE: wire.encode_package(shop.pay(20_000))}).status == 200
-    query = f"aa_address={shop.client.aa_address}"
-    wait_until(lambda: content(ask(shop, "GET", query=query))["status"] == "open", "the channel is open")
-    signature = shop.client.close_request()
-    key, _, signed = signature.partition(" ")
-    for wrong, answer in (
-        ("", (400, "wrong_shape")),
-        (key, (400, "wrong_shape")),
-        (f"{key} {'A' * 88}", (403, "wrong_signature")),
-        (f"{'A' * 44} {signed}", (403, "wrong_signer")),
-    ):
-        assert problem_in(ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: wrong})) == answer
-    assert problem_in(ask(shop, "DELETE", headers={wire.SIGNATURE: signature})) == (400, "wrong_shape")
-    assert content(ask(shop, "GET", query=query))["accepts_payments"] is True
-    closed = ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: signature})
-    assert closed.status in (200, 202)
-    assert content(closed)["accepts_payments"] is False
-    assert ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: signature}).status == 200
-    wait_until(lambda: content(ask(shop, "GET", query=query))["status"] != "open", "it is closing")
+    with leaving_customer(shop) as (leaver, query):
+        signature = leaver.close_request()
+        key, _, signed = signature.partition(" ")
+        for wrong, answer in (
+            ("", (400, "wrong_shape")),
+            (key, (400, "wrong_shape")),
+            (f"{key} {'A' * 88}", (403, "wrong_signature")),
+            (f"{'A' * 44} {signed}", (403, "wrong_signer")),
+        ):
+            assert problem_in(ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: wrong})) == answer
+        assert problem_in(ask(shop, "DELETE", headers={wire.SIGNATURE: signature})) == (400, "wrong_shape")
+        assert content(ask(shop, "GET", query=query))["accepts_payments"] is True
+        closed = ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: signature})
+        assert closed.status in (200, 202)
+        assert content(closed)["accepts_payments"] is False
+        assert ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: signature}).status == 200
+        wait_until(lambda: content(ask(shop, "GET", query=query))["status"] != "open", "it is closing")
 
 
 def test_a_close_that_would_cost_more_than_it_brings_is_refused(shop: Shop) -> None:
-    with customer_on(
-        shop.net, shop.server.server.conf.data_dir / "small", shop.server.server.address
-    ) as small:
+    with new_customer(shop) as small:
         package = small.create_payment_package(100)
         assert ask(shop, "PUT", headers={wire.PACKAGE: wire.encode_package(package)}).status == 200
         headers = {wire.SIGNATURE: small.close_request()}
@@ -288,22 +301,14 @@ def test_a_close_that_is_decided_but_not_posted_is_answered_at_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("paypercall.paywall.endpoint.CLOSING_SECONDS", 0.0)
-    with customer_on(
-        shop.net, shop.server.server.conf.data_dir / "hasty", shop.server.server.address
-    ) as hasty:
-        package = hasty.create_payment_package(50_000)
-        assert ask(shop, "PUT", headers={wire.PACKAGE: wire.encode_package(package)}).status == 200
-        query = f"aa_address={hasty.aa_address}"
-        wait_until(lambda: content(ask(shop, "GET", query=query))["status"] == "open", "the channel is open")
-        answer = ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: hasty.close_request()})
+    with leaving_customer(shop) as (leaver, query):
+        answer = ask(shop, "DELETE", query=query, headers={wire.SIGNATURE: leaver.close_request()})
         assert (answer.status, content(answer)["accepts_payments"]) == (202, False)
 
 
 def test_a_client_without_a_channel_has_nothing_to_close(shop: Shop) -> None:
     with (
-        customer_on(
-            shop.net, shop.server.server.conf.data_dir / "none", shop.server.server.address
-        ) as nobody,
+        new_customer(shop) as nobody,
         pytest.raises(Refusal, match="there is no channel yet") as refusal,
     ):
         nobody.close_request()
