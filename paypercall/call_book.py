@@ -6,11 +6,11 @@ Each method is one short transaction; none is held while a request is answered. 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paypercall.paid_call import Attempt, PaidCall, claim, prolong
+from paypercall.paid_call import Attempt, PaidCall, claim, hold, prolong
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
 
@@ -45,32 +45,67 @@ class CallBook:
         self._limits = limits or AnswerLimits()
         self._calls_until_drop = 0
 
+    def is_known(self, method: str, payment: str) -> bool:
+        """Whether a payment is in the books: kept or taken for a request."""
+        with self._store.reading() as books:
+            return books.paid_calls.is_known(method, payment)
+
+    def hold(
+        self, call: PaidCall, attempt: Attempt, details: Mapping[str, Any], *, can_refund: bool
+    ) -> PaidCall:
+        """Keeps a payment for a request before it is collected; see `paid_call.hold`.
+
+        Args:
+            call: The payment.
+            attempt: Who wants to answer what.
+            details: What the receipt tells besides.
+            can_refund: Whether its method can give money back.
+
+        Raises:
+            PaymentRefused: When it cannot give back, and the payment is not the price.
+            CallConflict: When the payment cannot be used for this request.
+        """
+        return self._book(call, attempt, details, lambda found: hold(found, attempt, can_refund=can_refund))
+
+    def drop_uncollected(self, method: str, payment: str) -> None:
+        """Drops a payment that was kept for a request, but could not be collected."""
+        with self._store.transaction() as books:
+            books.paid_calls.drop_uncollected(method, payment)
+
     def take(
-        self,
-        attempt: Attempt,
-        *,
-        method: str,
-        payment: str,
-        amount: int,
-        aa_address: str | None = None,
-        details: Mapping[str, Any] | None = None,
+        self, call: PaidCall, attempt: Attempt, details: Mapping[str, Any], *, can_refund: bool
     ) -> PaidCall:
         """Books a payment that its method has collected, for a request; one that is there already is claimed again.
 
         Args:
+            call: The payment.
             attempt: Who wants to answer what.
-            method: The method's name.
-            payment: What identifies the payment within the method: the same for the same payment, whoever asks.
-            amount: In units of the attempt's asset.
-            aa_address: The channel, if there is one.
             details: What the receipt tells besides.
+            can_refund: Whether its method can give money back.
 
         Raises:
+            PaymentRefused: When it cannot give back, and the payment is not the price.
             CallConflict: When the payment cannot be used for this request.
         """
-        call = PaidCall(method, payment, amount, attempt.asset, aa_address)
+        return self._book(call, attempt, details, lambda found: claim(found, attempt, can_refund=can_refund))
+
+    def _book(
+        self,
+        call: PaidCall,
+        attempt: Attempt,
+        details: Mapping[str, Any],
+        rule: Callable[[PaidCall], PaidCall],
+    ) -> PaidCall:
+        """Saves what a rule makes of the call that is in the books or, if there is none, of this one."""
         with self._store.transaction() as books:
-            return take(books, call, attempt, details or {})
+            while True:
+                known = books.paid_calls.lock(call.method, call.payment)
+                if known is not None:
+                    return _save_change(books, known, rule(known))
+                new = rule(replace(call, receipt=_receipt(call, attempt.now, details)))
+                added = books.paid_calls.add(new, attempt.now)
+                if added is not None:
+                    return added
 
     def redeem_token(self, attempt: Attempt, token: str) -> PaidCall | None:
         """Claims the payment that a token stands for, for a request; None if there is no such token.
@@ -129,7 +164,7 @@ def take(books: Books, call: PaidCall, attempt: Attempt, details: Mapping[str, A
     if added is not None:
         return added
     known = books.paid_calls.lock(call.method, call.payment)
-    assert known is not None, "rows are never deleted"
+    assert known is not None, "what channels have paid is never dropped"
     return claim_known(books, known, attempt)
 
 
@@ -161,7 +196,10 @@ def claim_known(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:
     Raises:
         CallConflict: When the payment cannot be used for this request.
     """
-    claimed = claim(known, attempt)
-    if claimed != known:
-        books.paid_calls.save(claimed)
-    return claimed
+    return _save_change(books, known, claim(known, attempt))
+
+
+def _save_change(books: Books, known: PaidCall, changed: PaidCall) -> PaidCall:
+    if changed != known:
+        books.paid_calls.save(changed)
+    return changed

@@ -1,7 +1,8 @@
 """The life of one payment for one request: accepted, running, answered or refunded. Pure, like `channel.py`.
 
 A payment buys one answer to one request. Whoever presents it again with the same request gets that answer again;
-with another request it is refused. It never gives back more than it paid.
+with another request it is refused. It never gives back more than it paid; where its method cannot give back, it
+must be the price exactly, and stays good until it has bought an answer.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from paypercall.errors import PaypercallError
+from paypercall.errors import PaypercallError, RefusalCode
 
 RUN_SECONDS = 15
 """How long a run is left alone after its last sign of life; then its worker counts as dead, and a retry runs anew."""
@@ -48,6 +49,12 @@ class WrongPaymentAsset(CallConflict):
     """The payment is in another asset than what is asked for."""
 
     code = "wrong_asset"
+
+
+class PaymentPending(CallConflict):
+    """The payment is on its way, but not final; ask again with the same payment."""
+
+    code = "payment_pending"
 
 
 class RunLost(CallConflict):
@@ -115,31 +122,68 @@ class Attempt:
     now: int
 
 
-def claim(call: PaidCall, attempt: Attempt) -> PaidCall:
+def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
+    """Keeps a payment for a request before it is collected: from then on its price is agreed, whatever happens.
+
+    Raises:
+        PaymentRefused: As `claim`.
+        CallConflict: As `claim`.
+    """
+    _require_usable(call, attempt)
+    if call.is_over:
+        return call
+    _require_agreed_price(call, attempt, can_refund=can_refund)
+    return replace(call, request=attempt.request)
+
+
+def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidCall:
     """Begins to answer a request with a payment; one that pays too little is refunded as a whole instead.
+
+    Args:
+        call: The call.
+        attempt: Who wants to answer what.
+        can_refund: Whether its method can give money back. If not, the payment must be the price exactly, as it was
+            when the payment was first kept or taken for this request.
 
     Returns:
         The call, running for this attempt, or over: then its answer is to be given again.
 
     Raises:
+        PaymentRefused: With `underpaid` or `overpaid`, when nothing can be given back.
         PaymentUsed: When it was used for another request.
         PaymentInProgress: When another worker is at it.
         WrongPaymentAsset: When it is in another asset.
     """
+    _require_usable(call, attempt)
+    if call.is_over:
+        return call
+    _require_agreed_price(call, attempt, can_refund=can_refund)
+    call = replace(call, request=attempt.request, run=attempt.run)
+    if can_refund and call.amount < attempt.price:
+        return replace(call, state=PaidCallState.REFUNDED, refund=call.amount)
+    return replace(call, state=PaidCallState.RUNNING, runs_until=attempt.now + RUN_SECONDS)
+
+
+def _require_usable(call: PaidCall, attempt: Attempt) -> None:
     if call.asset != attempt.asset:
         raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
     if call.request not in (None, attempt.request):
         raise PaymentUsed("this payment was used for another request; pay for each request")
-    if call.is_over:
-        return call
     if call.state is PaidCallState.RUNNING and call.runs_until > attempt.now:
         raise PaymentInProgress(
             "this request is being answered; ask again in a moment, with the same payment"
         )
-    call = replace(call, request=attempt.request, run=attempt.run)
-    if call.amount < attempt.price:
-        return replace(call, state=PaidCallState.REFUNDED, refund=call.amount)
-    return replace(call, state=PaidCallState.RUNNING, runs_until=attempt.now + RUN_SECONDS)
+
+
+def _require_agreed_price(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> None:
+    if can_refund or call.request is not None or call.amount == attempt.price:
+        return
+    code = RefusalCode.UNDERPAID.value if call.amount < attempt.price else "overpaid"
+    raise PaymentRefused(
+        f"the payment is {call.amount}, the price {attempt.price}: pay exactly that, since this way of paying"
+        " gives nothing back",
+        code=code,
+    )
 
 
 def prolong(call: PaidCall, run: str, now: int) -> PaidCall:
@@ -170,6 +214,16 @@ def give_back(call: PaidCall, run: str) -> PaidCall:
     """
     _require_run(call, run)
     return replace(call, state=PaidCallState.REFUNDED, refund=call.amount)
+
+
+def free(call: PaidCall, run: str) -> PaidCall:
+    """Ends a run with an answer that is not paid for, where nothing can be given back: the payment buys another one.
+
+    Raises:
+        RunLost: When another worker has taken over.
+    """
+    _require_run(call, run)
+    return replace(call, state=PaidCallState.ACCEPTED, request=None, runs_until=0)
 
 
 def release(call: PaidCall, run: str) -> PaidCall:

@@ -1,18 +1,23 @@
 """The base of all payment methods: what a 402 says of one, which headers carry a payment, how it is redeemed.
 
-A method collects and identifies payments. That each buys one answer only is not its business: `Order.take` sees to it.
+A method collects and identifies payments. That each buys one answer only is not its business: the `Order` sees to it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from paypercall.call_book import CallBook
-from paypercall.errors import RefusalCode
 from paypercall.paid_call import Attempt, PaidCall, PaymentRefused
+
+MAX_NAME = 20
+"""Characters of a method's name, as the books keep it."""
+
+MAX_PAYMENT = 64
+"""Characters of what identifies a payment, as the books keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,13 @@ class Order:
         attempt: Which request, and who is at it.
         calls: Where the payments for requests are booked.
         method: The payment method's name.
+        can_refund: Whether the method can give money back.
     """
 
     attempt: Attempt
     calls: CallBook
     method: str
+    can_refund: bool
 
     @property
     def price(self) -> int:
@@ -39,17 +46,41 @@ class Order:
         """What it costs it in."""
         return self.attempt.asset
 
-    def require_exact(self, amount: int) -> None:
-        """Refuses an amount that is not the price, for methods that cannot give anything back.
+    def is_new(self, payment: str) -> bool:
+        """Whether a payment was not kept or taken before. What depends on time or price is asked of a new one only.
+
+        Args:
+            payment: As for `take`.
+        """
+        return not self.calls.is_known(self.method, payment)
+
+    def collect(self, payment: str, amount: int, collect: Callable[[], None], **details: Any) -> PaidCall:
+        """Keeps a payment for this request, collects it, and takes it: the way for money that moves only once.
+
+        Its price is agreed and in the books before the money moves. So a retry after a crash, or after an unknown
+        outcome, is answered, whatever it costs by then. It is not collected again once it has bought an answer.
+
+        Args:
+            payment: As for `take`.
+            amount: As for `take`.
+            collect: Moves the money, or finds that it has moved already. It raises `PaymentRefused` when the money has
+                not moved and will not, so that nothing is kept; any other `PaypercallError` leaves that open, and the
+                same payment is to be sent again.
+            **details: As for `take`.
 
         Raises:
-            PaymentRefused: With `underpaid` or `overpaid`.
+            PaymentRefused: When it could not be collected, or, where nothing can be given back, is not the price.
+            CallConflict: As for `take`.
+            PaypercallError: Whatever `collect` raises.
         """
-        if amount != self.price:
-            code = RefusalCode.UNDERPAID.value if amount < self.price else "overpaid"
-            raise PaymentRefused(
-                f"the payment is {amount}, the price {self.price}: pay exactly that", code=code
-            )
+        held = self.calls.hold(self._call(payment, amount), self.attempt, details, can_refund=self.can_refund)
+        if not held.is_over:
+            try:
+                collect()
+            except PaymentRefused:
+                self.calls.drop_uncollected(self.method, payment)
+                raise
+        return self.take(payment, amount, **details)
 
     def take(self, payment: str, amount: int, **details: Any) -> PaidCall:
         """Books a payment that the method has collected, for this request. Safe to repeat.
@@ -60,11 +91,15 @@ class Order:
             **details: What the receipt tells besides.
 
         Raises:
+            PaymentRefused: When the method cannot give back, and the payment is not the price.
             CallConflict: When it was used for another request, or is in use.
         """
-        return self.calls.take(
-            self.attempt, method=self.method, payment=payment, amount=amount, details=details
-        )
+        return self.calls.take(self._call(payment, amount), self.attempt, details, can_refund=self.can_refund)
+
+    def _call(self, payment: str, amount: int) -> PaidCall:
+        if not 0 < len(payment) <= MAX_PAYMENT:
+            raise ValueError(f"what identifies a payment must have 1 to {MAX_PAYMENT} characters")
+        return PaidCall(self.method, payment, amount, self.asset)
 
 
 class PaymentMethod(ABC):
@@ -73,12 +108,26 @@ class PaymentMethod(ABC):
     Attributes:
         name: Its name, at most 20 characters; it is kept with every payment.
         payment_headers: The headers that carry a payment; the first one that is there tells that it is this method's.
-        can_refund: Whether it can give money back. If not, what it redeems must be the price exactly.
+        can_refund: Whether it can give money back. If not, a payment must be the price exactly, and one whose answer
+            failed stays good for another request.
+
+    Raises:
+        TypeError: When a class has no such name, or no headers.
     """
 
     name: ClassVar[str]
     payment_headers: ClassVar[tuple[str, ...]]
     can_refund: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        name, headers = getattr(cls, "name", None), getattr(cls, "payment_headers", None)
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+            raise TypeError(f"{cls.__name__}.name must be a text of 1 to {MAX_NAME} characters")
+        if not isinstance(headers, tuple) or not headers:
+            raise TypeError(
+                f"{cls.__name__}.payment_headers must be a tuple of the headers that carry a payment"
+            )
 
     @abstractmethod
     def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
@@ -86,7 +135,7 @@ class PaymentMethod(ABC):
 
     @abstractmethod
     def redeem_payment(self, payment: Mapping[str, Any], order: Order) -> PaidCall:
-        """Collects a payment, and books it with `order.take`.
+        """Collects a payment and books it, with `order.collect` or, where collecting changes nothing, `order.take`.
 
         Called again for the same payment after a crash or a retry, it must do no harm, and take it by the same name.
 

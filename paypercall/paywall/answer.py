@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from paypercall.errors import PaypercallError, RefusalCode
-from paypercall.paid_call import PaymentInProgress, PaymentUsed
+from paypercall.paid_call import PaymentInProgress, PaymentPending, PaymentUsed
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -28,10 +28,15 @@ _MALFORMED = {
     RefusalCode.WRONG_PARAMETERS.value,
     "several_payments",
 }
-_CONFLICTS = {RefusalCode.CONFLICTING_PACKAGE.value, PaymentUsed.code, PaymentInProgress.code}
+_CONFLICTS = {
+    RefusalCode.CONFLICTING_PACKAGE.value,
+    PaymentUsed.code,
+    PaymentInProgress.code,
+    PaymentPending.code,
+}
 _NOT_NOW = {RefusalCode.LEDGER_UNREACHABLE.value, RefusalCode.BELOW_RESERVE.value}
-_IN_PROGRESS_SECONDS = 1
 _NOT_NOW_SECONDS = 10
+_RETRY_SECONDS = {PaymentInProgress.code: 1, PaymentPending.code: _NOT_NOW_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,8 @@ def refused(error: PaypercallError, terms: Mapping[str, str]) -> Answer:
     status = _status_of(error.code)
     if status == HTTPStatus.PAYMENT_REQUIRED:
         return problem(status, error.code, str(error), terms.items())
-    if error.code == PaymentInProgress.code:
-        return problem(status, error.code, str(error), [("Retry-After", str(_IN_PROGRESS_SECONDS))])
+    if error.code in _RETRY_SECONDS:
+        return problem(status, error.code, str(error), [("Retry-After", str(_RETRY_SECONDS[error.code]))])
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return unavailable(error.code, str(error))
     return problem(status, error.code, str(error))

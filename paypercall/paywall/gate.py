@@ -26,6 +26,7 @@ from paypercall.paid_call import (
     PaidCallState,
     PaymentRefused,
     answer,
+    free,
     give_back,
     release,
 )
@@ -109,7 +110,7 @@ class Paywall:
             request.digest(), secrets.token_hex(16), price.amount, price.asset, int(time.time())
         )
         try:
-            call = method.redeem_payment(payment, Order(attempt, self._calls, method.name))
+            call = method.redeem_payment(payment, Order(attempt, self._calls, method.name, method.can_refund))
         except (Refusal, PaymentRefused, CallConflict) as error:
             return refused(error, self._terms(price))
         except PaypercallError as error:
@@ -215,7 +216,7 @@ class Paywall:
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
         added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE
         kept = None if body is None else StoredAnswer(status, (*pairs, *added), body)
-        if not self._calls.finish(call, kept):
+        if not self._calls.finish(call, kept if call.is_over else None):
             logger.warning("payment %s: another worker has taken over", running.payment_id)
             return Ending(())
         money = self._money_headers(call, running.method)
@@ -238,14 +239,18 @@ class Paywall:
     def _ended(self, running: Running, status: int) -> PaidCall:
         call, run = running.call, running.call.run
         assert run is not None
+        is_unpaid = self._refunds(status) or running.refund_asked >= running.price
         if not running.method.can_refund:
-            return answer(call, run, 0)
-        if self._refunds(status) or running.refund_asked >= running.price:
+            return free(call, run) if is_unpaid else answer(call, run, 0)
+        if is_unpaid:
             return give_back(call, run)
         return answer(call, run, call.amount - running.price + running.refund_asked)
 
     def _money_headers(self, call: PaidCall, method: PaymentMethod) -> tuple[tuple[str, str], ...]:
         """The receipt and, if something goes back, what carries it."""
+        if not call.is_over:
+            receipt = wire.decode_receipt(call.receipt)
+            return ((wire.RECEIPT, wire.encode_receipt({**receipt, "used": False})),)
         if not call.refund:
             return ((wire.RECEIPT, call.receipt),)
         receipt = wire.decode_receipt(call.receipt)

@@ -52,16 +52,22 @@ class Running:
     def refund(self, amount: int | None = None) -> None:
         """Gives back the whole price, or a part of it; asked again, the larger of the two counts.
 
+        A payment whose method cannot give back stays good for another request instead, as a whole.
+
         Args:
             amount: In bytes or units of the asset.
 
         Raises:
-            Refusal: With `wrong_amount`.
+            Refusal: With `wrong_amount`; also for a part, if the method cannot give back.
         """
         amount = self.price if amount is None else amount
         if type(amount) is not int or not 0 <= amount <= self.price:
             raise Refusal(
                 RefusalCode.WRONG_AMOUNT, f"a refund must be an integer from 0 to {self.price}, the price"
+            )
+        if not self.method.can_refund and 0 < amount < self.price:
+            raise Refusal(
+                RefusalCode.WRONG_AMOUNT, f"payments by {self.method.name} can be refunded as a whole only"
             )
         self.refund_asked = max(self.refund_asked, amount)
 

@@ -1,6 +1,6 @@
 """The payments that were used for requests, and the answers that are kept to be given again.
 
-A row of a payment stays for good, so that no payment is ever used twice; an answer is kept for a while.
+A row of a payment that was taken stays for good, so that none is ever used twice; an answer is kept for a while.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, select, update
+from sqlalchemy import Select, and_, bindparam, delete, func, select, update
 
 from paypercall.paid_call import PaidCall, PaidCallState
 from paypercall.store.schema import paid_calls, stored_answers
@@ -59,6 +59,14 @@ class PaidCalls:
         """Loads and locks the call whose payment a token stands for."""
         return _read(self._connection.first(_LOCK_TOKEN, {"key_token": token}))
 
+    def is_known(self, method: str, payment: str) -> bool:
+        """Whether a payment is in the books."""
+        return self._connection.first(_LOOK, {"key_method": method, "key_payment": payment}) is not None
+
+    def drop_uncollected(self, method: str, payment: str) -> None:
+        """Drops a payment that was kept for a request, and never taken for one."""
+        self._connection.change(_DROP_UNCOLLECTED, {"key_method": method, "key_payment": payment})
+
     def save(self, call: PaidCall) -> None:
         """Saves the state of a locked call."""
         row = {
@@ -78,6 +86,7 @@ class PaidCalls:
         """
         row = {
             "state": call.state.value,
+            "request": call.request,
             "runs_until": call.runs_until,
             "refund": call.refund,
             "key_id": call.id,
@@ -165,10 +174,15 @@ def _selected() -> Select[Any]:
 
 _IS_IT = paid_calls.c.id == bindparam("key_id")
 _ADD = adding_unless_there(paid_calls)
-_LOCK = Statement(
-    _selected()
-    .where(paid_calls.c.method == bindparam("key_method"), paid_calls.c.payment == bindparam("key_payment"))
-    .with_for_update()
+_IS_PAYMENT = and_(
+    paid_calls.c.method == bindparam("key_method"), paid_calls.c.payment == bindparam("key_payment")
+)
+_LOOK = Statement(select(paid_calls.c.id).where(_IS_PAYMENT))
+_LOCK = Statement(_selected().where(_IS_PAYMENT).with_for_update())
+_DROP_UNCOLLECTED = Statement(
+    delete(paid_calls).where(
+        _IS_PAYMENT, paid_calls.c.state == PaidCallState.ACCEPTED.value, paid_calls.c.run.is_(None)
+    )
 )
 _LOCK_TOKEN = Statement(_selected().where(paid_calls.c.token == bindparam("key_token")).with_for_update())
 _SAVE = Statement(
@@ -183,7 +197,7 @@ _SAVE_RUN = Statement(
         paid_calls.c.run == bindparam("key_run"),
         paid_calls.c.state == PaidCallState.RUNNING.value,
     )
-    .values({name: bindparam(name) for name in ("state", "runs_until", "refund")})
+    .values({name: bindparam(name) for name in ("state", "request", "runs_until", "refund")})
 )
 
 _IS_ANSWER = stored_answers.c.call_id == bindparam("key_id")
