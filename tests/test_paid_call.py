@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,12 +17,15 @@ from paypercall.paid_call import (
     PaidCall,
     PaidCallState,
     PaymentInProgress,
+    PaymentRefused,
     PaymentUsed,
     RunLost,
     WrongPaymentAsset,
     answer,
     claim,
+    free,
     give_back,
+    hold,
     prolong,
     release,
 )
@@ -73,6 +77,7 @@ def test_only_the_run_that_holds_the_request_ends_it() -> None:
         lambda: answer(taken_over, "first", 0),
         lambda: give_back(taken_over, "first"),
         lambda: release(taken_over, "first"),
+        lambda: free(taken_over, "first"),
         lambda: prolong(taken_over, "first", 0),
     ):
         with pytest.raises(RunLost):
@@ -84,6 +89,42 @@ def test_a_released_request_is_claimed_at_once_but_for_the_same_request_only() -
     assert claim(released, attempt(run="second")).run == "second"
     with pytest.raises(PaymentUsed):
         claim(released, attempt("b", "second"))
+
+
+@pytest.mark.parametrize(("price", "code"), [(101, "underpaid"), (99, "overpaid")])
+@pytest.mark.parametrize("rule", [hold, claim])
+def test_where_nothing_can_be_given_back_a_payment_must_be_the_price(
+    rule: Callable[..., PaidCall], price: int, code: str
+) -> None:
+    with pytest.raises(PaymentRefused) as refusal:
+        rule(ACCEPTED, attempt(price=price), can_refund=False)
+    assert refusal.value.code == code
+
+
+def test_a_payment_that_was_kept_for_a_request_is_taken_for_it_whatever_it_costs_by_then() -> None:
+    held = hold(ACCEPTED, attempt(), can_refund=False)
+    assert (held.state, held.request, held.run) == (PaidCallState.ACCEPTED, "a", None)
+    dearer = attempt(run="second", price=500)
+    assert hold(held, dearer, can_refund=False) == held
+    running = claim(held, dearer, can_refund=False)
+    assert (running.state, running.run, running.refund) == (PaidCallState.RUNNING, "second", 0)
+    taken_over = claim(running, attempt(run="third", price=1, now=RUN_SECONDS), can_refund=False)
+    assert (taken_over.state, taken_over.run) == (PaidCallState.RUNNING, "third")
+
+
+def test_a_payment_that_was_kept_for_a_request_is_for_no_other_one() -> None:
+    held = hold(ACCEPTED, attempt(), can_refund=False)
+    for rule in (hold, claim):
+        with pytest.raises(PaymentUsed):
+            rule(held, attempt("b", "second"), can_refund=False)
+
+
+def test_a_freed_payment_buys_another_request_of_its_price() -> None:
+    freed = free(claim(ACCEPTED, attempt(), can_refund=False), "first")
+    assert (freed.state, freed.request) == (PaidCallState.ACCEPTED, None)
+    assert claim(freed, attempt("b", "second"), can_refund=False).request == "b"
+    with pytest.raises(PaymentRefused):
+        claim(freed, attempt("b", "second", price=99), can_refund=False)
 
 
 RUNS = st.sampled_from(["first", "second", "third"])
