@@ -26,6 +26,7 @@ from paypercall.party import Party
 from paypercall.results import ChannelBalance, Payment
 from paypercall.server import LEDGER_SECONDS, Server
 from paypercall.store import PeriodRecord
+from paypercall.unit_payer import PreparedUnit, UnitPayer
 
 MAX_THREADS = 32
 """Calls of one party that run at once; more wait their turn."""
@@ -93,6 +94,11 @@ class AsyncParty(Generic[_PartyT]):
     async def look_at_ledger(self, timeout: float = POSTING_SECONDS) -> None:
         """Has the ledger looked at now; see `Party.look_at_ledger`."""
         await self._in_thread(self._party.look_at_ledger, timeout)
+
+    @property
+    def unit_payer(self) -> AsyncUnitPayer:
+        """Makes units that pay for requests; see `Party.unit_payer`."""
+        return AsyncUnitPayer(self)
 
     async def settled_periods(self) -> list[PeriodRecord]:
         """The sums of all periods that have ended."""
@@ -165,6 +171,36 @@ class AsyncFunds:
     def _funds(self) -> Funds:
         funds: Funds = self._party._party.funds
         return funds
+
+
+class AsyncUnitPayer:
+    """The async twin of `UnitPayer`.
+
+    Args:
+        party: Whose.
+    """
+
+    def __init__(self, party: AsyncParty[Any]) -> None:
+        self._party = party
+
+    async def prepare(
+        self, amount: int, payee: str, asset: str = BASE, timeout: float = POSTING_SECONDS
+    ) -> PreparedUnit:
+        """Signs a unit that pays for a request; see `UnitPayer.prepare`."""
+        return await self._party._in_thread(self._payer.prepare, amount, payee, asset, timeout)
+
+    async def prepared(self) -> list[PreparedUnit]:
+        """The units that were neither taken back nor are final; see `UnitPayer.prepared`."""
+        return await self._party._in_thread(self._payer.prepared)
+
+    async def take_back(self, prepared: PreparedUnit, timeout: float = POSTING_SECONDS) -> None:
+        """Spends the coins of a unit otherwise; see `UnitPayer.take_back`."""
+        await self._party._in_thread(self._payer.take_back, prepared, timeout)
+
+    @property
+    def _payer(self) -> UnitPayer:
+        payer: UnitPayer = self._party._party.unit_payer
+        return payer
 
 
 class AsyncClient(AsyncParty[Client]):

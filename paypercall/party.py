@@ -31,6 +31,7 @@ from paypercall.package import PaymentPackage, compose_package, parse_package
 from paypercall.results import ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
 from paypercall.store import Books, ChannelRecord, NodeHealth, PeriodRecord, Store
+from paypercall.unit_payer import UnitPayer
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
 
 _PartyT = TypeVar("_PartyT", bound="Party")
@@ -407,6 +408,11 @@ class Party:
     def funds(self) -> Funds:
         """What the wallet has, and ways to move it; to be asked for anew after `close_node`."""
         return Funds(self._store, self.wallet, self._node, self._calls)
+
+    @property
+    def unit_payer(self) -> UnitPayer:
+        """Makes units that pay for requests; to be asked for anew after `close_node`."""
+        return UnitPayer(self._store, self._node, self._calls)
 
     def withdraw(self, amount: int, address: str, asset: str = BASE, timeout: float = POSTING_SECONDS) -> str:
         """Sends money out of the wallet; see `Funds.send`, which it is."""

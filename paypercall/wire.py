@@ -1,4 +1,4 @@
-"""Names and forms of what travels in HTTP headers: packages, terms, receipts. Pure; both sides use it.
+"""Names and forms of what travels in HTTP headers: payments, terms, receipts. Pure; both sides use it.
 
 A package in a header is MessagePack in base64url without padding, or JSON. Both are bounded and read strictly.
 """
@@ -27,6 +27,17 @@ SIGNATURE = "Payment-Signature"
 RECEIPT = "Payment-Receipt"
 """What was paid, as JSON."""
 
+UNIT = "Payment-Unit"
+"""A signed unit that pays on the ledger, with the secret that it is bound to."""
+
+UNIT_TERMS = "Payment-Unit-Terms"
+TRANSFER = "Payment-Transfer"
+"""A transfer between accounts at a third party, as JSON."""
+
+TRANSFER_SIGNATURE = "Payment-Transfer-Signature"
+TRANSFER_ADDRESS = "Payment-Transfer-Address"
+TRANSFER_USERNAME = "Payment-Transfer-Username"
+TRANSFER_TERMS = "Payment-Transfer-Terms"
 PRICE = "Payment-Price"
 ASSET = "Payment-Asset"
 ADDRESS = "Payment-Address"
@@ -46,6 +57,13 @@ PARAMETERS_FIELD = "channel_parameters"
 MAX_HEADER = 4 * 1024
 """Characters of a package in a header; the largest package takes about 2,800."""
 
+MAX_UNIT_HEADER = 8_000
+"""Characters of a unit in a header: web servers take headers of 8 KB, and a unit with few coins takes 2,000."""
+
+_MOST_FIELDS = 16
+_MOST_FIELDS_OF_UNIT = 32
+_MOST_ELEMENTS_OF_UNIT = 128
+
 
 def encode_package(package: Mapping[str, Any]) -> str:
     """A package in the compact form for a header."""
@@ -59,25 +77,51 @@ def decode_package(text: str) -> dict[str, Any] | str:
     Raises:
         Refusal: With `too_large`, `not_json` or `wrong_shape`.
     """
-    if len(text) > MAX_HEADER:
-        raise Refusal(RefusalCode.TOO_LARGE, f"the package is larger than {MAX_HEADER} characters")
+    _require_size(text, MAX_HEADER, "package")
     if text.lstrip()[:1] == "{":
         return text
+    return _unpack(text, "package", max_map_len=_MOST_FIELDS, max_array_len=_MOST_FIELDS)
+
+
+def encode_unit(payment: Mapping[str, Any]) -> str:
+    """A unit with its secret in the compact form for a header."""
+    return encode_package(payment)
+
+
+def decode_unit(text: str) -> dict[str, Any]:
+    """Reads a unit with its secret out of a header, in the compact form or in JSON.
+
+    Raises:
+        Refusal: With `too_large`, `not_json` or `wrong_shape`.
+    """
+    _require_size(text, MAX_UNIT_HEADER, "unit")
+    if text.lstrip()[:1] != "{":
+        return _unpack(text, "unit", max_map_len=_MOST_FIELDS_OF_UNIT, max_array_len=_MOST_ELEMENTS_OF_UNIT)
+    try:
+        payment: dict[str, Any] = json.loads(text, object_pairs_hook=_without_repeated_names)
+    except (ValueError, RecursionError):
+        raise _unreadable("unit") from None
+    return payment
+
+
+def _require_size(text: str, most: int, what: str) -> None:
+    if len(text) > most:
+        raise Refusal(RefusalCode.TOO_LARGE, f"the {what} is larger than {most} characters")
+
+
+def _unpack(text: str, what: str, **limits: int) -> dict[str, Any]:
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        package = msgpack.unpackb(
-            packed,
-            object_pairs_hook=_without_repeated_names,
-            max_map_len=16,
-            max_array_len=16,
-        )
+        content = msgpack.unpackb(packed, object_pairs_hook=_without_repeated_names, **limits)
     except (ValueError, binascii.Error, msgpack.UnpackException, RecursionError):
-        raise Refusal(
-            RefusalCode.NOT_JSON, "the package is neither JSON nor MessagePack in base64url"
-        ) from None
-    if not isinstance(package, dict):
-        raise Refusal(RefusalCode.WRONG_SHAPE, "the package must be an object")
-    return package
+        raise _unreadable(what) from None
+    if not isinstance(content, dict):
+        raise Refusal(RefusalCode.WRONG_SHAPE, f"the {what} must be an object")
+    return content
+
+
+def _unreadable(what: str) -> Refusal:
+    return Refusal(RefusalCode.NOT_JSON, f"the {what} is neither JSON nor MessagePack in base64url")
 
 
 def encode_receipt(receipt: Mapping[str, Any]) -> str:

@@ -20,12 +20,13 @@ LAYERS = (
     ("obyte",),
     ("conf", "events"),
     ("trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"),
-    ("close_request", "paid_call", "terms", "wire"),
+    ("close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"),
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
     ("balances", "funds"),
     ("recovery",),
+    ("unit_payer",),
     ("closing", "exposure"),
     ("party",),
     ("client", "server"),
@@ -42,7 +43,7 @@ LAYERS = (
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"}
-RULES |= {"close_request", "paid_call", "terms", "wire"}
+RULES |= {"close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
     "amounts",
@@ -66,7 +67,7 @@ HOMES = {
     "websockets": {"obyte", "devnet"},
     "dotenv": {"conf"},
     "msgpack": {"wire"},
-    "requests": {"requests", "demo"},
+    "requests": {"requests", "demo", "methods"},
     "httpx": {"httpx"},
     "flask": {"flask", "dashboard", "demo"},
     "werkzeug": {"flask", "dashboard", "demo"},

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from paypercall.methods.base import Order, PaymentMethod
 from paypercall.methods.channel import Channel
+from paypercall.methods.on_chain import OnChain
 
-__all__ = ["Channel", "Order", "PaymentMethod"]
+__all__ = ["Channel", "OnChain", "Order", "PaymentMethod"]

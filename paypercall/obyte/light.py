@@ -231,6 +231,18 @@ class LightClient:
             newest = read_index(hub.request("get_last_mci"))
         return read_in_parts(ask, address, min_main_chain_index or 0, newest)
 
+    def definition(self, address: str) -> Any | None:
+        """Returns the definition that an address is the hash of, or None if the hub does not know it.
+
+        Raises:
+            HubError: The hub did not answer, or answered something else.
+        """
+        if address not in self._definitions:
+            hub = self._hubs.current
+            with self._leaving_if_useless(hub):
+                self._find_definition(hub, address)
+        return self._definitions.get(address)
+
     def watch(self, address: str) -> None:
         """Has the hub say so when a unit concerns an address whose history is too large for it to give.
 

@@ -18,6 +18,7 @@ from paypercall.contract import (
 from paypercall.decisions import Command
 from paypercall.obyte.composer import Draft, Output
 from paypercall.store import OutboxKind, OutboxRow
+from paypercall.unit_payment import commitment_message
 
 KIND_OF_DECISION = {
     Decision.CLOSE: OutboxKind.CLOSE,
@@ -38,16 +39,20 @@ def details_of_command(command: Command) -> dict[str, Any]:
     return {"owed_by_me": command.transferred_from_me, "sent_by_peer": command.sent_by_peer}
 
 
+def details_of_unit_payment(payee: str, amount: int, asset: str, secret: str) -> dict[str, Any]:
+    """The details of the row of a unit that its payee is to post; see `unit_payment`."""
+    return {"address": payee, "amount": amount, "asset": asset, "secret": secret, "is_taken_back": False}
+
+
 def draft_of(row: OutboxRow, parameters: ChannelParameters | None) -> Draft:
     """The content of the unit that carries out a row.
 
     Args:
         row: Any row.
-        parameters: The parameters of the row's channel; None only for a withdrawal, which has no channel.
+        parameters: The parameters of the row's channel; None only for what has no channel.
     """
-    if row.kind is OutboxKind.WITHDRAWAL:
-        output = Output(row.details["address"], row.details["amount"])
-        return Draft(outputs={row.details["asset"]: (output,)}, messages=())
+    if row.kind in (OutboxKind.WITHDRAWAL, OutboxKind.UNIT_PAYMENT):
+        return _payment_draft(row)
     assert parameters is not None
     if row.kind in DEPOSITS:
         return deposit_draft(parameters, row.details["amount"], with_definition=row.kind is OutboxKind.OPEN)
@@ -64,3 +69,14 @@ def draft_of(row: OutboxRow, parameters: ChannelParameters | None) -> Draft:
             parameters, period=row.period, additional_transferred_from_me=row.details["owed_by_me"]
         )
     return fraud_proof_draft(parameters, period=row.period, sent_by_peer=row.details["sent_by_peer"])
+
+
+def _payment_draft(row: OutboxRow) -> Draft:
+    details = row.details
+    if details.get("is_taken_back"):
+        # It spends what the unit to be taken back does, and gives it to ourselves.
+        return Draft()
+    outputs = {details["asset"]: (Output(details["address"], details["amount"]),)}
+    if row.kind is OutboxKind.WITHDRAWAL:
+        return Draft(outputs)
+    return Draft(outputs, (commitment_message(details["secret"], details["address"]),))

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 REPOST_SECONDS = 60
 """A posted unit that the ledger has not shown for so long is posted again."""
 
+HANDOVER_SECONDS = 600
+"""A unit that its payee is to post is left to it for so long."""
+
 LONGEST_PAUSE = 60
 """Seconds between two attempts at a row that keeps failing."""
 
@@ -94,7 +97,7 @@ class Outbox:
         """Does the next step of every unfinished row whose turn it is: signed units first, then commands.
 
         Returns:
-            Whether anything was sent.
+            Whether anything was sent, or signed for somebody else to send.
 
         Raises:
             HubError: When the hub is out of reach; every row keeps its state.
@@ -106,7 +109,7 @@ class Outbox:
         # Two units of an address that do not know of each other conflict: what is signed must be posted, or the hub be
         # out of reach, before anything new is composed.
         for row in sorted(
-            rows, key=lambda row: (row.state is not OutboxState.SIGNED, row.kind not in COMMANDS, row.id)
+            rows, key=lambda row: (not _has_unsent_unit(row), row.kind not in COMMANDS, row.id)
         ):
             if self._next_attempt.get(row.id, 0) > self._clock():
                 continue
@@ -121,6 +124,15 @@ class Outbox:
             except PaypercallError as error:
                 self._note_failure(row, error)
         return has_sent
+
+    def _is_left_to_payee(self, row: OutboxRow) -> bool:
+        """Whether a unit is posted by whom it pays: for a while, and as long as nothing must be composed after it."""
+        if row.kind is not OutboxKind.UNIT_PAYMENT or row.state is not OutboxState.SIGNED:
+            return False
+        if row.details["is_taken_back"] or self._clock() - row.updated_at >= HANDOVER_SECONDS:
+            return False
+        with self._store.reading() as books:
+            return all(other.state is not OutboxState.DECIDED for other in books.outbox.unfinished())
 
     def _step_or_consolidate(self, row: OutboxRow) -> bool:
         try:
@@ -139,6 +151,10 @@ class Outbox:
             if not self._is_due(row, channel):
                 return False
             row = self._compose(row, channel)
+            if self._is_left_to_payee(row):
+                return True
+        elif self._is_left_to_payee(row):
+            return False
         else:
             # It may be forgotten, if it was refused before.
             self._wallet.adopt(row.unit)
@@ -149,6 +165,9 @@ class Outbox:
                 self._give_up(row)
                 return False
             logger.warning("the hub refused a unit (%s): it is being replaced", refusal)
+            if row.kind is OutboxKind.UNIT_PAYMENT:
+                # Its payee waits for that very unit: no other would be paid for.
+                row = self._take_back(row)
             self._post(self._compose(row, channel))
         return True
 
@@ -178,6 +197,14 @@ class Outbox:
             if _is_unchanged(books, row):
                 books.outbox.finished(row.id, OutboxState.FAILED, self._clock())
                 books.deposits.cancel(row.id)
+
+    def _take_back(self, row: OutboxRow) -> OutboxRow:
+        with self._store.transaction() as books:
+            self._lease.require(books)
+            books.outbox.reopened(row.id, {**row.details, "is_taken_back": True}, self._clock())
+            reopened = books.outbox.get(row.id)
+            assert reopened is not None
+        return reopened
 
     def _compose(self, row: OutboxRow, channel: Channel | None) -> OutboxRow:
         """Composes and stores a unit that takes the place of all that were ever signed for the row.
@@ -267,14 +294,21 @@ class Outbox:
 
 
 def _is_unchanged(books: Books, row: OutboxRow) -> bool:
-    """Whether no other process has gone on with a row, or taken it back, since it was read."""
+    """Whether no other process has gone on with a row, or taken its unit back, since it was read."""
     current = books.outbox.get(row.id)
-    return current is not None and not current.state.is_finished and current.units == row.units
+    if current is None or current.state.is_finished:
+        return False
+    return (current.units, current.unit) == (row.units, row.unit)
 
 
 def _require_unchanged(books: Books, row: OutboxRow) -> None:
     if not _is_unchanged(books, row):
         raise RowChanged("it was cancelled, or another process has gone on with it")
+
+
+def _has_unsent_unit(row: OutboxRow) -> bool:
+    """Whether a unit was signed for a row that the hub may not have, or one that is to take its place."""
+    return row.state is OutboxState.SIGNED or (row.state is OutboxState.DECIDED and bool(row.units))
 
 
 def _is_overtaken(row: OutboxRow, channel: Channel | None) -> bool:

@@ -30,6 +30,7 @@ class OutboxKind(Enum):
     WITHDRAWAL = "withdrawal"
     SWEEP_OUT = "sweep_out"
     CONSOLIDATION = "consolidation"
+    UNIT_PAYMENT = "unit_payment"
 
 
 class OutboxState(Enum):
@@ -153,6 +154,11 @@ class Outbox:
         values = {"state": OutboxState.SIGNED.value, "hash": unit_hash}
         self._update(_SIGNED, outbox_id, now, values)
 
+    def reopened(self, outbox_id: int, details: dict[str, Any], now: int) -> None:
+        """Decides anew what a row sends: a unit in place of those that were signed for it, which are kept."""
+        values = {"state": OutboxState.DECIDED.value, "details": json.dumps(details)}
+        self._update(_REOPENED, outbox_id, now, values)
+
     def posted(self, outbox_id: int, now: int) -> None:
         """Notes that the hub took the unit.
 
@@ -252,6 +258,9 @@ _HASHES = Statement(
     .order_by(outbox_units.c.id)
 )
 _SIGNED = Statement(_UPDATE.values(state=bindparam("state"), unit_hash=bindparam("hash")))
+_REOPENED = Statement(
+    _UPDATE.values(state=bindparam("state"), details=bindparam("details"), unit_hash=null())
+)
 _POSTED = Statement(_UPDATE.values(state=bindparam("state"), last_error=null()))
 _FINISHED = Statement(_UPDATE.values(state=bindparam("state")))
 _CANCEL = Statement(_UPDATE.where(outbox.c.unit_hash.is_(None)).values(state=bindparam("state")))
