@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paypercall import wire
+from paypercall.contract import BASE
 from paypercall.devnet import Devnet
 from paypercall.methods import OnChain
+from paypercall.obyte.composer import Draft, Output
+from paypercall.obyte.keys import Key
+from paypercall.obyte.unit import (
+    Unit,
+    hash_to_sign,
+    headers_size,
+    payload_hash,
+    total_payload_size,
+    unit_hash,
+)
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.unit_payer import PreparedUnit
+from paypercall.unit_payment import SECRET_LENGTH, commitment_message
 from tests.parties import conf_for, merchant_on, wallet_on
 from tests.paywall.merchant import Headers
 
 PRICE = 12_000
 ANSWER = b"21 degrees"
+SECRET = "s" * SECRET_LENGTH
 
 
 @dataclass
@@ -69,19 +83,81 @@ class LedgerShop:
 
 
 @contextmanager
-def open_ledger_shop(folder: Path, *, funds: int = 1_000_000, **options: Any) -> Iterator[LedgerShop]:
-    """Opens a shop on a network of its own; options are those of the method."""
-    with Devnet(speed=20) as net, merchant_on(net, folder / "merchant") as merchant:
+def open_ledger_shop(
+    folder: Path, *, funds: int = 1_000_000, assets: int = 0, **options: Any
+) -> Iterator[LedgerShop]:
+    """Opens a shop on a network of its own; options are those of the method.
+
+    Args:
+        folder: For books and keys.
+        funds: The customer's bytes.
+        assets: How many units of an asset there are that the merchant takes, too, all of them the faucet's.
+        **options: Of the method.
+    """
+    with ExitStack() as stack:
+        net = stack.enter_context(Devnet(speed=20))
+        accepted = [BASE, *([net.issue_asset(assets)] if assets else [])]
+        unlimited = dict.fromkeys(accepted)
+        settings = {"max_unsettled_by_asset": unlimited, "max_unsettled_by_channel": unlimited}
+        merchant = stack.enter_context(
+            merchant_on(net, folder / "merchant", accepted_assets=accepted, **settings)
+        )
         server = PaymentServer(merchant)
         wallet = wallet_on(net, funds=funds)
-        with Party(conf_for(net, folder / "customer"), wallet) as customer:
-            yield LedgerShop(net, server, customer, Paywall(server.calls, [OnChain(server, **options)]))
-        wallet.close()
+        stack.callback(wallet.close)
+        customer = stack.enter_context(Party(conf_for(net, folder / "customer"), wallet))
+        yield LedgerShop(net, server, customer, Paywall(server.calls, [OnChain(server, **options)]))
 
 
-def stray_wallet(net: Devnet, funds: int = 1_000_000) -> Wallet:
-    """A wallet that somebody composes with as they like."""
-    return wallet_on(net, funds=funds)
+@dataclass
+class Stranger:
+    """Somebody who composes units as they like, with a wallet of their own."""
+
+    wallet: Wallet
+    payee: str
+
+    def compose(self, draft: Draft) -> Unit:
+        """A signed unit, whose coins are free again at once."""
+        self.wallet.refresh()  # of its units some were posted by the merchant
+        unit = self.wallet.compose(draft)
+        self.wallet.forget(unit["unit"])
+        return unit
+
+    def offer(self, *outputs: Output, asset: str = BASE, secret: str = SECRET) -> dict[str, Any]:
+        """A unit that pays anybody anything, bound to the payee, with its secret."""
+        return self.bind({asset: outputs or (Output(self.payee, PRICE),)}, secret)
+
+    def bind(self, outputs: Mapping[str, tuple[Output, ...]], secret: str = SECRET) -> dict[str, Any]:
+        """A unit that pays in several assets, bound to the payee."""
+        unit = self.compose(Draft(outputs, (commitment_message(secret, self.payee),)))
+        return {"unit": unit, "secret": secret}
+
+    def forge(self, unit: Unit, change: Callable[[Unit], None], key: Key | None = None) -> dict[str, Any]:
+        """Another unit like this one, with hashes, sizes and signature in order, whatever was changed in it."""
+        forged = deepcopy(unit)
+        change(forged)
+        for message in forged["messages"]:
+            if "payload" in message:
+                message["payload_hash"] = payload_hash(message["payload"])
+        forged["headers_commission"] = headers_size(forged)
+        forged["payload_commission"] = total_payload_size(forged)
+        signature = (key or self.wallet.key).sign(hash_to_sign(forged))
+        forged["authors"][0]["authentifiers"] = {"r": signature}
+        forged["unit"] = unit_hash(forged)
+        return {"unit": forged, "secret": SECRET}
+
+
+@contextmanager
+def stranger_to(shop: LedgerShop) -> Iterator[Stranger]:
+    """Brings somebody to a shop, with a million bytes."""
+    wallet = wallet_on(shop.net)
+    yield Stranger(wallet, shop.payee)
+    wallet.close()
+
+
+def pass_on(net: Devnet, unit: Unit) -> None:
+    """Lets the network have a unit from somebody who does not care whether it conflicts with another."""
+    net._node.take({"unit": unit})
 
 
 def code_of(answer: object) -> tuple[int, str]:
