@@ -1,0 +1,144 @@
+"""Payments by transfers between accounts at a third party, which the merchant redeems there.
+
+The third party holds the money; it must move a transfer once, and say so again to a payee that asks again. A module of
+its own, so that only who takes transfers loads an HTTP client.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import requests
+
+from paypercall import wire
+from paypercall.contract import BASE
+from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.methods.base import Order, PaymentMethod
+from paypercall.paid_call import PaidCall, PaymentRefused
+from paypercall.transfer import SignedTransfer, is_name, read_transfer
+
+MAX_AGE_SECONDS = 600
+CLOCKS_DIFFER_SECONDS = 60
+"""How far in the future a transfer's time may be."""
+
+TIMEOUT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_ERROR = 500
+"""Characters of the third party's error that are passed on."""
+
+_NOT_NOW = frozenset({408, 425, 429})
+"""Refusals of this moment, not of the transfer."""
+
+
+class OutcomeUnknown(PaypercallError):
+    """The third party did not say whether it has moved the money; the same transfer is to be sent again."""
+
+    code = "transfer_outcome_unknown"
+
+
+class BitTransfer(PaymentMethod):
+    """Payments by transfers.
+
+    Args:
+        verification_url: Where a transfer is redeemed, with `{}` in the place of the payee's username.
+        username: The payee's, at the third party.
+        address: The payee's address, which transfers must name.
+        asset: What the third party's unit counts as in prices.
+        max_age: Seconds that a transfer may be old when it is first presented; the third party must take it for longer,
+            since it may have to be asked again.
+        timeout: Seconds to wait for the third party.
+    """
+
+    name: ClassVar[str] = "bit_transfer"
+    payment_headers: ClassVar[tuple[str, ...]] = (wire.TRANSFER, wire.TRANSFER_SIGNATURE)
+
+    def __init__(
+        self,
+        verification_url: str,
+        username: str,
+        address: str,
+        *,
+        asset: str = BASE,
+        max_age: int = MAX_AGE_SECONDS,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        if not is_name(username) or not is_name(address):
+            raise ValueError("username and address must be short printable texts")
+        self._url = verification_url.format(quote(username, safe=""))
+        self._username = username
+        self._address = address
+        self._asset = asset
+        self._max_age = max_age
+        self._timeout = timeout
+
+    def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
+        """Price, asset, and the payee's address and username at the third party."""
+        if asset != self._asset:
+            return {}
+        return {
+            wire.PRICE: str(price),
+            wire.ASSET: asset,
+            wire.TRANSFER_ADDRESS: self._address,
+            wire.TRANSFER_USERNAME: self._username,
+            wire.TRANSFER_TERMS: f"amount=exact, refunds=none, max-age={self._max_age}",
+        }
+
+    def redeem_payment(self, payment: Mapping[str, Any], order: Order) -> PaidCall:
+        """Checks a transfer, keeps it for the request, and redeems it.
+
+        Raises:
+            Refusal: When it cannot be read, is not signed, or the price is in another asset.
+            PaymentRefused: When it is not accepted, by us or by the third party.
+            CallConflict: When it cannot be used for this request.
+            OutcomeUnknown: When the third party does not say what became of it.
+        """
+        signed = read_transfer(payment.get(wire.TRANSFER, ""), payment.get(wire.TRANSFER_SIGNATURE, ""))
+        transfer = signed.transfer
+        if order.asset != self._asset:
+            raise Refusal(RefusalCode.WRONG_ASSET, f"what costs {order.asset} cannot be paid by a transfer")
+        if (transfer.payee_username, transfer.payee_address) != (self._username, self._address):
+            raise PaymentRefused("the transfer is to another payee", code="wrong_payee")
+        if order.is_new(signed.id):
+            self._require_recent(transfer.timestamp)
+        return order.collect(signed.id, transfer.amount, lambda: self._collect(signed), payer=transfer.payer)
+
+    def _require_recent(self, timestamp: int) -> None:
+        age = int(time.time()) - timestamp
+        if not -CLOCKS_DIFFER_SECONDS <= age <= self._max_age:
+            raise PaymentRefused(
+                f"the transfer must be at most {self._max_age} seconds old, and not of the future",
+                code="wrong_time",
+            )
+
+    def _collect(self, signed: SignedTransfer) -> None:
+        status, answer = self._post({"bittransfer": signed.text, "signature": signed.signature})
+        if status == requests.codes.ok and answer.get("redeemed") == signed.id:
+            return
+        error = answer.get("error")
+        is_refused = 400 <= status < 500 and status not in _NOT_NOW and isinstance(error, str)
+        if not is_refused:
+            raise OutcomeUnknown(f"the third party answered {status}, which says nothing about the transfer")
+        raise PaymentRefused(f"{error}"[:MAX_ERROR], code="transfer_refused")
+
+    def _post(self, body: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """The status and the JSON object of the answer; an empty one if it is something else."""
+        try:
+            with requests.post(
+                self._url, json=body, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                content = b""
+                for chunk in response.iter_content(MAX_ANSWER_BYTES):
+                    content += chunk
+                    if len(content) > MAX_ANSWER_BYTES:
+                        raise OutcomeUnknown("the third party's answer is too long")
+        except requests.RequestException as error:
+            raise OutcomeUnknown(f"the third party cannot be asked: {type(error).__name__}") from error
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
+        return response.status_code, answer if isinstance(answer, dict) else {}

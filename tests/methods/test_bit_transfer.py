@@ -1,0 +1,295 @@
+"""Payments by transfers, redeemed at the example third party over real sockets: once, and never for nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import requests
+
+from paypercall import wire
+from paypercall.call_book import CallBook
+from paypercall.methods.bit_transfer import MAX_ANSWER_BYTES, BitTransfer
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.paywall import Answer, Running
+from paypercall.transfer import MAX_TRANSFER, sign_transfer
+from tests.methods.third_party import (
+    ADDRESS,
+    ANSWER,
+    PRICE,
+    Act,
+    TransferShop,
+    code_of,
+    free_port,
+    open_account,
+    running_accounts,
+    transfer,
+)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[TransferShop]:
+    with running_accounts(tmp_path) as accounts:
+        shop = TransferShop(tmp_path, accounts)
+        yield shop
+        shop.close()
+
+
+@pytest.fixture(scope="module")
+def same_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransferShop]:
+    """One for all tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("shop")
+    with running_accounts(folder) as accounts:
+        shop = TransferShop(folder, accounts)
+        yield shop
+        shop.close()
+
+
+class Crash(BaseException):
+    """The merchant's process dies here."""
+
+
+# --- what is offered, and what buys an answer ------------------------------------------------------------------------
+
+
+def test_the_terms_name_the_payee_and_say_that_nothing_is_given_back(same_shop: TransferShop) -> None:
+    terms = same_shop.method.get_402_headers(PRICE, "base")
+    assert (terms[wire.PRICE], terms[wire.ASSET]) == ("100", "base")
+    assert (terms[wire.TRANSFER_USERNAME], terms[wire.TRANSFER_ADDRESS]) == ("merchant", ADDRESS)
+    assert terms[wire.TRANSFER_TERMS] == "amount=exact, refunds=none, max-age=600"
+    assert same_shop.method.get_402_headers(PRICE, "x" * 44) == {}
+
+
+def test_a_transfer_buys_one_answer_and_is_redeemed_once(shop: TransferShop) -> None:
+    signed = shop.sign()
+    receipt = wire.decode_receipt(shop.sell(signed)[wire.RECEIPT])
+    assert (receipt["amount"], receipt["payer"]) == (PRICE, "alice")
+    assert shop.balances() == (900, 1_100)
+    shop.restart()
+    again = shop.ask(signed)
+    assert isinstance(again, Answer) and again.body == ANSWER
+    assert code_of(shop.ask(signed, path="/other")) == (409, "payment_used")
+    assert (shop.line.heard, shop.balances()) == (1, (900, 1_100))
+
+
+def test_a_second_signature_of_the_same_transfer_is_the_same_payment(shop: TransferShop) -> None:
+    signed = shop.sign()
+    shop.sell(signed)
+    again = sign_transfer(signed.transfer, shop.alice)
+    assert again.id == signed.id
+    assert code_of(shop.ask(again, path="/other")) == (409, "payment_used")
+
+
+def test_of_many_requests_with_one_transfer_at_once_one_is_served(shop: TransferShop) -> None:
+    signed, outcomes = shop.sign(), list[Answer | Running]()
+    threads = [Thread(target=lambda: outcomes.append(shop.ask(signed))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(outcome, Running) for outcome in outcomes) == 1
+    assert {code_of(outcome) for outcome in outcomes if isinstance(outcome, Answer)} == {
+        (409, "payment_in_progress")
+    }
+    assert shop.balances() == (900, 1_100)
+
+
+# --- what is refused before anybody is asked -------------------------------------------------------------------------
+
+
+def is_refused_unheard(shop: TransferShop, answer: object, *expected: object) -> None:
+    assert code_of(answer) == expected
+    assert (shop.line.heard, shop.balances()) == (0, (1_000, 1_000))
+
+
+@pytest.mark.parametrize(
+    "changes, code",
+    [
+        ({"payee_username": "mallory"}, "wrong_payee"),
+        ({"payee_address": "MALLORY"}, "wrong_payee"),
+        ({"amount": PRICE - 1}, "underpaid"),
+        ({"amount": PRICE + 1}, "overpaid"),
+        ({"timestamp": int(time.time()) - 700}, "wrong_time"),
+        ({"timestamp": int(time.time()) + 3600}, "wrong_time"),
+    ],
+)
+def test_a_transfer_that_is_not_what_is_asked_for_is_refused(
+    same_shop: TransferShop, changes: dict[str, Any], code: str
+) -> None:
+    signed = same_shop.sign(**changes)
+    is_refused_unheard(same_shop, same_shop.ask(signed), 402, code)
+    assert not same_shop.calls.is_known("bit_transfer", signed.id)
+
+
+def test_what_costs_another_asset_is_not_paid_by_a_transfer(same_shop: TransferShop) -> None:
+    is_refused_unheard(same_shop, same_shop.ask(same_shop.sign(), asset="x" * 43 + "="), 402, "wrong_asset")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "", lambda text: "x", lambda text: "{", lambda text: "[]", lambda text: "5",
+        lambda text: "[" * 2_000,
+        lambda text: text + " " * MAX_TRANSFER, lambda text: text[:-1] + ',"amount":1}',
+        lambda text: text[:-1] + ',"more":1}', lambda text: text.replace('"payer":"alice",', ""),
+        lambda text: text.replace("100", "100.0"), lambda text: text.replace("100", '"100"'),
+        lambda text: text.replace("100", "-100"), lambda text: text.replace("100", "0"),
+        lambda text: text.replace("100", "true"), lambda text: text.replace("100", "1" + "0" * 16),
+        lambda text: text.replace("alice", ""), lambda text: text.replace("alice", "a" * 65),
+        lambda text: text.replace("alice", "\\ud800"), lambda text: text.replace("alice", "al\\nice"),
+        lambda text: text.replace("/answer", "é"), lambda text: text.replace("/answer", "x" * 501),
+        lambda text: text.replace('"timestamp":', '"timestamp":0.'),
+        lambda text: text.replace('"timestamp":', '"timestamp":-'),
+        lambda text: text.replace('pubkey":"', 'pubkey":"x'), lambda text: text.replace("/answer", "/other"),
+    ],
+)  # fmt: skip
+def test_a_transfer_that_was_tampered_with_is_refused_with_400(
+    same_shop: TransferShop, change: Callable[[str], str]
+) -> None:
+    signed = same_shop.sign()
+    assert change(signed.text) != signed.text
+    headers = {wire.TRANSFER: change(signed.text), wire.TRANSFER_SIGNATURE: signed.signature}
+    answer = same_shop.ask_with(headers)
+    assert code_of(answer)[0] == 400
+    assert same_shop.line.heard == 0
+
+
+@pytest.mark.parametrize("signature", ["", "x", "é" * 88, "A" * 86 + "==", "A" * 5_000])
+def test_a_signature_that_is_none_is_refused(same_shop: TransferShop, signature: str) -> None:
+    headers = {wire.TRANSFER: same_shop.sign().text, wire.TRANSFER_SIGNATURE: signature}
+    is_refused_unheard(same_shop, same_shop.ask_with(headers), 400, "wrong_signature")
+
+
+def test_a_signature_with_another_key_is_refused(same_shop: TransferShop) -> None:
+    mallory = key_from_mnemonic(new_mnemonic())
+    forged = sign_transfer(transfer(mallory), mallory)
+    headers = {wire.TRANSFER: same_shop.sign().text, wire.TRANSFER_SIGNATURE: forged.signature}
+    is_refused_unheard(same_shop, same_shop.ask_with(headers), 400, "wrong_signature")
+
+
+@pytest.mark.parametrize("name", [wire.TRANSFER, wire.TRANSFER_SIGNATURE])
+def test_one_header_without_the_other_is_refused(same_shop: TransferShop, name: str) -> None:
+    signed = same_shop.sign()
+    both = {wire.TRANSFER: signed.text, wire.TRANSFER_SIGNATURE: signed.signature}
+    assert code_of(same_shop.ask_with({name: both[name]}))[0] == 400
+    assert same_shop.line.heard == 0
+
+
+@pytest.mark.parametrize("names", [("", ADDRESS), ("merchant", "x" * 65), ("mer\nchant", ADDRESS)])
+def test_a_merchant_without_a_proper_name_is_told_so_at_once(names: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="short printable"):
+        BitTransfer("http://127.0.0.1/{}", *names)
+
+
+# --- what the third party refuses ------------------------------------------------------------------------------------
+
+
+def test_the_error_of_the_third_party_is_passed_on_and_nothing_is_kept(shop: TransferShop) -> None:
+    signed = shop.sign(amount=1_001)
+    answer = shop.ask(signed, price=1_001)
+    assert code_of(answer) == (402, "transfer_refused")
+    assert isinstance(answer, Answer)
+    assert json.loads(answer.body)["detail"] == "alice has less than 1001"
+    assert not shop.calls.is_known("bit_transfer", signed.id)
+    bob = open_account(shop.accounts, "bob")
+    to_alice = sign_transfer(transfer(bob, payer="bob", payee_username="alice", amount=500), bob)
+    body = {"bittransfer": to_alice.text, "signature": to_alice.signature}
+    assert requests.post(f"{shop.accounts}/accounts/alice/transfers", json=body, timeout=5).ok
+    shop.sell(signed, price=1_001)
+
+
+def test_a_transfer_in_the_name_of_somebody_else_is_refused(shop: TransferShop) -> None:
+    mallory = key_from_mnemonic(new_mnemonic())
+    answer = shop.ask(sign_transfer(transfer(mallory), mallory))
+    assert isinstance(answer, Answer)
+    assert (code_of(answer), b"the payer's key" in answer.body) == ((402, "transfer_refused"), True)
+    assert shop.balances() == (1_000, 1_000)
+
+
+def test_an_endless_error_is_cut(shop: TransferShop) -> None:
+    shop.line.act = lambda body, forward: (400, json.dumps({"error": "x" * 5_000}).encode(), {})
+    answer = shop.ask(shop.sign())
+    assert isinstance(answer, Answer)
+    assert json.loads(answer.body)["detail"] == "x" * 500
+
+
+# --- unknown outcomes and crashes ------------------------------------------------------------------------------------
+
+
+def silence(body: bytes, forward: Callable[[], requests.Response]) -> None:
+    Event().wait(1.5)
+
+
+def lost_answer(body: bytes, forward: Callable[[], requests.Response]) -> None:
+    assert forward().ok
+
+
+def redirect(body: bytes, forward: Callable[[], requests.Response]) -> tuple[int, bytes, dict[str, str]]:
+    return 307, b"", {"Location": "http://127.0.0.1:1/"}
+
+
+def answering(status: int, content: object) -> Act:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return lambda body, forward: (status, text, {})
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        silence, lost_answer, redirect, lambda body, forward: None, answering(500, {"error": "oops"}),
+        answering(502, b"<html>"), answering(429, {"error": "slowly"}), answering(404, b"<html>"), answering(403, {}),
+        answering(400, {"error": 5}), answering(200, b""), answering(200, b"<html>welcome</html>"), answering(200, []),
+        answering(200, {"redeemed": True}), answering(200, {"redeemed": "0" * 64}), answering(202, {"error": "later"}),
+        answering(200, b"[" * 50_000), answering(200, b" " * (2 * MAX_ANSWER_BYTES)),
+    ],
+)  # fmt: skip
+def test_when_it_is_unknown_whether_the_money_moved_nothing_is_served_and_nothing_lost(
+    shop: TransferShop, act: Act
+) -> None:
+    signed = shop.sign()
+    shop.line.act = act
+    answer = shop.ask(signed)
+    assert code_of(answer) == (503, "transfer_outcome_unknown")
+    assert code_of(shop.ask(signed, path="/other")) == (409, "payment_used")
+    shop.line.act = None
+    shop.restart(max_age=-60)
+    shop.sell(signed, price=900)
+    assert shop.balances() == (900, 1_100)
+
+
+def test_while_the_third_party_is_down_the_same_transfer_is_to_be_sent_again(shop: TransferShop) -> None:
+    method = BitTransfer(f"http://127.0.0.1:{free_port()}/{{}}", "merchant", ADDRESS)
+    good, shop.paywall._methods = shop.paywall._methods, (method,)
+    signed = shop.sign()
+    assert code_of(shop.ask(signed)) == (503, "transfer_outcome_unknown")
+    shop.paywall._methods = good
+    shop.sell(signed)
+
+
+def test_after_a_crash_between_redeeming_and_booking_the_same_transfer_is_served(
+    shop: TransferShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    signed = shop.sign()
+    with monkeypatch.context() as fault:
+        fault.setattr(CallBook, "take", crash)
+        with pytest.raises(Crash):
+            shop.ask(signed)
+    assert shop.balances() == (900, 1_100)
+    shop.restart(max_age=-60)
+    shop.sell(signed, price=900)
+    assert shop.balances() == (900, 1_100)
+
+
+def test_what_is_signed_is_what_is_read(same_shop: TransferShop) -> None:
+    signed = same_shop.sign(description="é", payer="Ängström")
+    assert asdict(signed.transfer) == json.loads(signed.text)
