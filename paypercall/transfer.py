@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from paypercall import wire
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.address import PUBLIC_KEY_LENGTH, is_valid_base64
 from paypercall.obyte.composer import MAX_AMOUNT
@@ -75,6 +76,11 @@ class SignedTransfer:
     def id(self) -> str:
         """Identifies the transfer, whatever the signature: a second one of the same text is easily made."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers to send with the request; to be sent again as they are when the outcome is unknown."""
+        return {wire.TRANSFER: self.text, wire.TRANSFER_SIGNATURE: self.signature}
 
 
 def sign_transfer(transfer: Transfer, key: Key) -> SignedTransfer:

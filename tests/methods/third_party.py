@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import requests
 
-from paypercall import wire
 from paypercall.call_book import CallBook
 from paypercall.methods.bit_transfer import BitTransfer
 from paypercall.obyte.keys import Key, key_from_mnemonic
@@ -47,7 +46,8 @@ def running_accounts(folder: Path) -> Iterator[str]:
     """Runs the example; tells its address."""
     port = free_port()
     database = str(folder / "accounts.sqlite")
-    environment = {**os.environ, "PORT": str(port), "ACCOUNTS_DATABASE": database, "STARTING_BALANCE": "1000"}
+    variables = {"PORT": str(port), "ACCOUNTS_DATABASE": database}
+    environment = {"STARTING_BALANCE": "1000", **os.environ, **variables}
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "app.py"], cwd=ACCOUNTS, env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -199,8 +199,7 @@ class TransferShop:
 
     def ask(self, signed: SignedTransfer, **options: Any) -> Answer | Running:
         """Asks for something with a transfer."""
-        headers = {wire.TRANSFER: signed.text, wire.TRANSFER_SIGNATURE: signed.signature}
-        return self.ask_with(headers, **options)
+        return self.ask_with(signed.headers, **options)
 
     def sell(self, signed: SignedTransfer, **options: Any) -> dict[str, str]:
         """Serves a request; tells the headers of its answer."""

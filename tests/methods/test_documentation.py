@@ -1,0 +1,131 @@
+"""The programs in docs/methods.md run as they stand there, but for addresses, against real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from paypercall import wire
+from paypercall.call_book import CallBook
+from paypercall.devnet import Devnet
+from paypercall.store import Store
+from tests.documentation import ROOT, python_blocks
+from tests.methods.http_merchant import ANSWER, serving
+from tests.methods.third_party import balance, open_account, running_accounts
+from tests.parties import settings_for
+
+DOCUMENT = ROOT / "docs" / "methods.md"
+MERCHANT, ON_CHAIN, TRANSFER, OWN = python_blocks(DOCUMENT)
+PRICE = 12_000
+START = 20_000
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[Devnet]:
+    with Devnet(speed=20) as net:
+        yield net
+
+
+def run(program: str, **addresses: str) -> dict[str, Any]:
+    """Runs a program with other addresses in the place of those that it names."""
+    for name, address in addresses.items():
+        program, count = re.subn(rf"^{name} = .*$", f"{name} = {address!r}", program, flags=re.MULTILINE)
+        assert count == 1
+    namespace: dict[str, Any] = {"__name__": "program"}
+    exec(compile(program, str(DOCUMENT), "exec"), namespace)
+    return namespace
+
+
+def use_conf_in(folder: Path, net: Devnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a folder the project of whoever reads the conf next."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name, value in settings_for(net, folder).items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        monkeypatch.setitem(os.environ, f"PAYPERCALL_{name.upper()}", text)
+
+
+def test_the_three_methods_side_by_side_take_what_the_programs_pay(
+    net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARTING_BALANCE", str(START))
+    with running_accounts(tmp_path) as accounts:
+        open_account(accounts, "merchant")
+        use_conf_in(tmp_path / "merchant", net, monkeypatch)
+        merchant = run(MERCHANT, ACCOUNTS=accounts)
+        payments = merchant["payments"]
+        with payments.server, serving(payments.calls, merchant["methods"], PRICE) as url:
+            terms = requests.get(f"{url}/answer", timeout=5)
+            assert (terms.status_code, terms.headers[wire.METHODS]) == (
+                402,
+                "channel, on_chain, bit_transfer",
+            )
+            run(TRANSFER, URL=f"{url}/answer", ACCOUNTS=accounts)
+            assert capsys.readouterr().out == ANSWER.decode() + "\n"
+            assert balance(accounts, "merchant") == START + PRICE
+            use_conf_in(tmp_path / "customer", net, monkeypatch)
+            program = ON_CHAIN.replace("unit = ", "fund(client)\nunit = ", 1)
+            client = run_funded(program, net, f"{url}/answer")
+            assert capsys.readouterr().out == ANSWER.decode() + "\n"
+            assert net.balance(payments.server.address) == PRICE
+            client.close_node()
+
+
+def run_funded(program: str, net: Devnet, url: str) -> Any:
+    """Runs the customer's program, whose new wallet gets some bytes in the middle of it."""
+
+    def fund(client: Any) -> None:
+        net.fund(client.address, 100_000)
+        net.settle()
+
+    program = re.sub("^URL = .*$", f"URL = {url!r}", program, flags=re.MULTILINE)
+    namespace: dict[str, Any] = {"__name__": "program", "fund": fund}
+    exec(compile(program, str(DOCUMENT), "exec"), namespace)
+    return namespace["client"]
+
+
+@pytest.fixture
+def vouchers(tmp_path: Path) -> Path:
+    path = tmp_path / "vouchers.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE vouchers (code TEXT PRIMARY KEY, worth INTEGER, is_used INTEGER)")
+        database.executemany("INSERT INTO vouchers VALUES (?, ?, 0)", [("good", PRICE), ("small", 5)])
+    return path
+
+
+def test_the_method_of_ones_own_takes_thirty_lines_and_vouchers(tmp_path: Path, vouchers: Path) -> None:
+    lines = OWN[OWN.index("class Voucher") :].splitlines()
+    assert len([line for line in lines if line.strip()]) <= 30
+    method = run(OWN)["Voucher"](vouchers)
+
+    def used() -> set[str]:
+        with closing(sqlite3.connect(vouchers)) as database:
+            return {code for (code,) in database.execute("SELECT code FROM vouchers WHERE is_used")}
+
+    with (
+        closing(Store(f"sqlite:///{tmp_path}/books.sqlite")) as store,
+        serving(CallBook(store), [method], PRICE) as url,
+    ):
+
+        def ask(code: str, path: str = "/answer") -> requests.Response:
+            return requests.get(url + path, headers={"Payment-Voucher": code}, timeout=5)
+
+        assert requests.get(f"{url}/answer", timeout=5).headers[wire.METHODS] == "voucher"
+        assert (ask("bad").status_code, ask("bad").json()["code"]) == (402, "unknown_voucher")
+        assert (ask("small").status_code, ask("small").json()["code"]) == (402, "underpaid")
+        assert used() == set()
+        failed = ask("good", "/fails")
+        assert (failed.status_code, json.loads(failed.headers[wire.RECEIPT])["used"]) == (500, False)
+        for _ in range(2):
+            assert (ask("good").status_code, ask("good").content) == (200, ANSWER)
+        assert ask("good", "/other").json()["code"] == "payment_used"
+        assert used() == {"good"}
