@@ -152,6 +152,7 @@ def test_a_payment_whose_view_failed_is_good_for_another_request_after_a_restart
     shop.restart()
     assert code_of(shop.ask("1:100", price=90, path="/other")) == (402, "overpaid")
     assert "used" not in wire.decode_receipt(shop.sell("1:100", path="/other")[wire.RECEIPT])
+    assert body_of(shop.ask("1:100", path="/other")) == ANSWER
     assert code_of(shop.ask("1:100")) == (409, "payment_used")
 
 
