@@ -231,10 +231,6 @@ def lost_answer(body: bytes, forward: Callable[[], requests.Response]) -> None:
     assert forward().ok
 
 
-def redirect(body: bytes, forward: Callable[[], requests.Response]) -> tuple[int, bytes, dict[str, str]]:
-    return 307, b"", {"Location": "http://127.0.0.1:1/"}
-
-
 def answering(status: int, content: object) -> Act:
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
     return lambda body, forward: (status, text, {})
@@ -243,7 +239,7 @@ def answering(status: int, content: object) -> Act:
 @pytest.mark.parametrize(
     "act",
     [
-        silence, lost_answer, redirect, lambda body, forward: None, answering(500, {"error": "oops"}),
+        silence, lost_answer, lambda body, forward: None, answering(500, {"error": "oops"}),
         answering(502, b"<html>"), answering(429, {"error": "slowly"}), answering(404, b"<html>"), answering(403, {}),
         answering(400, {"error": 5}), answering(200, b""), answering(200, b"<html>welcome</html>"), answering(200, []),
         answering(200, {"redeemed": True}), answering(200, {"redeemed": "0" * 64}), answering(202, {"error": "later"}),
@@ -262,6 +258,13 @@ def test_when_it_is_unknown_whether_the_money_moved_nothing_is_served_and_nothin
     shop.restart(max_age=-60)
     shop.sell(signed, price=900)
     assert shop.balances() == (900, 1_100)
+
+
+def test_a_transfer_is_not_carried_to_where_the_third_party_redirects(shop: TransferShop) -> None:
+    elsewhere = {"Location": f"{shop.accounts}/accounts/merchant/transfers"}
+    shop.line.act = lambda body, forward: (307, b"", elsewhere)
+    assert code_of(shop.ask(shop.sign())) == (503, "transfer_outcome_unknown")
+    assert shop.balances() == (1_000, 1_000)
 
 
 def test_while_the_third_party_is_down_the_same_transfer_is_to_be_sent_again(shop: TransferShop) -> None:

@@ -221,6 +221,27 @@ def test_a_unit_that_was_tampered_with_is_refused_with_400(
     assert not shop.is_booked(offer["unit"]["unit"])
 
 
+def test_a_unit_that_is_nested_too_deeply_is_refused_with_400(
+    shop: LedgerShop, offer: dict[str, Any]
+) -> None:
+    payment = deepcopy(offer)
+    nested: dict[str, Any] = {}
+    for _ in range(500):
+        nested = {"a": nested}
+    payment["unit"]["messages"][0]["payload"] = nested
+    assert code_of(shop.ask(json.dumps(payment))) == (400, "wrong_shape")
+
+
+def test_a_number_that_only_hashes_alike_is_refused(
+    shop: LedgerShop, stranger: Stranger, offer: dict[str, Any]
+) -> None:
+    share = {"address": stranger.wallet.address, "earned_headers_commission_share": 100}
+    value = stranger.forge(offer["unit"], changed("earned_headers_commission_recipients", [share]))
+    share["earned_headers_commission_share"] = 100.0
+    value["unit"]["earned_headers_commission_recipients"] = [share]
+    is_refused_without_a_trace(shop, value, 400, "wrong_shape")
+
+
 @pytest.mark.parametrize(
     "change",
     [
