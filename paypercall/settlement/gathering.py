@@ -37,8 +37,9 @@ def details_of_gathering(asset: str, address: str, serves: int | None = None) ->
 
 
 def is_too_late(row: OutboxRow, now: int) -> bool:
-    """Whether a row without a unit has waited too long to move what was meant."""
-    return row.kind in GATHERINGS and now - row.created_at > GATHERING_SECONDS
+    """Whether a row for which nothing was signed has waited too long to move what was meant, or to be of use."""
+    is_for_now = row.kind in GATHERINGS or row.kind is OutboxKind.UNIT_PAYMENT
+    return is_for_now and not row.units and now - row.created_at > GATHERING_SECONDS
 
 
 def consolidation_for(

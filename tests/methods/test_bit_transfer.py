@@ -19,7 +19,7 @@ from paypercall.methods.bit_transfer import MAX_ANSWER_BYTES, BitTransfer
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.paywall import Answer, Running
-from paypercall.transfer import MAX_TRANSFER, sign_transfer
+from paypercall.transfer import MAX_TRANSFER, _digest, sign_transfer
 from tests.methods.third_party import (
     ADDRESS,
     ANSWER,
@@ -156,9 +156,19 @@ def test_a_transfer_that_was_tampered_with_is_refused_with_400(
     signed = same_shop.sign()
     assert change(signed.text) != signed.text
     headers = {wire.TRANSFER: change(signed.text), wire.TRANSFER_SIGNATURE: signed.signature}
-    answer = same_shop.ask_with(headers)
-    assert code_of(answer)[0] == 400
+    assert code_of(same_shop.ask_with(headers))[0] == 400
     assert same_shop.line.heard == 0
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-1] + ',"amount":100}', lambda text: text[:-1] + ',"more":1}']
+)
+def test_a_text_that_can_be_read_in_two_ways_is_refused_though_it_is_signed(
+    same_shop: TransferShop, change: Callable[[str], str]
+) -> None:
+    text = change(same_shop.sign().text)
+    headers = {wire.TRANSFER: text, wire.TRANSFER_SIGNATURE: same_shop.alice.sign(_digest(text))}
+    assert code_of(same_shop.ask_with(headers))[0] == 400
 
 
 @pytest.mark.parametrize("signature", ["", "x", "é" * 88, "A" * 86 + "==", "A" * 5_000])

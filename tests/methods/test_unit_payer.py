@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,10 @@ from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
+from paypercall.settlement.commands import details_of_unit_payment
+from paypercall.settlement.gathering import GATHERING_SECONDS
 from paypercall.settlement.outbox import HANDOVER_SECONDS
-from paypercall.store import OutboxState
+from paypercall.store import OutboxKind, OutboxRow, OutboxState
 from paypercall.unit_payer import PreparedUnit, UnitSpent
 from tests.methods.ledger_shop import PRICE, LedgerShop, code_of, open_ledger_shop
 from tests.parties import conf_for, wait_until, wallet_on
@@ -36,11 +39,15 @@ def sent_by(shop: LedgerShop, party: Party) -> list[str]:
     return [unit["unit"] for unit in units if unit["authors"][0]["address"] == party.address]
 
 
-def state_of(party: Party, unit: PreparedUnit) -> OutboxState:
+def row_of(party: Party, number: int) -> OutboxRow:
     with party.store.reading() as books:
-        row = books.outbox.get(unit.number)
+        row = books.outbox.get(number)
     assert row is not None
-    return row.state
+    return row
+
+
+def state_of(party: Party, unit: PreparedUnit) -> OutboxState:
+    return row_of(party, unit.number).state
 
 
 @contextmanager
@@ -170,6 +177,21 @@ def test_what_cannot_be_paid_is_not_prepared_and_not_later_either(shop: LedgerSh
     shop.net.settle()
     shop.sell(shop.prepare())
     assert len(sent_by(shop, shop.customer)) == 1
+
+
+def test_what_was_decided_by_a_process_that_died_is_not_signed_much_later(shop: LedgerShop) -> None:
+    details = details_of_unit_payment(shop.payee, PRICE, "base", "s" * 43)
+    with shop.customer.store.transaction() as books:
+        number = books.outbox.add(
+            OutboxKind.UNIT_PAYMENT,
+            aa_address=None,
+            period=None,
+            details=details,
+            now=int(time.time()) - GATHERING_SECONDS - 1,
+        )
+    shop.customer._node.wake()
+    wait_until(lambda: row_of(shop.customer, number).state is OutboxState.FAILED, "the row is given up")
+    assert row_of(shop.customer, number).units == ()
 
 
 def test_an_async_party_prepares_and_takes_back_alike(shop: LedgerShop) -> None:
