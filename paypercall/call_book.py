@@ -51,20 +51,22 @@ class CallBook:
             return books.paid_calls.is_known(method, payment)
 
     def hold(
-        self, call: PaidCall, attempt: Attempt, details: Mapping[str, Any], *, can_refund: bool
+        self,
+        attempt: Attempt,
+        *,
+        method: str,
+        payment: str,
+        amount: int,
+        details: Mapping[str, Any] | None = None,
+        can_refund: bool = True,
     ) -> PaidCall:
-        """Keeps a payment for a request before it is collected; see `paid_call.hold`.
-
-        Args:
-            call: The payment.
-            attempt: Who wants to answer what.
-            details: What the receipt tells besides.
-            can_refund: Whether its method can give money back.
+        """Keeps a payment for a request before it is collected; see `paid_call.hold`. Arguments as of `take`.
 
         Raises:
-            PaymentRefused: When it cannot give back, and the payment is not the price.
-            CallConflict: When the payment cannot be used for this request.
+            PaymentRefused: As `take`.
+            CallConflict: As `take`.
         """
+        call = PaidCall(method, payment, amount, attempt.asset)
         return self._book(call, attempt, details, lambda found: hold(found, attempt, can_refund=can_refund))
 
     def drop_uncollected(self, method: str, payment: str) -> None:
@@ -73,27 +75,39 @@ class CallBook:
             books.paid_calls.drop_uncollected(method, payment)
 
     def take(
-        self, call: PaidCall, attempt: Attempt, details: Mapping[str, Any], *, can_refund: bool
+        self,
+        attempt: Attempt,
+        *,
+        method: str,
+        payment: str,
+        amount: int,
+        aa_address: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        can_refund: bool = True,
     ) -> PaidCall:
         """Books a payment that its method has collected, for a request; one that is there already is claimed again.
 
         Args:
-            call: The payment.
             attempt: Who wants to answer what.
+            method: The method's name.
+            payment: What identifies the payment within the method: the same for the same payment, whoever asks.
+            amount: In units of the attempt's asset.
+            aa_address: The channel, if there is one.
             details: What the receipt tells besides.
-            can_refund: Whether its method can give money back.
+            can_refund: Whether the method can give money back.
 
         Raises:
             PaymentRefused: When it cannot give back, and the payment is not the price.
             CallConflict: When the payment cannot be used for this request.
         """
+        call = PaidCall(method, payment, amount, attempt.asset, aa_address)
         return self._book(call, attempt, details, lambda found: claim(found, attempt, can_refund=can_refund))
 
     def _book(
         self,
         call: PaidCall,
         attempt: Attempt,
-        details: Mapping[str, Any],
+        details: Mapping[str, Any] | None,
         rule: Callable[[PaidCall], PaidCall],
     ) -> PaidCall:
         """Saves what a rule makes of the call that is in the books or, if there is none, of this one."""
@@ -102,7 +116,7 @@ class CallBook:
                 known = books.paid_calls.lock(call.method, call.payment)
                 if known is not None:
                     return _save_change(books, known, rule(known))
-                new = rule(replace(call, receipt=_receipt(call, attempt.now, details)))
+                new = rule(replace(call, receipt=_receipt(call, attempt.now, details or {})))
                 added = books.paid_calls.add(new, attempt.now)
                 if added is not None:
                     return added

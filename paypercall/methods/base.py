@@ -73,7 +73,7 @@ class Order:
             CallConflict: As for `take`.
             PaypercallError: Whatever `collect` raises.
         """
-        held = self.calls.hold(self._call(payment, amount), self.attempt, details, can_refund=self.can_refund)
+        held = self.calls.hold(self.attempt, **self._booking(payment, amount, details))
         if not held.is_over:
             try:
                 collect()
@@ -94,12 +94,18 @@ class Order:
             PaymentRefused: When the method cannot give back, and the payment is not the price.
             CallConflict: When it was used for another request, or is in use.
         """
-        return self.calls.take(self._call(payment, amount), self.attempt, details, can_refund=self.can_refund)
+        return self.calls.take(self.attempt, **self._booking(payment, amount, details))
 
-    def _call(self, payment: str, amount: int) -> PaidCall:
+    def _booking(self, payment: str, amount: int, details: Mapping[str, Any]) -> dict[str, Any]:
         if not 0 < len(payment) <= MAX_PAYMENT:
             raise ValueError(f"what identifies a payment must have 1 to {MAX_PAYMENT} characters")
-        return PaidCall(self.method, payment, amount, self.asset)
+        return {
+            "method": self.method,
+            "payment": payment,
+            "amount": amount,
+            "details": details,
+            "can_refund": self.can_refund,
+        }
 
 
 class PaymentMethod(ABC):

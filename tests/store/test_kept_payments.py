@@ -1,0 +1,57 @@
+"""Payments that are kept for a request before they are collected, on every database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from paypercall.call_book import CallBook
+from paypercall.paid_call import Attempt, PaidCall, PaidCallState, PaymentRefused, PaymentUsed
+from paypercall.store import Store
+
+
+def attempt(request: str = "a", price: int = 100) -> Attempt:
+    return Attempt(request, "first", price, "base", 7)
+
+
+def keep(calls: CallBook, on: Attempt) -> PaidCall:
+    return calls.hold(on, method="cheque", payment="1", amount=100, can_refund=False)
+
+
+def test_a_payment_is_kept_for_one_request_at_its_price_and_then_taken(store: Store) -> None:
+    calls = CallBook(store)
+    with pytest.raises(PaymentRefused):
+        keep(calls, attempt(price=101))
+    assert not calls.is_known("cheque", "1")
+    held = keep(calls, attempt())
+    assert (held.state, held.request, calls.is_known("cheque", "1")) == (PaidCallState.ACCEPTED, "a", True)
+    assert keep(calls, attempt(price=500)).id == held.id
+    with pytest.raises(PaymentUsed):
+        keep(calls, attempt("b"))
+    taken = calls.take(attempt(price=500), method="cheque", payment="1", amount=100, can_refund=False)
+    assert (taken.id, taken.state) == (held.id, PaidCallState.RUNNING)
+
+
+def test_only_what_was_never_taken_is_dropped(store: Store) -> None:
+    calls = CallBook(store)
+    keep(calls, attempt())
+    calls.drop_uncollected("cheque", "1")
+    assert not calls.is_known("cheque", "1")
+    calls.take(attempt(), method="cheque", payment="1", amount=100, can_refund=False)
+    calls.drop_uncollected("cheque", "1")
+    assert calls.is_known("cheque", "1")
+
+
+def test_what_is_kept_and_dropped_by_many_at_once_is_there_or_not(store: Store) -> None:
+    calls = CallBook(store)
+
+    def keep_or_drop(number: int) -> None:
+        if number % 2:
+            calls.drop_uncollected("cheque", "1")
+        else:
+            assert keep(calls, attempt()).request == "a"
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(keep_or_drop, range(64)))
+    assert keep(calls, attempt()).state is PaidCallState.ACCEPTED
