@@ -13,16 +13,18 @@ import pytest
 from paypercall.asynchronous import AsyncParty
 from paypercall.errors import Refusal
 from paypercall.funds import NotSent
+from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
+from paypercall.paywall import Running
 from paypercall.settlement.commands import details_of_unit_payment
 from paypercall.settlement.gathering import GATHERING_SECONDS
 from paypercall.settlement.outbox import HANDOVER_SECONDS
 from paypercall.store import OutboxKind, OutboxRow, OutboxState
 from paypercall.unit_payer import PreparedUnit, UnitSpent
-from tests.methods.ledger_shop import PRICE, LedgerShop, code_of, open_ledger_shop
+from tests.methods.ledger_shop import PRICE, LedgerShop, code_of, open_ledger_shop, pass_on
 from tests.parties import conf_for, wait_until, wallet_on
 
 FUNDS = 1_000_000
@@ -135,6 +137,21 @@ def test_a_unit_that_is_final_is_not_taken_back(shop: LedgerShop) -> None:
     with pytest.raises(UnitSpent):
         shop.customer.unit_payer.take_back(unit)
     assert len(sent_by(shop, shop.customer)) == 1
+
+
+def test_a_unit_that_has_lost_to_another_one_needs_not_be_taken_back(shop: LedgerShop) -> None:
+    shop.net.hold()
+    unit = shop.prepare()
+    with wallet_of(shop, shop.customer.wallet.key, 0) as same_wallet:
+        rival = same_wallet.compose(Draft({"base": (Output(shop.customer.address, 1_000),)}))
+    assert isinstance(shop.ask(unit), Running)
+    pass_on(shop.net, rival)
+    shop.net.favour(rival["unit"])
+    shop.net.settle()
+    wait_until(lambda: state_of(shop.customer, unit) is OutboxState.FAILED, "the unit has lost")
+    shop.customer.unit_payer.take_back(unit)
+    assert shop.customer.unit_payer.prepared() == []
+    assert set(sent_by(shop, shop.customer)) == {unit.payment.hash, rival["unit"]}
 
 
 def test_a_unit_that_the_hub_refuses_its_payer_is_taken_back_instead_of_paid_anew(
