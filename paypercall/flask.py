@@ -21,9 +21,9 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from paypercall.call_book import AnswerLimits
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
+from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Endpoint, Paywall, Price, PriceTag, Request, Resource, Running
 from paypercall.paywall.endpoint import MAX_BODY, METHODS, PATH

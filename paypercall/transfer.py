@@ -14,7 +14,7 @@ from typing import Any
 from paypercall import wire
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.address import PUBLIC_KEY_LENGTH, is_valid_base64
-from paypercall.obyte.composer import MAX_AMOUNT
+from paypercall.obyte.amounts import MAX_CAP
 from paypercall.obyte.keys import Key, verify_signature
 
 MAX_TRANSFER = 2 * 1024
@@ -122,8 +122,8 @@ def _read(values: object, text: str) -> Transfer:
         )
     assert isinstance(values, dict)
     transfer = Transfer(**values)
-    if type(transfer.amount) is not int or not 0 < transfer.amount <= MAX_AMOUNT:
-        raise Refusal(RefusalCode.WRONG_AMOUNT, f"the amount must be an integer from 1 to {MAX_AMOUNT}")
+    if type(transfer.amount) is not int or not 0 < transfer.amount <= MAX_CAP:
+        raise Refusal(RefusalCode.WRONG_AMOUNT, f"the amount must be an integer from 1 to {MAX_CAP}")
     if type(transfer.timestamp) is not int or not 0 < transfer.timestamp < _LATEST:
         raise Refusal(RefusalCode.WRONG_SHAPE, "the timestamp must be a number of whole seconds")
     if not is_valid_base64(transfer.payer_pubkey, PUBLIC_KEY_LENGTH):

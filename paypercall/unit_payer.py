@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from paypercall import wire
 from paypercall.arguments import check_withdrawal
 from paypercall.calls import Calls, counted
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError
 from paypercall.funds import POSTING_SECONDS, NotSent
+from paypercall.obyte.amounts import BASE
 from paypercall.results import ChannelTimeout
 from paypercall.settlement.commands import details_of_unit_payment
 from paypercall.settlement.node import Node

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Message
 from paypercall.obyte.errors import ProofError
 from paypercall.obyte.joint import (

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import requests
 
 from paypercall import wire
-from paypercall.contract import BASE
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.methods.base import Order, PaymentMethod
+from paypercall.obyte.amounts import BASE
 from paypercall.paid_call import PaidCall, PaymentRefused
 from paypercall.transfer import SignedTransfer, is_name, read_transfer
 

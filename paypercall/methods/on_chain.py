@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from paypercall import wire
 from paypercall.assets import require_usable_asset
-from paypercall.contract import BASE
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.methods.base import Order, PaymentMethod
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.light import LightClient
 from paypercall.paid_call import PaidCall, PaymentPending, PaymentRefused

@@ -67,6 +67,16 @@ class Histories:
         ]
         return merged(parts)
 
+    def definition(self, hub: Hub, address: str) -> Any | None:
+        """The definition that an address is the hash of, or None if the hub does not know it.
+
+        Raises:
+            HubError: The hub did not answer, or answered something else.
+        """
+        if address not in self._definitions:
+            self._find_definition(hub, address)
+        return self._definitions.get(address)
+
     def _read(
         self,
         hub: Hub,

@@ -237,11 +237,9 @@ class LightClient:
         Raises:
             HubError: The hub did not answer, or answered something else.
         """
-        if address not in self._definitions:
-            hub = self._hubs.current
-            with self._leaving_if_useless(hub):
-                self._find_definition(hub, address)
-        return self._definitions.get(address)
+        hub = self._hubs.current
+        with self._leaving_if_useless(hub):
+            return self._histories.definition(hub, address)
 
     def watch(self, address: str) -> None:
         """Has the hub say so when a unit concerns an address whose history is too large for it to give.

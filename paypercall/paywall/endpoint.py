@@ -200,7 +200,7 @@ def _public(channel: ChannelBalance) -> dict[str, object]:
 
 
 def _accepts_payments(channel: ChannelBalance) -> bool:
-    return channel.status is not Status.CLOSING and not channel.is_frozen and not channel.is_restored
+    return channel.status is not Status.CLOSING and not channel.is_frozen and not channel.is_distrusted
 
 
 def _aa_address(request: Request) -> str | None:

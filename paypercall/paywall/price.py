@@ -57,11 +57,6 @@ class PriceTag:
         self._fixed = None if callable(price) else self.checked(price)
 
     @property
-    def asset(self) -> str:
-        """What it costs it in."""
-        return self._asset
-
-    @property
     def is_fixed(self) -> bool:
         """Whether no function has to be asked."""
         return self._function is None

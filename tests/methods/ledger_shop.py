@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from paypercall import wire
-from paypercall.contract import BASE
 from paypercall.devnet import Devnet
 from paypercall.methods import OnChain
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import Key
 from paypercall.obyte.unit import (

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from paypercall import wire
-from paypercall.contract import BASE
 from paypercall.methods import OnChain
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from paypercall.channel import UNTOLD
-from paypercall.contract import BASE, ChannelParameters, deposit_draft
+from paypercall.contract import ChannelParameters, deposit_draft
 from paypercall.devnet import Devnet
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key

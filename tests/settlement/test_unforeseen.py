@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from paypercall.contract import BASE, ChannelParameters, deposit_draft
+from paypercall.contract import ChannelParameters, deposit_draft
 from paypercall.devnet import Devnet
 from paypercall.events import Events
+from paypercall.obyte.amounts import BASE
 from paypercall.obyte.hub import REQUEST_SECONDS, Hub
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.light import LightClient
