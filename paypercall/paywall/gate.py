@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -18,8 +19,10 @@ from typing import Any
 from paypercall import wire
 from paypercall.call_book import CallBook
 from paypercall.errors import PaypercallError, Refusal
+from paypercall.heartbeat import Heartbeat
 from paypercall.methods.base import Order, PaymentMethod
 from paypercall.paid_call import (
+    RUN_SECONDS,
     Attempt,
     CallConflict,
     PaidCall,
@@ -31,7 +34,6 @@ from paypercall.paid_call import (
     release,
 )
 from paypercall.paywall.answer import Answer, problem, refused, unavailable
-from paypercall.paywall.heartbeat import Heartbeat
 from paypercall.paywall.price import Price
 from paypercall.paywall.request import Request
 from paypercall.paywall.running import Running
@@ -80,7 +82,7 @@ class Paywall:
         self._methods = tuple(methods)
         self._by_name = {method.name: method for method in self._methods}
         self._refunds = refunds or _is_error
-        self._heartbeat = Heartbeat(calls)
+        self._heartbeat = Heartbeat(calls.keep_running, RUN_SECONDS / 3)
 
     # --- before the view ---------------------------------------------------------------------------------------------
 
@@ -123,7 +125,9 @@ class Paywall:
             again = self._answer_again(call, method, price)
             return _with_refund_in_body(again) if is_in_body else again
         running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
-        self._heartbeat.add(running)
+        self._heartbeat.add(call)
+        # An adapter that drops it without an end must not keep the next attempt from running.
+        weakref.finalize(running, self._heartbeat.remove, call).atexit = False
         return running
 
     def _payment_headers(self) -> Iterable[str]:
@@ -211,7 +215,7 @@ class Paywall:
         Returns:
             What to add to the answer: receipt, refund.
         """
-        self._heartbeat.remove(running)
+        self._heartbeat.remove(running.call)
         call = self._ended(running, status)
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
         added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE
@@ -232,7 +236,7 @@ class Paywall:
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""
-        self._heartbeat.remove(running)
+        self._heartbeat.remove(running.call)
         assert running.call.run is not None
         self._calls.finish(release(running.call, running.call.run), None)
 

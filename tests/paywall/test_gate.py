@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 
 import pytest
 
 from paypercall import wire
-from paypercall.paywall import Answer, Price, Running
+from paypercall.methods import Channel
+from paypercall.paywall import Answer, Paywall, Price, Running
+from tests.parties import wait_until
 from tests.paywall.merchant import Shop, headers_of, open_shop
 
 ANSWER = b'{"celsius": 21}'
@@ -153,7 +156,7 @@ def test_what_a_dead_worker_left_is_run_again_and_its_late_answer_changes_nothin
 ) -> None:
     package = shop.pay()
     dead = run(shop.ask(package))
-    shop.paywall._heartbeat.remove(dead)
+    shop.paywall._heartbeat.remove(dead.call)
     with monkeypatch.context() as later:
         now = dead.call.runs_until + 1
         later.setattr("paypercall.paywall.gate.time.time", lambda: now)
@@ -198,3 +201,18 @@ def test_a_header_that_is_no_package_is_refused_with_400(shop: Shop, text: str) 
     answer = shop.paywall.begin(shop.request({wire.PACKAGE: text}), Price(100))
     assert isinstance(answer, Answer)
     assert answer.status == 400
+
+
+def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs: list[object] = []
+    paywall = Paywall(shop.server.calls, [Channel(shop.server)])
+    monkeypatch.setattr(paywall._heartbeat, "_seconds", 0.05)
+    monkeypatch.setattr(paywall._heartbeat, "_keep", signs.append)
+    running = paywall.begin(shop.request({wire.PACKAGE: wire.encode_package(shop.pay())}), Price(100))
+    assert isinstance(running, Running)
+    wait_until(lambda: bool(signs), "a sign of life is given")
+    del running
+    gc.collect()
+    wait_until(lambda: paywall._heartbeat._thread is None, "the thread ends")
