@@ -6,7 +6,7 @@ Pure. The codes are stable.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +35,17 @@ _CONFLICTS = {
     PaymentPending.code,
 }
 _NOT_NOW = {RefusalCode.LEDGER_UNREACHABLE.value, RefusalCode.BELOW_RESERVE.value}
+_NOT_YET = {
+    RefusalCode.ABOVE_DEPOSIT.value,
+    RefusalCode.ABOVE_UNCONFIRMED_LIMITS.value,
+    RefusalCode.ABOVE_UNSETTLED_LIMITS.value,
+    RefusalCode.DEPOSIT_TOO_YOUNG.value,
+    RefusalCode.EVENTS_MISSING.value,
+    RefusalCode.UNKNOWN_CHANNEL.value,
+}
+"""The ledger helps, soon: the same payment is to be sent again."""
+
+_NOT_YET_SECONDS = 2
 _NOT_NOW_SECONDS = 10
 _RETRY_SECONDS = {PaymentInProgress.code: 1, PaymentPending.code: _NOT_NOW_SECONDS}
 
@@ -75,11 +86,12 @@ def problem(
     )
 
 
-def refused(error: PaypercallError, terms: Mapping[str, str]) -> Answer:
+def refused(error: PaypercallError, terms: dict[str, str]) -> Answer:
     """The answer to a payment that was not accepted; where another payment may help, it says how to pay."""
     status = _status_of(error.code)
     if status == HTTPStatus.PAYMENT_REQUIRED:
-        return problem(status, error.code, str(error), terms.items())
+        later = {"Retry-After": str(_NOT_YET_SECONDS)} if error.code in _NOT_YET else {}
+        return problem(status, error.code, str(error), (terms | later).items())
     if error.code in _RETRY_SECONDS:
         return problem(status, error.code, str(error), [("Retry-After", str(_RETRY_SECONDS[error.code]))])
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
