@@ -21,8 +21,8 @@ from paypercall.events import EventKind
 from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
-from paypercall.party import Party
-from paypercall.results import ChannelBalance, ChannelTimeout
+from paypercall.party import AlsoBook, Party
+from paypercall.results import ChannelBalance, ChannelTimeout, Payment
 from paypercall.settlement.repetition import may_send
 from paypercall.settlement.upkeep import add_deposit, add_refill
 from paypercall.store import Books, OutboxKind, OutboxState, Refill
@@ -78,6 +78,31 @@ class Client(Party):
             raise
 
     @property
+    def peer_address(self) -> str:
+        """The payee's address."""
+        return self._peer_address
+
+    @property
+    def asset(self) -> str:
+        """What it pays in: `base` or an asset's id."""
+        return self._asset
+
+    def for_payee(self, peer_address: str, asset: str | None = None) -> Client:
+        """A client of another payee, with the same wallet, settings, deposits and threshold; to be closed by itself.
+
+        Raises:
+            Refusal: When the address or the asset makes no sense.
+        """
+        return Client(
+            peer_address,
+            asset,
+            self._refill.deposit_amount,
+            self._refill.threshold,
+            wallet=self.wallet,
+            conf=self._conf,
+        )
+
+    @property
     def aa_address(self) -> str | None:
         """The channel's address; None until the first `create_payment_package` creates the channel."""
         return self._aa_address or self._find()
@@ -124,6 +149,26 @@ class Client(Party):
                 self._node.wait_for_change(remaining)
 
     createPaymentPackage = create_payment_package
+
+    @counted
+    def sent_package(self, idempotency_key: str) -> dict[str, Any] | None:
+        """The package that was made for a key, over whichever channel to the payee; None if there is none."""
+        with self._store.reading() as books:
+            for channel in self._channels(books):
+                sent = books.payments.sent(channel.aa_address, idempotency_key)
+                if sent is not None:
+                    return sent.package
+        return None
+
+    @counted
+    def receive_refund(self, package: object, also_book: AlsoBook) -> Payment:
+        """Like `verify_payment_package`; what `also_book` books is kept or lost together with the refund.
+
+        Args:
+            package: A dict, or JSON as str or bytes.
+            also_book: Also called for a package that was accepted before.
+        """
+        return self._parse_and_verify(package, self._asset, None, also_book)
 
     @counted
     def sweep(self, timeout: float = POSTING_SECONDS) -> None:

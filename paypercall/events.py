@@ -23,7 +23,9 @@ class EventKind(Enum):
     """What happened.
 
     A deposit is refused, too, when the agent has not taken it long after it was final; a channel is refilled when the
-    deposit is decided, whether by itself, by a payment that needs it, or for the next period.
+    deposit is decided, whether by itself, by a payment that needs it, or for the next period. A receipt is disputed
+    when what a merchant writes of a payment is not what the books say; a refund is missing when one is due that did
+    not come as it should.
     """
 
     CHANNEL_CREATED = "channel_created"
@@ -34,6 +36,8 @@ class EventKind(Enum):
     CLOSING = "closing"
     CLOSED = "closed"
     FRAUD_PROVED = "fraud_proved"
+    RECEIPT_DISPUTED = "receipt_disputed"
+    REFUND_MISSING = "refund_missing"
 
 
 @dataclass(frozen=True, slots=True)

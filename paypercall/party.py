@@ -22,7 +22,7 @@ from paypercall.channel import Channel, accept, sign
 from paypercall.closing import close_channel, sweep_early
 from paypercall.conf import Conf, load_conf
 from paypercall.errors import Refusal, RefusalCode
-from paypercall.events import Event, EventKind, Subscriber
+from paypercall.events import Event, EventKind, Events, Subscriber
 from paypercall.exposure import backing_of, limits_of, require_limits_over_all
 from paypercall.funds import POSTING_SECONDS, Funds
 from paypercall.obyte.amounts import BASE
@@ -110,6 +110,11 @@ class Party:
     def store(self) -> Store:
         """The books, for other parts of this package."""
         return self._store
+
+    @property
+    def events(self) -> Events:
+        """Where events are published, for other parts of this package."""
+        return self._events
 
     def subscribe(self, kind: EventKind | str, subscriber: Subscriber) -> Callable[[], None]:
         """Calls `subscriber` with each event of a kind; see `paypercall.events`.

@@ -20,7 +20,7 @@ LAYERS = (
     ("obyte",),
     ("conf", "events"),
     ("trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"),
-    ("close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"),
+    ("bought_call", "close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"),
     ("store",),
     ("settlement",),
     ("arguments", "assets", "calls", "results", "wiring"),
@@ -33,7 +33,7 @@ LAYERS = (
     ("asynchronous",),
     ("call_book",),
     ("payment_server",),
-    ("paywall", "methods"),
+    ("paywall", "methods", "paying"),
     ("flask", "django", "asgi", "requests", "httpx"),
     ("devnet",),
     ("rpc", "dashboard", "demo"),
@@ -43,7 +43,7 @@ LAYERS = (
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"}
-RULES |= {"close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"}
+RULES |= {"bought_call", "close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {
     "amounts",

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from paypercall.store import upgrade
 from paypercall.store.announced import Announced
+from paypercall.store.bought_calls import BoughtCalls
 from paypercall.store.channels import Channels
 from paypercall.store.coins import Coins
 from paypercall.store.database import Database
@@ -31,6 +32,7 @@ class Books:
 
     __slots__ = (
         "announced",
+        "bought_calls",
         "channels",
         "coins",
         "deposits",
@@ -50,6 +52,7 @@ class Books:
         self.channels = Channels(connection, self.totals)
         self.payments = Payments(connection)
         self.paid_calls = PaidCalls(connection)
+        self.bought_calls = BoughtCalls(connection)
         self.periods = Periods(connection)
         self.deposits = Deposits(connection)
         self.announced = Announced(connection)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0007"
+REVISION = "0008"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -350,4 +350,28 @@ stored_answers = Table(
     Column("size", BigInteger, nullable=False),
     _time("stored_at"),
     Index("ix_stored_answers_stored_at", "stored_at"),
+)
+
+bought_calls = Table(
+    "bought_calls",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("resource", String(64), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("payee", _ADDRESS, nullable=False),
+    Column("asset", _ASSET, nullable=False),
+    _amount("amount"),
+    Column("payment_key", String(32), nullable=False),
+    _time("made_at"),
+    Column("state", _WORD, nullable=False),
+    _amount("refund"),
+    Column("aa_address", _ADDRESS),
+    Column("run", String(32)),
+    _time("runs_until"),
+    UniqueConstraint("payment_key"),
+    Index("ix_bought_calls_request", "request", "state"),
+    Index("ix_bought_calls_resource", "resource", "id"),
+    # Holds all that is summed for a budget, so that no row has to be read for it.
+    Index("ix_bought_calls_spent", "asset", "made_at", "origin", "payee", "amount", "refund"),
 )

@@ -1,0 +1,123 @@
+"""The life of one call that this side pays for: pending until the merchant has answered, and what comes back. Pure.
+
+A call is in the books before anything is signed for it. It counts toward the budget from then on, whatever becomes of
+it: money that may be spent is spent, until a refund is proven.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+RESUME_SECONDS = 3600
+"""How long a call whose outcome is unknown is gone on with; merchants keep their answers about as long."""
+
+LEASE_SECONDS = 6
+"""How long a pending call belongs to its process after the last sign of life."""
+
+
+class BoughtCallState(Enum):
+    """Where a call is."""
+
+    PENDING = "pending"
+    ANSWERED = "answered"
+    REFUNDED = "refunded"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class BoughtCall:
+    """A call, its place in the budget, and its payment.
+
+    Attributes:
+        request: The digest of method, address and body; unique where the body cannot be known before it is sent.
+        resource: The digest of what has one price: method and address without the query.
+        origin: Whom it was sent to.
+        payee: Who is paid.
+        asset: The asset.
+        amount: What was reserved and paid, in bytes or units of the asset.
+        key: The idempotency key of its payment package; random, used for this call only.
+        made_at: Seconds; since when it counts.
+        state: Where it is.
+        refund: What came back, never more than `amount`.
+        aa_address: The channel, once the outcome is known.
+        run: Which process is at it, or None.
+        runs_until: Seconds; until when it is that process's.
+        id: Its number in the books; 0 before it is there.
+    """
+
+    request: str
+    resource: str
+    origin: str
+    payee: str
+    asset: str
+    amount: int
+    key: str = field(repr=False)
+    made_at: int
+    state: BoughtCallState = BoughtCallState.PENDING
+    refund: int = 0
+    aa_address: str | None = None
+    run: str | None = None
+    runs_until: int = 0
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent, less what came back, in bytes or units of an asset.
+
+    Attributes:
+        hour: Within the hour.
+        day: Within the day.
+    """
+
+    hour: int = 0
+    day: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent in one asset.
+
+    Attributes:
+        total: Everywhere.
+        origin: At the origin that was asked for.
+        payee: At the payee that was asked for.
+    """
+
+    total: Spent = Spent()
+    origin: Spent = Spent()
+    payee: Spent = Spent()
+
+
+def is_left(call: BoughtCall, now: int) -> bool:
+    """Whether a pending call is nobody's: its process has let it go, or has died."""
+    return call.state is BoughtCallState.PENDING and (call.run is None or call.runs_until < now)
+
+
+def resume(call: BoughtCall, run: str, now: int) -> BoughtCall:
+    """Takes a call that was left."""
+    assert is_left(call, now)
+    return replace(call, run=run, runs_until=now + LEASE_SECONDS)
+
+
+def let_go(call: BoughtCall) -> BoughtCall:
+    """Leaves a call whose outcome is unknown to whoever makes it again."""
+    return replace(call, run=None, runs_until=0)
+
+
+def take_back(call: BoughtCall, refund: int, aa_address: str) -> BoughtCall:
+    """Books what came back, at most what was paid."""
+    return replace(call, refund=min(call.amount, call.refund + refund), aa_address=aa_address)
+
+
+def end(call: BoughtCall, aa_address: str) -> BoughtCall:
+    """Ends a call that the merchant has answered."""
+    is_refunded = call.refund == call.amount
+    state = BoughtCallState.REFUNDED if is_refunded else BoughtCallState.ANSWERED
+    return replace(let_go(call), state=state, aa_address=aa_address)
+
+
+def give_up(call: BoughtCall, aa_address: str) -> BoughtCall:
+    """Ends a call whose payment the merchant says it has not taken; it goes on counting, since it may have been."""
+    return replace(let_go(call), state=BoughtCallState.GIVEN_UP, aa_address=aa_address)

@@ -1,0 +1,87 @@
+"""Bodies of requests that can be sent again, whatever they come from. Knows no HTTP library.
+
+What can be read once only is kept while it is read for the first time: in memory, and beyond a megabyte in a file. So
+a request is always sent as it is meant, since one without its body might do something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from tempfile import SpooledTemporaryFile
+from typing import Any, Protocol
+
+CHUNK = 64 * 1024
+_IN_MEMORY = 1024 * 1024
+
+
+class SeekableFile(Protocol):
+    """A file that can be read again."""
+
+    def read(self, size: int, /) -> Any:
+        """Reads so many bytes at most."""
+
+    def seek(self, position: int, /) -> Any:
+        """Goes to a position."""
+
+    def tell(self) -> int:
+        """The position."""
+
+
+class Kept:
+    """A body that can be read once only, and is kept.
+
+    Args:
+        source: Its parts, of bytes.
+    """
+
+    def __init__(self, source: Iterator[bytes] | AsyncIterator[bytes]) -> None:
+        self._source = source
+        self._kept = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+
+    def __iter__(self) -> Iterator[bytes]:
+        """What was read before, and then the rest of the source."""
+        assert isinstance(self._source, Iterator)
+        yield from self._again()
+        for part in self._source:
+            self._kept.write(part)
+            yield part
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """What was read before, and then the rest of the source."""
+        assert isinstance(self._source, AsyncIterator)
+        for part in self._again():
+            yield part
+        async for part in self._source:
+            self._kept.write(part)
+            yield part
+
+    def close(self) -> None:
+        """Forgets what was kept."""
+        self._kept.close()
+
+    def _again(self) -> Iterator[bytes]:
+        position = 0
+        while True:
+            self._kept.seek(position)
+            part = self._kept.read(CHUNK)
+            if not part:
+                return
+            position += len(part)
+            yield part
+
+
+def digest_of_file(file: SeekableFile) -> bytes:
+    """The sha256 of the rest of a file, which stays where it is."""
+    start = file.tell()
+    digest = hashlib.sha256()
+    while part := file.read(CHUNK):
+        digest.update(part.encode() if isinstance(part, str) else part)
+    file.seek(start)
+    return digest.digest()
+
+
+def digest_of(body: bytes | str | None) -> bytes:
+    """The sha256 of a body that is at hand."""
+    body = body or b""
+    return hashlib.sha256(body.encode() if isinstance(body, str) else body).digest()

@@ -1,0 +1,114 @@
+"""A call as the payer sees it, and what became of sending it. Pure; knows no HTTP library."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from paypercall.paying.budget import origin_of
+from paypercall.paying.offer import ReadHeaders
+
+_FREE_METHODS = ("HEAD", "OPTIONS")
+
+
+class Chain:
+    """A request and its redirections: one of them may be paid, and none that leaves the first one's origin.
+
+    Args:
+        origin: Where the first goes.
+        may_pay: Whether any of them may be paid.
+    """
+
+    def __init__(self, origin: str, *, may_pay: bool = True) -> None:
+        self._origin = origin
+        self._may_pay = may_pay
+
+    def may_pay(self, origin: str) -> bool:
+        """Whether a request of the chain may be paid."""
+        return self._may_pay and origin == self._origin
+
+    def pays(self) -> None:
+        """Notes that one of them is paid."""
+        self._may_pay = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one origin.
+
+    Attributes:
+        request: What it is recognised by when it is made again after a crash: method, address and body.
+        resource: What has one price: method and address without the query.
+        origin: Where it goes.
+        chain: The redirections that it belongs to.
+        may_pay: Whether it may cost anything.
+        max_price: The most that it may cost, or None.
+    """
+
+    request: str
+    resource: str
+    origin: str
+    chain: Chain
+    may_pay: bool
+    max_price: int | None = None
+
+    @classmethod
+    def of(
+        cls, method: str, url: str, body: bytes | None, chain: Chain, max_price: int | None = None
+    ) -> Call:
+        """Describes a request.
+
+        Args:
+            method: The method.
+            url: The whole address.
+            body: The digest of the body; None if it cannot be known before it is sent: then no other is the same.
+            chain: The redirections that it belongs to.
+            max_price: In bytes or units of the asset.
+        """
+        origin, parts = origin_of(url), urlsplit(url)
+        known = secrets.token_bytes(32) if body is None else body
+        return cls(
+            request=_digest(method, origin, parts.path, parts.query, known.hex()),
+            resource=_digest(method, origin, parts.path),
+            origin=origin,
+            chain=chain,
+            may_pay=chain.may_pay(origin) and method.upper() not in _FREE_METHODS,
+            max_price=max_price,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An answer, of which only the head matters here.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers.
+        response: The library's own, handed through.
+    """
+
+    status: int
+    headers: ReadHeaders = field(repr=False)
+    response: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer, or not a whole one: whether the request has arrived is unknown.
+
+    Attributes:
+        error: The library's own, without the payment in it.
+    """
+
+    error: Exception
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(b"%d:" % len(encoded) + encoded)
+    return digest.hexdigest()

@@ -1,0 +1,206 @@
+"""What to do next in a call that may cost something: probe, pay, send the same package again, give up. No I/O.
+
+`exchange` is a generator. It yields what it wants done and gets the outcome; the shells, one for each HTTP library, do
+it and decide nothing. One payment buys one call: only when a merchant has given all of it back, and asks for another
+price, a second one is made, and no third.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from paypercall import wire
+from paypercall.errors import PaypercallError
+from paypercall.paying.budget import PaymentDeclined
+from paypercall.paying.call import Call, Head, Lost
+from paypercall.paying.offer import Offer, WrongOffer, read_offer
+from paypercall.paying.payer import Payer, Quote
+from paypercall.paying.purchase import Purchase
+
+SENDS = 3
+"""How often a payment is sent when its outcome stays unknown, before the call fails."""
+
+_LOOK_SECONDS = 0.25
+_SHORTEST_PAUSE = 0.25
+_LONGEST_PAUSE = 10.0
+_PROXY_ERRORS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+_LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
+_SECONDS = re.compile(r"[0-9]{1,4}")
+
+
+class PaymentRejected(PaypercallError):
+    """The merchant was paid and still asks for payment; nothing more is paid in this call.
+
+    Attributes:
+        response: The HTTP library's answer.
+    """
+
+    code = "rejected"
+
+    def __init__(self, message: str, response: Any) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Sends the request, with a payment or without; the outcome is a `Head` or `Lost`.
+
+    Attributes:
+        package: The value of the payment's header, or None.
+    """
+
+    package: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Waits."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Calls a function that blocks; the outcome is what it returns or raises."""
+
+    function: Callable[[], Any]
+
+
+Steps = Generator[Send | Pause | Do, Any, Any]
+
+
+def exchange(payer: Payer, call: Call) -> Steps:
+    """Makes a call; gives the HTTP library's answer in the end.
+
+    Raises:
+        PaymentDeclined: When it costs what this side does not pay.
+        PaymentRejected: When the merchant is paid and asks again.
+        RefundMissing: In strict mode.
+        Exception: What the HTTP library raised, when there is no answer.
+    """
+    purchase = (yield from _begin(payer, call)) if call.may_pay else None
+    if purchase is None:
+        head = yield from _probe()
+        purchase = yield from _accept(payer, call, head)
+        if purchase is None:
+            return head.response
+    call.chain.pays()
+    for is_last in (False, True):
+        head, is_refunded = yield from _deliver(payer, purchase)
+        if head.status != HTTPStatus.PAYMENT_REQUIRED:
+            return head.response
+        again = None
+        if is_refunded and not is_last:
+            again = yield from _accept(payer, call, head)
+        if again is None:
+            break
+        purchase = again
+    raise PaymentRejected(
+        f"{call.origin} was paid {purchase.row.amount} and asks for payment again", head.response
+    )
+
+
+def offer_in(head: Head) -> Offer | None:
+    """The terms in an answer, or None if it is no 402 that can be understood."""
+    if head.status != HTTPStatus.PAYMENT_REQUIRED:
+        return None
+    try:
+        return read_offer(head.headers)
+    except WrongOffer:
+        return None
+
+
+def _probe() -> Generator[Send, Head | Lost, Head]:
+    outcome = yield Send()
+    if isinstance(outcome, Lost):
+        raise outcome.error
+    return outcome
+
+
+def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase | None]:
+    """Pays what an answer asks for, if it does and the call may; remembers the price."""
+    offer = offer_in(head)
+    if offer is None:
+        return None
+    quote = Quote(offer.price, offer.asset, offer.payee)
+    payer.learn(call, quote)
+    if not call.may_pay:
+        return None
+    purchase: Purchase = yield Do(lambda: payer.buy(call, quote, offer))
+    return purchase
+
+
+def _begin(payer: Payer, call: Call) -> Generator[Pause | Do, Any, Purchase | None]:
+    """Goes on with the same call of a process that died, or pays at once if the price is known."""
+    others = yield Do(lambda: payer.others_at(call))
+    while others:
+        # Whoever lives gives signs of it.
+        yield Pause(_LOOK_SECONDS)
+        now = yield Do(lambda: payer.others_at(call))
+        others = {number: until for number, until in now.items() if others.get(number) == until}
+    purchase: Purchase | None = yield Do(lambda: payer.resume(call))
+    if purchase is not None:
+        return purchase
+    quote = yield Do(lambda: payer.quote(call))
+    if quote is None:
+        return None
+    try:
+        purchase = yield Do(lambda: payer.buy(call, quote))
+    except PaymentDeclined:
+        return None  # the price may be another by now
+    return purchase
+
+
+def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, bool]]:
+    """Sends one payment until its outcome is known; gives the answer, and whether all was given back."""
+    try:
+        sends, waited = 0, 0.0
+        while True:
+            outcome = yield Send(purchase.header)
+            pause = _pause_before_next(outcome, sends)
+            if pause is None:
+                break
+            if isinstance(outcome, Lost) or outcome.status in _PROXY_ERRORS:
+                sends += 1
+            if sends >= SENDS or waited + pause > payer.patience:
+                break
+            waited += pause
+            yield Pause(pause)
+        if isinstance(outcome, Lost):
+            raise outcome.error
+        if _was_taken(outcome):
+            refund = yield Do(lambda: payer.settle(purchase, outcome))
+            return outcome, refund == purchase.row.amount
+        if outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and pause is None:
+            yield Do(lambda: payer.abandon(purchase))
+        return outcome, False
+    finally:
+        # What has no outcome is there for whoever makes the call again.
+        payer.release(purchase)
+
+
+def _was_taken(head: Head) -> bool:
+    """Whether the merchant took the payment: it says so, or has served."""
+    return (
+        any(head.headers.get(name) is not None for name in (wire.RECEIPT, wire.PACKAGE))
+        or head.status < HTTPStatus.BAD_REQUEST
+    )
+
+
+def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:
+    """How long to wait before the same payment is sent again; None if it is not."""
+    longer: float = min(_SHORTEST_PAUSE * 2.0**sends, _LONGEST_PAUSE)
+    if isinstance(outcome, Lost):
+        return longer
+    if _was_taken(outcome):
+        return None
+    text = outcome.headers.get("Retry-After")
+    if text is not None and outcome.status in _LATER:
+        seconds = int(text) if _SECONDS.fullmatch(text) else 1
+        return max(longer, min(seconds, _LONGEST_PAUSE))
+    return longer if outcome.status in _PROXY_ERRORS else None

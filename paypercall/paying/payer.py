@@ -1,0 +1,342 @@
+"""Pays for calls: reserves in the budget, has the package made, books what comes back. No transport.
+
+Each method is a few short transactions, and blocks; the order of the steps is `exchange.py`'s. A reservation is durable
+before anything is signed, and the package before it is handed out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from paypercall.bought_call import (
+    LEASE_SECONDS,
+    RESUME_SECONDS,
+    BoughtCall,
+    end,
+    give_up,
+    is_left,
+    let_go,
+    resume,
+)
+from paypercall.client import Client
+from paypercall.contract import BASE_AGENTS
+from paypercall.errors import PaypercallError
+from paypercall.events import Event, EventKind
+from paypercall.heartbeat import Heartbeat
+from paypercall.paying.budget import (
+    DAY,
+    HOUR,
+    Budget,
+    PaymentDeclined,
+    Wish,
+    require_allowed,
+    require_within,
+)
+from paypercall.paying.call import Call, Head
+from paypercall.paying.offer import Offer
+from paypercall.paying.purchase import Purchase, weigh
+from paypercall.settlement.node import wall_clock
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 60.0
+"""How long a call waits in all for a merchant that says: later."""
+
+_MOST_QUOTES = 1024
+_BEAT_SECONDS = 2.0
+
+ClientFactory = Callable[[str, str], Client]
+"""Makes the client for a payee and an asset."""
+
+
+class RefundMissing(PaypercallError):
+    """What a merchant had to give back did not come, or was none; the answer is in `response`.
+
+    Attributes:
+        response: The HTTP library's answer.
+    """
+
+    code = "refund_missing"
+
+    def __init__(self, message: str, response: Any) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a resource costs, as far as is known.
+
+    Attributes:
+        price: In bytes or units of the asset.
+        asset: The asset.
+        payee: Who is paid.
+    """
+
+    price: int
+    asset: str
+    payee: str
+
+
+class Payer:
+    """Pays for calls within budgets. Safe to use from many threads, and with one database from many processes.
+
+    Args:
+        client: Pays its payee; the budget may allow others.
+        budget: What may be spent; several, one for each asset.
+        clients: Makes the clients of other payees and assets; by default each is like `client`, with the same deposits.
+        strict: Whether a refund that is missing or wrong raises `RefundMissing`; it is told as an event in any case.
+        patience: Seconds to wait at most, in one call, for a merchant that says: later.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        budget: Budget | Iterable[Budget],
+        *,
+        clients: ClientFactory | None = None,
+        strict: bool = False,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        budgets = [budget] if isinstance(budget, Budget) else list(budget)
+        self.patience = patience
+        self._budgets = {each.asset: each for each in budgets}
+        self._client = client
+        self._make_client = clients or client.for_payee
+        self._clients = {(client.peer_address, client.asset): client}
+        self._making = threading.Lock()
+        self._is_strict = strict
+        self._store = client.store
+        self._network = client.conf.network_constants().version
+        self._quotes: OrderedDict[str, Quote | None] = OrderedDict()
+        self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
+
+    def close(self) -> None:
+        """Closes the clients that were made here; not the one that was given."""
+        with self._making:
+            made = [client for client in self._clients.values() if client is not self._client]
+            self._clients = {(self._client.peer_address, self._client.asset): self._client}
+        for client in made:
+            client.close_node()
+
+    # --- prices ------------------------------------------------------------------------------------------------------
+
+    def quote(self, call: Call) -> Quote | None:
+        """What a call cost last, as far as is known; None if it has to be asked for."""
+        if call.resource in self._quotes:
+            return self._quotes[call.resource]
+        last = self._last_paid(call)
+        return None if last is None else Quote(last.amount - last.refund, last.asset, last.payee)
+
+    def learn(self, call: Call, quote: Quote | None) -> None:
+        """Remembers what a resource costs, or that it has to be asked for."""
+        self._quotes[call.resource] = quote
+        while len(self._quotes) > _MOST_QUOTES:
+            self._quotes.popitem(last=False)
+
+    def _last_paid(self, call: Call) -> BoughtCall | None:
+        with self._store.reading() as books:
+            return books.bought_calls.last_answered(call.resource)
+
+    # --- paying ------------------------------------------------------------------------------------------------------
+
+    def others_at(self, call: Call) -> dict[int, int]:
+        """The pending calls like this one that other processes are at, or died at, and until when they are theirs."""
+        now = wall_clock()
+        with self._store.reading() as books:
+            pending = books.bought_calls.pending(call.request, now - RESUME_SECONDS)
+        return {row.id: row.runs_until for row in pending if row.run != _this.run and not is_left(row, now)}
+
+    def resume(self, call: Call) -> Purchase | None:
+        """Goes on with a call like this one that was left with an unknown outcome, if there is one."""
+        now = wall_clock()
+        with self._store.reading() as books:
+            if not books.bought_calls.pending(call.request, now - RESUME_SECONDS):
+                return None
+        with self._store.transaction() as books:
+            pending = books.bought_calls.lock_pending(call.request, now - RESUME_SECONDS)
+            left = next((row for row in pending if is_left(row, now)), None)
+            if left is None:
+                return None
+            row = resume(left, _this.run, now)
+            books.bought_calls.save(row)
+        purchase = Purchase(call, row, self._client_for(row.payee, row.asset))
+        self._heartbeat.add(row)
+        return self._packed(purchase, is_new=False)
+
+    def buy(self, call: Call, quote: Quote, offer: Offer | None = None) -> Purchase:
+        """Pays for a call.
+
+        Args:
+            call: What is called.
+            quote: What it costs.
+            offer: The terms that the merchant has just told, if it has.
+
+        Raises:
+            PaymentDeclined: When the budget does not allow it, or it cannot be paid from here.
+            PaypercallError: When the client cannot pay it; nothing is reserved then.
+        """
+        budget = self._require_allowed(call, quote)
+        if offer is not None:
+            self._require_payable(offer)
+        self._require_approval(budget, call, quote, offer)
+        client = self._client_for(quote.payee, quote.asset)
+        row = BoughtCall(
+            request=call.request,
+            resource=call.resource,
+            origin=call.origin,
+            payee=quote.payee,
+            asset=quote.asset,
+            amount=quote.price,
+            key=secrets.token_hex(16),
+            made_at=0,
+            run=_this.run,
+        )
+        purchase = Purchase(call, self._reserve(budget, row), client)
+        self._heartbeat.add(purchase.row)
+        return self._packed(purchase)
+
+    def _require_payable(self, offer: Offer) -> None:
+        if offer.network != self._network:
+            raise PaymentDeclined(
+                f"the merchant is on another network: {offer.network}", code="wrong_network"
+            )
+        if "channel" not in offer.methods or not BASE_AGENTS.keys() & set(offer.agent_versions):
+            raise PaymentDeclined("the merchant takes no channel that is known here", code="wrong_method")
+
+    def _require_allowed(self, call: Call, quote: Quote) -> Budget:
+        budget = self._budgets.get(quote.asset)
+        if budget is None:
+            raise PaymentDeclined(f"there is no budget in {quote.asset}", code="asset_not_allowed")
+        require_allowed(budget, call.origin, quote.payee, self._client.peer_address)
+        if call.max_price is not None and quote.price > call.max_price:
+            raise PaymentDeclined(
+                f"the price is {quote.price}, this call may cost {call.max_price}", code="above_max_price"
+            )
+        return budget
+
+    def _require_approval(self, budget: Budget, call: Call, quote: Quote, offer: Offer | None) -> None:
+        """Asks the owner about a price that has risen, once the merchant has told it."""
+        if budget.approve is None:
+            return
+        last = self._last_paid(call)
+        paid = quote.price if last is None else last.amount - last.refund
+        if quote.price > paid and (offer is None or not budget.approve(offer, paid)):
+            raise PaymentDeclined(
+                f"the price was {paid}, and {quote.price} is not approved", code="not_approved"
+            )
+
+    def _client_for(self, payee: str, asset: str) -> Client:
+        with self._making:
+            client = self._clients.get((payee, asset))
+            if client is None:
+                client = self._clients[payee, asset] = self._make_client(payee, asset)
+        return client
+
+    def _reserve(self, budget: Budget, row: BoughtCall) -> BoughtCall:
+        with self._store.transaction() as books:
+            # Of two that reserve at once, the second sees what the first has reserved.
+            books.node.lock()
+            now = wall_clock()
+            spending = books.bought_calls.spending(
+                row.asset, row.origin, row.payee, hour_ago=now - HOUR, day_ago=now - DAY
+            )
+            require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
+            return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
+
+    def _packed(self, purchase: Purchase, *, is_new: bool = True) -> Purchase:
+        """Has the package made, or finds the one that was made before."""
+        row, client = purchase.row, purchase.client
+        try:
+            made = None if is_new else client.sent_package(row.key)
+            purchase.package = made or client.create_payment_package(row.amount, row.key)
+        except BaseException:
+            self._let_go_unsent(purchase)
+            raise
+        return purchase
+
+    def _let_go_unsent(self, purchase: Purchase) -> None:
+        """Takes a reservation back if nothing was signed for it; the package did not leave this process."""
+        self.release(purchase)
+        if purchase.client.sent_package(purchase.row.key) is None:
+            with self._store.transaction() as books:
+                books.bought_calls.drop(purchase.row.id)
+
+    # --- outcomes ----------------------------------------------------------------------------------------------------
+
+    def release(self, purchase: Purchase) -> None:
+        """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
+        self._heartbeat.remove(purchase.row)
+        if purchase.is_over:
+            return
+        purchase.is_over = True
+        with self._store.brief_transaction() as books:
+            books.bought_calls.save(let_go(books.bought_calls.lock(purchase.row.id)))
+
+    def abandon(self, purchase: Purchase) -> None:
+        """Ends a purchase whose payment the merchant says it has not taken; it goes on counting in the budget."""
+        self._end(purchase, give_up)
+
+    def settle(self, purchase: Purchase, head: Head) -> int:
+        """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.
+
+        Returns:
+            What came back, in bytes or units of the asset.
+
+        Raises:
+            RefundMissing: In strict mode, when a refund is missing or wrong; all else is booked then.
+        """
+        verdict = weigh(purchase, head)
+        ended = self._end(purchase, end)
+        price = ended.amount - ended.refund
+        if verdict.receipt is None:
+            self.learn(purchase.call, None)
+        elif price and head.status < 400:
+            self.learn(purchase.call, Quote(price, ended.asset, ended.payee))
+        if verdict.dispute is not None:
+            self._tell(EventKind.RECEIPT_DISPUTED, purchase, verdict.dispute)
+        if verdict.missing is not None:
+            self._tell(EventKind.REFUND_MISSING, purchase, verdict.missing)
+            if self._is_strict:
+                raise RefundMissing(f"{purchase.row.origin}: {verdict.missing}", head.response)
+        return ended.refund
+
+    def _end(self, purchase: Purchase, how: Callable[[BoughtCall, str], BoughtCall]) -> BoughtCall:
+        self._heartbeat.remove(purchase.row)
+        purchase.is_over = True
+        # If this is forgotten, the same package is sent again and answered again.
+        with self._store.brief_transaction() as books:
+            row = how(books.bought_calls.lock(purchase.row.id), purchase.aa_address)
+            books.bought_calls.save(row)
+        return row
+
+    def _tell(self, kind: EventKind, purchase: Purchase, what: str) -> None:
+        logger.error("call %d to %s: %s", purchase.row.id, purchase.row.origin, what)
+        period = purchase.package["signed_message"]["period"]
+        row = purchase.row
+        purchase.client.events.publish(Event(kind, purchase.aa_address, period, row.asset, row.amount))
+
+    def _keep(self, rows: list[BoughtCall]) -> None:
+        with self._store.brief_transaction() as books:
+            books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
+
+
+class _Process:
+    """Tells this process from all others, the one that it was forked from included."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.run = secrets.token_hex(16)
+
+
+_this = _Process()
+os.register_at_fork(after_in_child=_this.begin)

@@ -1,0 +1,133 @@
+"""A payment for a call, and what the merchant makes of it: is the receipt right, has come back what should have?
+
+A refund is verified and booked here, in one transaction; nothing else is decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from paypercall import wire
+from paypercall.bought_call import BoughtCall, take_back
+from paypercall.channel import Channel
+from paypercall.client import Client
+from paypercall.errors import Refusal, RefusalCode
+from paypercall.paying.call import Call, Head
+from paypercall.paying.offer import Receipt, WrongOffer, read_receipt
+from paypercall.results import Payment
+from paypercall.store import Books
+
+
+@dataclass(slots=True)
+class Purchase:
+    """A call that is paid for, until its outcome is booked.
+
+    Attributes:
+        call: What is called.
+        row: Its place in the books.
+        client: Who pays.
+        package: The payment.
+        is_over: Whether the outcome is booked.
+    """
+
+    call: Call
+    row: BoughtCall
+    client: Client
+    package: dict[str, Any] = field(default_factory=dict, repr=False)
+    is_over: bool = False
+
+    @property
+    def header(self) -> str:
+        """The payment as it travels."""
+        return wire.encode_package(self.package)
+
+    @property
+    def aa_address(self) -> str:
+        """The channel."""
+        return str(self.package["signed_message"]["aa_address"])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer to a payment is worth.
+
+    Attributes:
+        receipt: What it says of the payment, or None if that cannot be read.
+        dispute: What of the receipt is not what the books say, or None.
+        missing: What is wrong with the refund, or None.
+    """
+
+    receipt: Receipt | None
+    dispute: str | None
+    missing: str | None
+
+
+def weigh(purchase: Purchase, head: Head) -> Verdict:
+    """Reads the receipt, and verifies and books the refund."""
+    receipt, dispute = _read(purchase, head)
+    text, refund, missing = head.headers.get(wire.PACKAGE), 0, None
+    if text is not None:
+        refund, missing = _take_refund(purchase, text)
+    due = _due(purchase.row, receipt, head.status)
+    if missing is None and refund < due:
+        missing = f"the refund is {refund}, it should be {due}"
+    return Verdict(receipt, dispute, missing)
+
+
+def _read(purchase: Purchase, head: Head) -> tuple[Receipt | None, str | None]:
+    text = head.headers.get(wire.RECEIPT)
+    if text is None:
+        return None, "there is no receipt"
+    try:
+        receipt = read_receipt(text)
+    except WrongOffer as error:
+        return None, str(error)
+    return receipt, _disagreement(purchase, receipt)
+
+
+def _disagreement(purchase: Purchase, receipt: Receipt) -> str | None:
+    """What a receipt says that the books do not."""
+    row, package = purchase.row, purchase.package["signed_message"]
+    paid = (row.amount, row.asset, purchase.aa_address)
+    if (receipt.amount, receipt.asset, receipt.aa_address) != paid:
+        return "the receipt is for another payment"
+    if receipt.refund > row.amount:
+        return f"the receipt gives {receipt.refund} back of {row.amount}"
+    balance = purchase.client.balance()
+    if (balance.aa_address, balance.period) != (purchase.aa_address, package["period"]):
+        return None
+    total = receipt.accepted + receipt.credit
+    if receipt.accepted < row.amount or not package["amount_spent"] <= total <= balance.owed_by_me:
+        return f"the receipt states a total of {total}, {balance.owed_by_me} was signed"
+    return None
+
+
+def _take_refund(purchase: Purchase, text: str) -> tuple[int, str | None]:
+    """Verifies a refund and books it in one transaction; gives it, and what is wrong with it."""
+    booked = 0
+
+    def book(books: Books, channel: Channel, payment: Payment) -> None:
+        nonlocal booked
+        row = books.bought_calls.lock(purchase.row.id)
+        if channel.aa_address != purchase.aa_address:
+            raise Refusal(RefusalCode.WRONG_PARAMETERS, "the refund is in another channel")
+        if payment.first is None:
+            row = take_back(row, payment.amount, channel.aa_address)
+            books.bought_calls.save(row)
+        booked = row.refund
+
+    try:
+        payment = purchase.client.receive_refund(wire.decode_package(text), book)
+    except Refusal as refusal:
+        return 0, f"the refund is none: {refusal}"
+    if payment.error is not None and payment.first is None:
+        return 0, f"the refund is not acceptable: {payment.error} ({payment.code})"
+    return (booked, None) if booked else (0, "the refund was given before, for something else")
+
+
+def _due(row: BoughtCall, receipt: Receipt | None, status: int) -> int:
+    """What has to come back: what the receipt says, or all of it when nothing was served."""
+    if status == 402 or status >= 500:
+        return row.amount
+    return min(row.amount, receipt.refund) if receipt is not None else 0

@@ -1,0 +1,208 @@
+"""Paying for calls that are made with requests: a `Session`, and an adapter for sessions that are there already.
+
+The adapter sits below redirections: a payment is put into one request to one origin, never into what the session sends
+elsewhere. What is sent again, and what is paid, is decided in `paying/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from paypercall import wire
+from paypercall.client import Client
+from paypercall.paying.body import CHUNK, Kept, digest_of, digest_of_file
+from paypercall.paying.budget import Budget, origin_of
+from paypercall.paying.call import Call, Chain, Head, Lost
+from paypercall.paying.driving import drive
+from paypercall.paying.exchange import exchange
+from paypercall.paying.offer import Offer, read_offer
+from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
+
+_CHAIN = "paypercall"
+
+_max_price: ContextVar[int | None] = ContextVar("paypercall_max_price", default=None)
+_may_pay: ContextVar[bool] = ContextVar("paypercall_may_pay", default=True)
+
+
+class PaymentAdapter(HTTPAdapter):
+    """Pays for the calls to the addresses that it is mounted for.
+
+    Args:
+        client: Pays its payee; the budget may allow others.
+        budget: What may be spent; several, one for each asset.
+        clients: Makes the clients of other payees and assets; by default each is like `client`, with the same deposits.
+        strict: Whether a refund that is missing or wrong raises `RefundMissing`; it is told as an event in any case.
+        patience: Seconds to wait at most, in one call, for a merchant that says: later.
+        **kwargs: Those of `HTTPAdapter`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        budget: Budget | Iterable[Budget],
+        *,
+        clients: ClientFactory | None = None,
+        strict: bool = False,
+        patience: float = PATIENCE_SECONDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._payer = Payer(client, budget, clients=clients, strict=strict, patience=patience)
+
+    def close(self) -> None:
+        """Closes the connections, and the clients that were made for other payees."""
+        super().close()
+        self._payer.close()
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Sends a request, pays if it is asked to, and sends it again.
+
+        Raises:
+            PaymentDeclined: When it costs what the budget does not allow.
+            PaymentRejected: When the merchant is paid and asks again.
+            RefundMissing: In strict mode.
+            requests.RequestException: When there is no answer.
+        """
+        assert request.url is not None and request.method is not None
+        body = _Body(request.body)
+        # The dict of hooks is the only thing of a request that its redirections share.
+        origin = origin_of(request.url)
+        chain = request.hooks.setdefault(_CHAIN, Chain(origin, may_pay=_may_pay.get()))
+        call = Call.of(request.method, request.url, body.digest, chain, _max_price.get())
+        last: requests.Response | None = None
+
+        def send(package: str | None) -> Head | Lost:
+            nonlocal last
+            if last is not None:
+                last.close()
+            sent = request.copy()
+            sent.body = body.again()
+            if package is not None:
+                sent.headers[wire.PACKAGE] = package
+            try:
+                last = super(PaymentAdapter, self).send(
+                    sent, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
+                )
+                last.request = request
+                if not stream:
+                    last.content  # noqa: B018  an answer that breaks off is none
+            except requests.RequestException as error:
+                error.request = request
+                return Lost(error)
+            return Head(last.status_code, last.headers, last)
+
+        try:
+            response: requests.Response = drive(exchange(self._payer, call), send)
+        finally:
+            body.close()
+        return response
+
+
+class Session(requests.Session):
+    """A session that pays for its calls.
+
+    Each of its calls takes `max_price`, in bytes or units of the asset.
+
+    Args:
+        client: Pays its payee; the budget may allow others.
+        budget: What may be spent; several, one for each asset.
+        **kwargs: Those of `PaymentAdapter`.
+    """
+
+    def __init__(self, client: Client, budget: Budget | Iterable[Budget], **kwargs: Any) -> None:
+        super().__init__()
+        adapter = PaymentAdapter(client, budget, **kwargs)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def request(
+        self, method: str | bytes, url: str | bytes, *args: Any, max_price: int | None = None, **kwargs: Any
+    ) -> requests.Response:
+        """Makes a call, and pays for it; see `requests.Session.request`, and `PaymentAdapter.send` for what it raises.
+
+        Args:
+            method: The method.
+            url: The address.
+            *args: Those of requests.
+            max_price: The most that this call may cost, in bytes or units of the asset.
+            **kwargs: Those of requests.
+        """
+        with _set(_max_price, max_price):
+            return super().request(method, url, *args, **kwargs)
+
+    def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
+        """Makes a call without paying, and gives the terms if it costs something; None if it does not.
+
+        A resource that is free does what is asked of it. The price is remembered: the next call pays at once.
+
+        Raises:
+            WrongOffer: When the terms make no sense.
+        """
+        with _set(_may_pay, False), self.request(method, url, stream=True, **kwargs) as response:
+            return read_offer(response.headers) if response.status_code == 402 else None
+
+
+class _Body:
+    """A request's body, to be sent as often as needed."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._start: int | None = None
+        self.digest: bytes | None = None
+        if body is None or isinstance(body, (bytes, str)):
+            self.digest = digest_of(body)
+        elif _is_seekable(body):
+            self._start = body.tell()
+            self.digest = digest_of_file(body)
+        else:
+            self._body = Kept(_parts(body))
+
+    def again(self) -> Any:
+        """The body from its beginning."""
+        if self._start is not None:
+            self._body.seek(self._start)
+        return iter(self._body) if isinstance(self._body, Kept) else self._body
+
+    def close(self) -> None:
+        """Forgets what was kept."""
+        if isinstance(self._body, Kept):
+            self._body.close()
+
+
+def _is_seekable(body: Any) -> bool:
+    if not all(hasattr(body, name) for name in ("read", "seek", "tell")):
+        return False
+    try:
+        body.seek(body.tell())
+    except OSError:
+        return False
+    return True
+
+
+def _parts(body: Any) -> Iterator[bytes]:
+    parts = iter(lambda: body.read(CHUNK), type(body.read(0))()) if hasattr(body, "read") else body
+    for part in parts:
+        yield part.encode() if isinstance(part, str) else part
+
+
+@contextmanager
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)

@@ -1,0 +1,226 @@
+"""A merchant's HTTP server on a real socket, without any framework, that can be told to misbehave."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from paypercall import wire
+from paypercall.call_book import AnswerLimits
+from paypercall.client import Client
+from paypercall.devnet import Devnet
+from paypercall.methods import Channel
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Answer, Paywall, Price, Request
+from paypercall.paywall.gate import FREE_METHODS
+from tests.parties import customer_on, merchant_on
+from tests.paywall.merchant import Headers
+
+
+@dataclass
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes = field(repr=False)
+
+    @property
+    def package(self) -> dict[str, Any] | None:
+        """The payment in it."""
+        text = self.headers.get(wire.PACKAGE)
+        package = None if text is None else wire.decode_package(text)
+        assert not isinstance(package, str)
+        return package
+
+
+@dataclass
+class Reply:
+    """What is answered; a refund or a receipt of the paywall's may be changed on the way."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Reset(Exception):
+    """Resets the connection in place of an answer."""
+
+
+Trick = Callable[[Seen, Callable[[], Reply]], Reply]
+"""Answers a request in place of the honest merchant, whose answer it may ask for."""
+
+
+class Site:
+    """A web site with a paywall. Everything costs `price`, but what is below `/free`.
+
+    Attributes:
+        price: What a call costs.
+        view: What is answered to a paid call.
+        trick: What is done in place of it, or None.
+        seen: All requests that came.
+        served: How often the view ran.
+    """
+
+    def __init__(self, paywall: Paywall | None) -> None:
+        self.paywall = paywall
+        self.begin()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Is honest again, and forgets what it has seen."""
+        self.price = 100
+        self.trick: Trick | None = None
+        self.view: Callable[[Seen], Reply] = _echo
+        self.seen: list[Seen] = []
+        self.served = 0
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def packages(self) -> list[dict[str, Any]]:
+        """The payments that came, in their order."""
+        return [seen.package for seen in self.seen if seen.package is not None]
+
+    def close(self) -> None:
+        """Stops."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, seen: Seen) -> Reply:
+        """Answers a request, honestly or not."""
+        self.seen.append(seen)
+        if self.trick is not None:
+            return self.trick(seen, lambda: self.honestly(seen))
+        return self.honestly(seen)
+
+    def honestly(self, seen: Seen) -> Reply:
+        """Answers a request as the paywall wants it."""
+        path = urlsplit(seen.path)
+        if self.paywall is None or path.path.startswith("/free") or seen.method in FREE_METHODS:
+            return self._run(seen)
+        request = Request(seen.method, path.path, path.query, seen.headers, seen.body)
+        outcome = self.paywall.begin(request, Price(self.price))
+        if isinstance(outcome, Answer):
+            return Reply(outcome.status, list(outcome.headers), outcome.body)
+        reply = self._run(seen)
+        ending = self.paywall.finish(outcome, reply.status, reply.headers, reply.body)
+        return Reply(reply.status, [*reply.headers, *ending.headers], reply.body)
+
+    def _run(self, seen: Seen) -> Reply:
+        self.served += 1
+        return self.view(seen)
+
+
+def _echo(seen: Seen) -> Reply:
+    content = {"method": seen.method, "length": len(seen.body)}
+    return Reply(200, [("Content-Type", "application/json")], json.dumps(content).encode())
+
+
+def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            seen = Seen(self.command, self.path, Headers(dict(self.headers.items())), self._body())
+            try:
+                reply = site.answer(seen)
+            except Reset:
+                self._reset()
+                return
+            try:
+                self.send_response(reply.status)
+                for name, value in reply.headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(reply.body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(reply.body)
+            except OSError:
+                self.close_connection = True  # the client has gone, as some tests want it
+
+        do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = _serve
+
+        def _body(self) -> bytes:
+            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def _reset(self) -> None:
+            self.close_connection = True
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
+
+
+@dataclass
+class Market:
+    """A merchant with a site, another site that is not the merchant's, and a customer."""
+
+    net: Devnet
+    server: PaymentServer
+    client: Client
+    site: Site
+    other: Site
+    folder: Path
+
+    def spent(self) -> int:
+        """What the customer has signed and not got back."""
+        balance = self.client.balance()
+        return balance.owed_by_me - balance.owed_by_peer
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The bought calls in the customer's books, in their order."""
+        with self.client.store.reading() as books:
+            cursor = books.bought_calls._connection._cursor
+            cursor.execute("SELECT * FROM bought_calls ORDER BY id")
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@contextmanager
+def open_market(folder: Path, answers: AnswerLimits | None = None, **settings: Any) -> Iterator[Market]:
+    """Opens a market on a network of its own."""
+    with Devnet() as net, merchant_on(net, folder / "merchant", **settings) as merchant:
+        server = PaymentServer(merchant, answers=answers)
+        paywall = Paywall(server.calls, [Channel(server, "/payment")])
+        with customer_on(net, folder / "customer", merchant.address) as client:
+            sites = Site(paywall), Site(None)
+            try:
+                yield Market(net, server, client, *sites, folder)
+            finally:
+                for site in sites:
+                    site.close()
+
+
+def changed(reply: Reply, changes: Mapping[str, str | None]) -> Reply:
+    """A reply with some headers set, or left out."""
+    kept = [pair for pair in reply.headers if pair[0] not in changes]
+    added = [(name, value) for name, value in changes.items() if value is not None]
+    return Reply(reply.status, kept + added, reply.body)
