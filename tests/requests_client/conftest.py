@@ -1,0 +1,34 @@
+"""A market for the tests of this folder, whose sites are honest again for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from paypercall.paying import Budget
+from paypercall.requests import Session
+from tests.paying.merchant import Market, open_market
+
+BUDGET = Budget(per_call=500, per_hour=50_000, per_day=50_000)
+
+
+@pytest.fixture(scope="package")
+def open_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    with open_market(tmp_path_factory.mktemp("market")) as market:
+        yield market
+
+
+@pytest.fixture
+def market(open_for_all: Market) -> Market:
+    """The market, as if nothing had happened in it yet but that the channel is open."""
+    for site in (open_for_all.site, open_for_all.other):
+        site.begin()
+    return open_for_all
+
+
+@pytest.fixture
+def api(market: Market) -> Iterator[Session]:
+    """A session that pays for its calls, and asks for later within a second."""
+    with Session(market.client, BUDGET, patience=1.0) as session:
+        yield session

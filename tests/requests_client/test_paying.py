@@ -1,0 +1,231 @@
+"""A session pays for its calls by itself: once, in one round trip where the price is known, and never above a limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import requests
+
+from paypercall import wire
+from paypercall.methods import Channel
+from paypercall.paying import Budget, Limits, PaymentDeclined
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Paywall
+from paypercall.requests import PaymentAdapter, Session
+from tests.parties import merchant_on
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site
+from tests.requests_client.conftest import BUDGET
+
+
+def path(request: pytest.FixtureRequest) -> str:
+    """A path of the test's own, whose price nobody knows yet."""
+    return "/" + str(request.node.name)
+
+
+@pytest.fixture
+def url(market: Market, request: pytest.FixtureRequest) -> str:
+    return market.site.url + path(request)
+
+
+def test_the_first_call_asks_for_the_price_and_further_ones_pay_at_once(
+    market: Market, api: Session, url: str
+) -> None:
+    before = market.spent()
+    for calls in (1, 2, 3):
+        assert api.get(url).json() == {"method": "GET", "length": 0}
+        assert len(market.site.seen) == calls + 1
+    assert [seen.package is not None for seen in market.site.seen] == [False, True, True, True]
+    assert market.spent() - before == 300
+
+
+def test_a_price_is_known_to_the_next_process_from_the_books(market: Market, api: Session, url: str) -> None:
+    api.get(url)
+    with Session(market.client, BUDGET) as later:
+        later.get(url)
+    assert len(market.site.seen) == 3
+
+
+def test_the_terms_are_told_without_paying_and_then_the_first_call_pays_at_once(
+    market: Market, api: Session, url: str
+) -> None:
+    before = market.spent()
+    offer = api.get_402_info(url)
+    assert offer is not None
+    assert (offer.price, offer.asset, offer.payee) == (100, "base", market.server.server.address)
+    assert api.get_402_info(market.site.url + "/free") is None
+    assert market.spent() == before
+    api.get(url)
+    assert [seen.package is not None for seen in market.site.seen] == [False, False, True]
+
+
+def test_what_is_free_is_not_paid(market: Market, api: Session) -> None:
+    before = market.spent()
+    for _ in range(2):
+        assert api.get(market.site.url + "/free").ok
+    assert api.head(market.site.url + "/head").ok
+    assert api.options(market.site.url + "/options").ok
+    assert market.spent() == before
+    assert market.site.packages == []
+
+
+def test_a_view_that_fails_is_refunded_and_the_refund_counts(market: Market, api: Session, url: str) -> None:
+    market.site.view = lambda seen: Reply(500, [], b"broken")
+    before = market.spent()
+    assert api.get(url).status_code == 500
+    assert market.spent() == before
+    assert market.rows()[-1]["state"] == "refunded"
+    assert market.rows()[-1]["refund"] == 100
+
+
+def test_of_a_price_that_has_fallen_the_difference_comes_back_and_the_new_one_is_paid_next(
+    market: Market, api: Session, url: str
+) -> None:
+    api.get(url)
+    market.site.price = 60
+    before = market.spent()
+    api.get(url)
+    assert market.spent() - before == 60
+    assert market.rows()[-1]["refund"] == 40
+    api.get(url)
+    assert market.site.packages[-1]["signed_message"]["payment_amount"] == 60
+
+
+def test_a_price_that_has_risen_is_paid_within_the_limits_after_what_was_too_little_came_back(
+    market: Market, api: Session, url: str
+) -> None:
+    api.get(url)
+    market.site.price = 150
+    before = market.spent()
+    assert api.get(url).ok
+    assert market.spent() - before == 150
+    assert [row["refund"] for row in market.rows()[-2:]] == [100, 0]
+
+
+def test_a_price_above_the_last_one_is_asked_about_and_not_paid_when_refused(
+    market: Market, url: str
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def approve(offer: object, last: int) -> bool:
+        asked.append((offer.price, last))  # type: ignore[attr-defined]
+        return offer.price <= 150  # type: ignore[attr-defined]
+
+    with Session(market.client, replace(BUDGET, approve=approve)) as api:
+        api.get(url)
+        market.site.price = 150
+        assert api.get(url).ok
+        market.site.price = 200
+        before = market.spent()
+        with pytest.raises(PaymentDeclined) as declined:
+            api.get(url)
+        assert declined.value.code == "not_approved"
+        assert market.spent() == before
+        api.get_402_info(url)
+        with pytest.raises(PaymentDeclined):
+            api.get(url)
+        assert market.spent() == before
+    assert asked == [(150, 100), (200, 150), (200, 150)]
+
+
+@pytest.mark.parametrize(
+    "budget, code",
+    [
+        (Budget(99, 50_000, 50_000), "above_per_call"),
+        (Budget(500, 99, 50_000), "above_per_hour"),
+        (Budget(500, 50_000, 99), "above_per_day"),
+        (replace(BUDGET, origins=["https://other.example"]), "origin_not_allowed"),
+        (replace(BUDGET, asset="A" * 43 + "="), "asset_not_allowed"),
+    ],
+)
+def test_what_the_budget_does_not_allow_is_not_paid(
+    market: Market, url: str, budget: Budget, code: str
+) -> None:
+    before, rows = market.spent(), len(market.rows())
+    with Session(market.client, budget) as api, pytest.raises(PaymentDeclined) as declined:
+        api.get(url)
+    assert declined.value.code == code
+    assert (market.spent(), len(market.rows())) == (before, rows)
+    assert market.site.packages == []
+
+
+def test_a_single_call_may_have_a_limit_of_its_own(market: Market, api: Session, url: str) -> None:
+    with pytest.raises(PaymentDeclined) as declined:
+        api.get(url, max_price=99)
+    assert declined.value.code == "above_max_price"
+    assert api.get(url, max_price=100).ok
+    assert api.get(url).ok
+    with pytest.raises(PaymentDeclined):
+        api.get(url, max_price=99)
+    assert len(market.site.packages) == 2
+
+
+def test_a_price_that_was_above_a_limit_is_asked_for_again(market: Market, api: Session, url: str) -> None:
+    market.site.price = 501
+    with pytest.raises(PaymentDeclined):
+        api.get(url)
+    market.site.price = 100
+    assert api.get(url).ok
+
+
+def test_limits_of_an_origin_hold_over_all_sessions(market: Market, url: str) -> None:
+    spent = sum(row["amount"] - row["refund"] for row in market.rows() if row["origin"] == market.site.url)
+    budget = replace(BUDGET, by_origin={market.site.url: Limits(per_hour=spent + 200)})
+    for _ in range(2):
+        with Session(market.client, budget) as api:
+            api.get(url)
+    with Session(market.client, budget) as api, pytest.raises(PaymentDeclined) as declined:
+        api.get(url)
+    assert declined.value.code == "above_per_hour"
+
+
+def test_an_adapter_pays_in_a_session_that_is_there_already(market: Market, url: str) -> None:
+    with requests.Session() as session:
+        session.mount(market.site.url, PaymentAdapter(market.client, BUDGET))
+        assert session.get(url).ok
+        assert session.get(market.other.url).ok
+
+
+def test_another_payee_on_the_list_is_paid_over_a_channel_of_its_own(
+    market: Market, url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with merchant_on(market.net, tmp_path_factory.mktemp("second")) as merchant:
+        server = PaymentServer(merchant)
+        site = Site(Paywall(server.calls, [Channel(server)]))
+        try:
+            with Session(market.client, BUDGET) as api, pytest.raises(PaymentDeclined) as declined:
+                api.get(site.url)
+            assert declined.value.code == "payee_not_allowed"
+            budget = replace(BUDGET, payees=[merchant.address])
+            with Session(market.client, budget) as api:
+                for _ in range(2):
+                    assert api.get(site.url).ok
+                assert api.get(url).ok
+        finally:
+            site.close()
+        [channel] = merchant.channels()
+    assert channel.accepted_from_peer == 200
+    assert channel.aa_address != market.client.aa_address
+
+
+def test_no_payment_is_left_in_what_the_program_and_its_logs_see(
+    market: Market, api: Session, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    response = api.get(url)
+    assert wire.PACKAGE not in response.request.headers
+    package = wire.encode_package(market.site.packages[-1])
+
+    def hang_up(seen: Seen, _: object) -> Reply:
+        raise Reset
+
+    market.site.trick = hang_up
+    with pytest.raises(requests.ConnectionError) as failed:
+        api.get(url)
+    last = wire.encode_package(market.site.packages[-1])
+    assert failed.value.request is not None
+    assert wire.PACKAGE not in failed.value.request.headers
+    for secret in (package, last):
+        assert secret not in caplog.text
+        assert secret not in repr(failed.value)
+        assert secret not in repr(failed.getrepr(showlocals=False))

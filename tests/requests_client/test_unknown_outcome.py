@@ -1,0 +1,223 @@
+"""When it is unknown what became of a payment, the same one is sent again, never a second one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from paypercall import wire
+from paypercall.paying import PaymentRejected
+from paypercall.requests import Session
+from tests.paying.merchant import Market, Reply, Reset, Seen
+from tests.requests_client.conftest import BUDGET
+
+Honest = Callable[[], Reply]
+
+
+@pytest.fixture
+def url(market: Market, api: Session, request: pytest.FixtureRequest) -> str:
+    """An address whose price is known."""
+    url = f"{market.site.url}/{request.node.name}"
+    api.get_402_info(url)
+    market.site.seen.clear()
+    return url
+
+
+def first_do(market: Market, *tricks: Callable[[Seen, Honest], Reply]) -> None:
+    """Plays a trick on each of the first requests; further ones are answered honestly."""
+    left = list(tricks)
+
+    def play(seen: Seen, honest: Honest) -> Reply:
+        return left.pop(0)(seen, honest) if left else honest()
+
+    market.site.trick = play
+
+
+def reset_before(seen: Seen, honest: Honest) -> Reply:
+    raise Reset
+
+
+def reset_after(seen: Seen, honest: Honest) -> Reply:
+    honest()
+    raise Reset
+
+
+def hang(seen: Seen, honest: Honest) -> Reply:
+    reply = honest()
+    time.sleep(1.0)
+    return reply
+
+
+def break_off(seen: Seen, honest: Honest) -> Reply:
+    reply = honest()
+    return Reply(reply.status, [*reply.headers, ("Content-Length", "1000")], reply.body[:5])
+
+
+def proxy_error(status: int) -> Callable[[Seen, Honest], Reply]:
+    def fail(seen: Seen, honest: Honest) -> Reply:
+        honest()
+        return Reply(status, [("Content-Type", "text/html")], b"upstream")
+
+    return fail
+
+
+def not_now(status: int, wait: str) -> Callable[[Seen, Honest], Reply]:
+    return lambda seen, honest: Reply(status, [("Retry-After", wait)], b"")
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        reset_before,
+        reset_after,
+        hang,
+        proxy_error(502),
+        proxy_error(503),
+        proxy_error(504),
+        not_now(409, "0"),
+        not_now(503, "0"),
+        not_now(402, "0"),
+        not_now(409, "Wed, 21 Oct 2026 07:28:00 GMT"),
+    ],
+)
+def test_the_same_package_is_sent_again_and_the_call_is_paid_once(
+    market: Market, api: Session, url: str, trick: Callable[[Seen, Honest], Reply]
+) -> None:
+    before = market.spent()
+    first_do(market, trick)
+    assert api.get(url, timeout=0.5).ok
+    first, second = market.site.packages
+    assert first == second
+    assert market.spent() - before == 100
+    assert market.site.served == 1
+    assert market.rows()[-1]["state"] == "answered"
+
+
+def test_an_answer_that_breaks_off_is_fetched_again(market: Market, api: Session, url: str) -> None:
+    first_do(market, break_off)
+    assert api.get(url, timeout=0.5).json() == {"method": "GET", "length": 0}
+    assert market.site.served == 1
+    assert len({str(package) for package in market.site.packages}) == 1
+
+
+def test_when_all_sends_fail_the_next_call_goes_on_with_the_same_package(
+    market: Market, api: Session, url: str
+) -> None:
+    before = market.spent()
+    market.site.trick = reset_after
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    assert len(market.site.packages) == 3
+    assert market.rows()[-1]["state"] == "pending"
+    market.site.trick = None
+    with Session(market.client, BUDGET) as later:
+        assert later.get(url).ok
+    assert len({str(package) for package in market.site.packages}) == 1
+    assert market.site.served == 1
+    assert market.spent() - before == 100
+
+
+def test_another_call_does_not_go_on_with_it(market: Market, api: Session, url: str) -> None:
+    api.get_402_info(url, method="POST")
+    market.site.trick = reset_before
+    with pytest.raises(requests.ConnectionError):
+        api.post(url, data=b"one")
+    lost = market.site.packages[-1]
+    market.site.trick = None
+    assert api.post(url, data=b"two").ok
+    assert api.post(url + "?x", data=b"one").ok
+    assert lost not in market.site.packages[3:]
+    assert api.post(url, data=b"one").ok
+    assert market.site.packages[-1] == lost
+
+
+def test_what_may_have_been_spent_counts_until_its_time_is_over(market: Market, url: str) -> None:
+    spent = sum(row["amount"] - row["refund"] for row in market.rows())
+    budget = type(BUDGET)(500, spent + 150, 50_000)
+    with Session(market.client, budget) as api:
+        api.get_402_info(url)
+        market.site.trick = reset_before
+        with pytest.raises(requests.ConnectionError):
+            api.get(url)
+        market.site.trick = None
+        with pytest.raises(Exception, match="50 of") as declined:
+            api.get(url + "?other")
+    assert declined.value.code == "above_per_hour"  # type: ignore[attr-defined]
+
+
+def test_a_call_whose_outcome_was_never_known_is_forgotten_after_an_hour(
+    market: Market, api: Session, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market.site.trick = reset_before
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    market.site.trick = None
+    lost = market.site.packages[-1]
+    with monkeypatch.context() as later:
+        now = int(time.time()) + 3700
+        later.setattr("paypercall.paying.payer.wall_clock", lambda: now)
+        assert api.get(url).ok
+    assert market.site.packages[-1] != lost
+
+
+def test_an_error_of_the_server_that_says_nothing_of_the_payment_is_handed_on_and_gone_on_with_next_time(
+    market: Market, api: Session, url: str
+) -> None:
+    first_do(market, lambda seen, honest: Reply(500, [], b"?"))
+    assert api.get(url).status_code == 500
+    assert market.rows()[-1]["state"] == "pending"
+    assert api.get(url).ok
+    first, second = market.site.packages
+    assert first == second
+
+
+def test_a_merchant_that_says_later_for_ever_is_not_waited_for_longer_than_allowed(
+    market: Market, api: Session, url: str
+) -> None:
+    market.site.trick = not_now(409, "0")
+    assert api.get(url).status_code == 409
+    assert 2 <= len(market.site.packages) <= 5
+    assert len({str(package) for package in market.site.packages}) == 1
+    market.site.trick = not_now(402, "9999")
+    with pytest.raises(PaymentRejected):
+        api.get(url)
+    assert len({str(package) for package in market.site.packages}) == 1
+
+
+def test_an_answer_that_is_not_kept_any_more_ends_the_call(market: Market, api: Session, url: str) -> None:
+    market.site.trick = reset_after
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    market.site.trick = None
+    with market.server.server.store.transaction() as books:
+        books.paid_calls.drop_answers(2**40, 0)
+    assert api.get(url).status_code == 409
+    assert market.rows()[-1]["state"] == "answered"
+    assert api.get(url).ok
+
+
+def test_two_calls_at_once_are_two_payments(market: Market, api: Session, url: str) -> None:
+    def call_meanwhile(seen: Seen, honest: Honest) -> Reply:
+        assert api.get(url).ok
+        return honest()
+
+    first_do(market, call_meanwhile)
+    assert api.get(url).ok
+    first, second = market.site.packages
+    assert first != second
+    assert market.site.served == 2
+
+
+def test_a_refund_that_comes_with_a_repeated_answer_is_booked_once(
+    market: Market, api: Session, url: str
+) -> None:
+    market.site.view = lambda seen: Reply(404, [], b"")
+    first_do(market, break_off)
+    response = api.get(url, timeout=0.5)
+    assert response.status_code == 404
+    assert wire.PACKAGE in response.headers
+    assert market.site.served == 1
+    assert (market.rows()[-1]["state"], market.rows()[-1]["refund"]) == ("refunded", 100)
