@@ -170,11 +170,13 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if "chunked" not in self.headers.get("Transfer-Encoding", ""):
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
             parts = []
-            while size := int(self.rfile.readline(), 16):
+            while line := self.rfile.readline():
+                size = int(line, 16)
                 parts.append(self.rfile.read(size))
                 self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
+                if not size:
+                    return b"".join(parts)
+            raise ConnectionAbortedError
 
         def _reset(self) -> None:
             self.close_connection = True
@@ -197,11 +199,16 @@ class Market:
     site: Site
     other: Site
     folder: Path
+    signed_besides: int = 0
 
     def spent(self) -> int:
-        """What the customer has signed and not got back."""
-        balance = self.client.balance()
-        return balance.owed_by_me - balance.owed_by_peer
+        """What was spent on calls, less what came back, by the customer's books."""
+        return sum(row["amount"] - row["refund"] for row in self.rows())
+
+    def require_that_all_that_is_signed_is_in_the_books(self) -> None:
+        """Every byte that the customer has signed to the merchant has a row, and none twice."""
+        paid = sum(row["amount"] for row in self.rows() if row["payee"] == self.client.peer_address)
+        assert self.client.balance().owed_by_me == paid + self.signed_besides
 
     def rows(self) -> list[dict[str, Any]]:
         """The bought calls in the customer's books, in their order."""

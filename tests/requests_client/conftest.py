@@ -20,11 +20,12 @@ def open_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
 
 
 @pytest.fixture
-def market(open_for_all: Market) -> Market:
-    """The market, as if nothing had happened in it yet but that the channel is open."""
+def market(open_for_all: Market) -> Iterator[Market]:
+    """The market, with honest sites; whatever happens in it, the books hold all that was signed."""
     for site in (open_for_all.site, open_for_all.other):
         site.begin()
-    return open_for_all
+    yield open_for_all
+    open_for_all.require_that_all_that_is_signed_is_in_the_books()
 
 
 @pytest.fixture

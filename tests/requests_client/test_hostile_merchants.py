@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -218,6 +219,7 @@ def forged_refunds(market: Market, api: Session, url: str) -> dict[str, str]:
     old = wire.decode_package(api.get(url + "/old").headers[wire.PACKAGE])
     assert isinstance(old, dict)
     market.site.begin()
+    market.signed_besides += 1
     more = {**old["signed_message"], "payment_amount": 10**6, "amount_spent": 10**6}
     return {
         "old": wire.encode_package(old),
