@@ -23,6 +23,7 @@ from paypercall.methods import Channel
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.paywall.gate import FREE_METHODS
+from paypercall.store import Store
 from tests.parties import customer_on, merchant_on
 from tests.paywall.merchant import Headers
 
@@ -212,11 +213,16 @@ class Market:
 
     def rows(self) -> list[dict[str, Any]]:
         """The bought calls in the customer's books, in their order."""
-        with self.client.store.reading() as books:
-            cursor = books.bought_calls._connection._cursor
-            cursor.execute("SELECT * FROM bought_calls ORDER BY id")
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.client.store)
+
+
+def rows_of(store: Store) -> list[dict[str, Any]]:
+    """The bought calls in some books, in their order."""
+    with store.reading() as books:
+        cursor = books.bought_calls._connection._cursor
+        cursor.execute("SELECT * FROM bought_calls ORDER BY id")
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @contextmanager

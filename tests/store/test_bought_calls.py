@@ -1,0 +1,129 @@
+"""Bought calls: summed by time, origin and payee; found again by their request while they are pending."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from paypercall.bought_call import (
+    LEASE_SECONDS,
+    BoughtCall,
+    BoughtCallState,
+    Spending,
+    Spent,
+    end,
+    give_up,
+    is_left,
+    let_go,
+    resume,
+    take_back,
+)
+from paypercall.store import Store
+
+AA = "A" * 32
+CALL = BoughtCall("r" * 64, "s" * 64, "https://one", "P" * 32, "base", 100, "k" * 32, made_at=1000)
+
+
+def add(store: Store, **changes: Any) -> BoughtCall:
+    with store.transaction() as books:
+        return books.bought_calls.add(replace(CALL, key=secrets.token_hex(16), **changes))
+
+
+def test_a_call_is_found_as_it_was_booked_and_saved(store: Store) -> None:
+    with store.transaction() as books:
+        added = books.bought_calls.add(CALL)
+        assert added == replace(CALL, id=added.id)
+        saved = replace(take_back(added, 30, AA), run="run", runs_until=7)
+        books.bought_calls.save(saved)
+        assert books.bought_calls.lock(added.id) == saved
+
+
+def test_pending_calls_of_a_request_are_found_the_oldest_first(store: Store) -> None:
+    first, second = add(store, made_at=1000), add(store, made_at=1001)
+    add(store, request="x" * 64)
+    add(store, made_at=900)
+    over = add(store)
+    with store.transaction() as books:
+        books.bought_calls.save(end(over, AA))
+        assert books.bought_calls.pending(CALL.request, 999) == [first, second]
+        assert books.bought_calls.lock_pending(CALL.request, 999) == [first, second]
+
+
+def test_sums_are_net_of_refunds_and_go_by_time_origin_and_payee(store: Store) -> None:
+    add(store, made_at=5000)
+    add(store, made_at=5001, refund=40)
+    add(store, made_at=2000, origin="https://two")
+    add(store, made_at=1000)
+    add(store, made_at=9000, payee="Q" * 32)
+    add(store, made_at=5000, asset="other")
+    with store.reading() as books:
+        spending = books.bought_calls.spending("base", "https://one", "P" * 32, hour_ago=4999, day_ago=1000)
+        nothing = books.bought_calls.spending("none", "", "", hour_ago=0, day_ago=0)
+    assert spending == Spending(Spent(260, 360), Spent(260, 260), Spent(160, 260))
+    assert nothing == Spending()
+
+
+def test_the_last_answered_call_of_a_resource_tells_its_price(store: Store) -> None:
+    for amount, state in (
+        (100, BoughtCallState.ANSWERED),
+        (120, BoughtCallState.ANSWERED),
+        (130, BoughtCallState.REFUNDED),
+        (140, BoughtCallState.GIVEN_UP),
+        (150, BoughtCallState.PENDING),
+    ):
+        add(store, amount=amount, state=state)
+    with store.reading() as books:
+        last = books.bought_calls.last_answered(CALL.resource)
+        assert last is not None and last.amount == 120
+        assert books.bought_calls.last_answered("x" * 64) is None
+
+
+def test_signs_of_life_prolong_what_is_pending_and_ones_own(store: Store) -> None:
+    mine = add(store, run="me", runs_until=5)
+    other = add(store, run="you", runs_until=5, made_at=1001)
+    over = add(store, run="me", runs_until=5, state=BoughtCallState.ANSWERED)
+    with store.transaction() as books:
+        books.bought_calls.prolong([mine.id, other.id, over.id], "me", 11)
+        until = [books.bought_calls.lock(call.id).runs_until for call in (mine, other, over)]
+    assert until == [11, 5, 5]
+
+
+def test_what_bought_nothing_is_dropped(store: Store) -> None:
+    call = add(store)
+    with store.transaction() as books:
+        books.bought_calls.drop(call.id)
+        assert books.bought_calls.pending(CALL.request, 0) == []
+
+
+def test_a_call_is_left_when_it_was_let_go_or_its_process_gives_no_sign_of_life() -> None:
+    held = resume(CALL, "me", now=100)
+    assert not is_left(held, 100 + LEASE_SECONDS)
+    assert is_left(held, 101 + LEASE_SECONDS)
+    assert is_left(let_go(held), 100)
+    assert not is_left(end(held, AA), 200)
+
+
+@pytest.mark.parametrize(
+    "refunds, refund, state",
+    [
+        ([], 0, BoughtCallState.ANSWERED),
+        ([40], 40, BoughtCallState.ANSWERED),
+        ([40, 60], 100, BoughtCallState.REFUNDED),
+        ([400], 100, BoughtCallState.REFUNDED),
+    ],
+)
+def test_what_comes_back_is_never_more_than_was_paid(
+    refunds: list[int], refund: int, state: BoughtCallState
+) -> None:
+    call = CALL
+    for amount in refunds:
+        call = take_back(call, amount, AA)
+    assert (end(call, AA).refund, end(call, AA).state) == (refund, state)
+
+
+def test_a_call_that_was_given_up_keeps_its_amount() -> None:
+    given_up = give_up(CALL, AA)
+    assert (given_up.amount, given_up.refund, given_up.state) == (100, 0, BoughtCallState.GIVEN_UP)
