@@ -69,6 +69,7 @@ HOMES = {
     "msgpack": {"wire"},
     "requests": {"requests", "demo", "methods"},
     "httpx": {"httpx"},
+    "anyio": {"httpx", "asgi"},
     "flask": {"flask", "dashboard", "demo"},
     "werkzeug": {"flask", "dashboard", "demo"},
     "django": {"django"},

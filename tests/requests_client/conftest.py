@@ -1,4 +1,4 @@
-"""A market for the tests of this folder, whose sites are honest again for each of them."""
+"""A session that pays, in the market of this folder."""
 
 from __future__ import annotations
 
@@ -6,26 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from paypercall.paying import Budget
 from paypercall.requests import Session
-from tests.paying.merchant import Market, open_market
+from tests.paying.fixtures import BUDGET, market, open_for_all
+from tests.paying.merchant import Market
 
-BUDGET = Budget(per_call=500, per_hour=50_000, per_day=50_000)
-
-
-@pytest.fixture(scope="package")
-def open_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with open_market(tmp_path_factory.mktemp("market")) as market:
-        yield market
-
-
-@pytest.fixture
-def market(open_for_all: Market) -> Iterator[Market]:
-    """The market, with honest sites; whatever happens in it, the books hold all that was signed."""
-    for site in (open_for_all.site, open_for_all.other):
-        site.begin()
-    yield open_for_all
-    open_for_all.require_that_all_that_is_signed_is_in_the_books()
+__all__ = ["BUDGET", "api", "market", "open_for_all"]
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from paypercall import wire
 from paypercall.events import Event, EventKind
 from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
 from paypercall.requests import Session
+from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Seen, changed
 from tests.paywall.merchant import Headers
-from tests.requests_client.conftest import BUDGET
 
 Honest = Callable[[], Reply]
 

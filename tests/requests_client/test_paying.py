@@ -14,8 +14,8 @@ from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.requests import PaymentAdapter, Session
 from tests.parties import merchant_on
+from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, Site
-from tests.requests_client.conftest import BUDGET
 
 
 def path(request: pytest.FixtureRequest) -> str:

@@ -11,8 +11,8 @@ import requests
 from paypercall import wire
 from paypercall.paying import PaymentRejected
 from paypercall.requests import Session
+from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen
-from tests.requests_client.conftest import BUDGET
 
 Honest = Callable[[], Reply]
 

@@ -1,0 +1,287 @@
+"""Paying for calls that are made with httpx: a transport for `httpx.Client`, and one for `httpx.AsyncClient`.
+
+A transport sits below redirections, which `httpx.Auth` does not: a payment is put into one request to one origin, never
+into what the client sends elsewhere. What is sent again, and what is paid, is decided in `paying/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import closing
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from paypercall import wire
+from paypercall.client import Client
+from paypercall.paying.body import Kept, digest_of
+from paypercall.paying.budget import Budget, origin_of
+from paypercall.paying.call import Call, Chain, Head, Lost
+from paypercall.paying.driving import drive
+from paypercall.paying.exchange import Pause, Send, Steps, exchange
+from paypercall.paying.offer import Offer, read_offer
+from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
+
+MAX_PRICE = "max_price"
+"""The extension of a request that limits what it may cost, in bytes or units of the asset."""
+
+_CHAIN = "paypercall"
+_MOST_READ = 1024 * 1024
+"""Answers up to this length count as answered only when they are there as a whole; merchants keep no longer ones."""
+
+
+class _Transport:
+    """What the two transports share.
+
+    Args:
+        client: Pays its payee; the budget may allow others.
+        budget: What may be spent; several, one for each asset.
+        clients: Makes the clients of other payees and assets; by default each is like `client`, with the same deposits.
+        strict: Whether a refund that is missing or wrong raises `RefundMissing`; it is told as an event in any case.
+        patience: Seconds to wait at most, in one call, for a merchant that says: later.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        budget: Budget | Iterable[Budget],
+        *,
+        clients: ClientFactory | None = None,
+        strict: bool = False,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._payer = Payer(client, budget, clients=clients, strict=strict, patience=patience)
+
+
+class PaymentTransport(_Transport, httpx.BaseTransport):
+    """Pays for the calls of an `httpx.Client`; see `_Transport` for the arguments.
+
+    A call with `extensions={"max_price": …}` has a limit of its own. For the HTTP library's own settings hand in the
+    `transport` that is to send.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        budget: Budget | Iterable[Budget],
+        *,
+        transport: httpx.BaseTransport | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(client, budget, **kwargs)
+        self._inner = transport or httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request, pays if it is asked to, and sends it again.
+
+        Raises:
+            PaymentDeclined: When it costs what the budget does not allow.
+            PaymentRejected: When the merchant is paid and asks again.
+            RefundMissing: In strict mode.
+            httpx.TransportError: When there is no answer.
+        """
+        body = _Body(request, iter)
+        last: httpx.Response | None = None
+
+        def send(package: str | None) -> Head | Lost:
+            nonlocal last
+            if last is not None:
+                last.close()
+            try:
+                last = self._inner.handle_request(body.request_with(package))
+                if _is_short(last):
+                    assert isinstance(last.stream, httpx.SyncByteStream)
+                    with closing(last):
+                        last = _whole(last, b"".join(last.stream))
+            except httpx.TransportError as error:
+                return Lost(error)
+            return Head(last.status_code, last.headers, last)
+
+        with closing(body):
+            response: httpx.Response = drive(exchange(self._payer, body.call), send)
+        return response
+
+    def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
+        """Makes a call without paying, and gives the terms if it costs something; None if it does not.
+
+        A resource that is free does what is asked of it. The price is remembered: the next call pays at once.
+
+        Args:
+            url: The whole address.
+            method: The method.
+            **kwargs: Those of `httpx.Request`.
+
+        Raises:
+            WrongOffer: When the terms make no sense.
+        """
+        with closing(self.handle_request(_unpaid(method, url, **kwargs))) as response:
+            return _offer_in(response)
+
+    def __enter__(self) -> PaymentTransport:
+        self._inner.__enter__()
+        return self
+
+    def close(self) -> None:
+        """Closes the connections, and the clients that were made for other payees."""
+        self._inner.close()
+        self._payer.close()
+
+
+class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
+    """Pays for the calls of an `httpx.AsyncClient`; like `PaymentTransport`.
+
+    The client that pays is the synchronous one: what blocks is done in threads.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        budget: Budget | Iterable[Budget],
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(client, budget, **kwargs)
+        self._inner = transport or httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request, pays if it is asked to, and sends it again; see `PaymentTransport.handle_request`."""
+        body = _Body(request, aiter)
+        last: httpx.Response | None = None
+
+        async def send(package: str | None) -> Head | Lost:
+            nonlocal last
+            if last is not None:
+                await last.aclose()
+            try:
+                last = await self._inner.handle_async_request(body.request_with(package))
+                if _is_short(last):
+                    assert isinstance(last.stream, httpx.AsyncByteStream)
+                    try:
+                        content = b"".join([part async for part in last.stream])
+                    finally:
+                        await last.aclose()
+                    last = _whole(last, content)
+            except httpx.TransportError as error:
+                return Lost(error)
+            return Head(last.status_code, last.headers, last)
+
+        with closing(body):
+            response: httpx.Response = await _drive(exchange(self._payer, body.call), send)
+        return response
+
+    async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
+        """Makes a call without paying, and gives the terms; see `PaymentTransport.get_402_info`."""
+        response = await self.handle_async_request(_unpaid(method, url, **kwargs))
+        try:
+            return _offer_in(response)
+        finally:
+            await response.aclose()
+
+    async def __aenter__(self) -> AsyncPaymentTransport:
+        await self._inner.__aenter__()
+        return self
+
+    async def aclose(self) -> None:
+        """Closes the connections, and the clients that were made for other payees."""
+        await self._inner.aclose()
+        await anyio.to_thread.run_sync(self._payer.close)
+
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A request's body, to be sent as often as needed, and the call that it belongs to.
+
+    Args:
+        request: The request.
+        iterate: `iter` or `aiter`: some bodies can do both.
+    """
+
+    def __init__(self, request: httpx.Request, iterate: Callable[[Any], Any]) -> None:
+        self._request = request
+        self._kept: Kept | None = None
+        digest: bytes | None = None
+        if isinstance(request.stream, httpx.ByteStream):
+            digest = digest_of(b"".join(request.stream))
+        else:
+            self._kept = Kept(iterate(request.stream))
+        url = str(request.url)
+        # The extensions are what a request shares with its redirections.
+        chain = request.extensions.setdefault(_CHAIN, Chain(origin_of(url)))
+        self.call = Call.of(request.method, url, digest, chain, request.extensions.get(MAX_PRICE))
+
+    def request_with(self, package: str | None) -> httpx.Request:
+        """The request with a payment, or without; the program's own stays without."""
+        request = self._request
+        headers = request.headers.copy()
+        if package is not None:
+            headers[wire.PACKAGE] = package
+        return httpx.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            stream=request.stream if self._kept is None else self,
+            extensions=request.extensions,
+        )
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert self._kept is not None
+        return iter(self._kept)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        assert self._kept is not None
+        return aiter(self._kept)
+
+    def close(self) -> None:
+        """Forgets what was kept."""
+        if self._kept is not None:
+            self._kept.close()
+
+
+async def _drive(steps: Steps, send: Any) -> Any:
+    """Leads an exchange to its end without blocking; the twin of `paying.driving.drive`."""
+    with closing(steps):
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Send):
+                    step = steps.send(await send(step.package))
+                elif isinstance(step, Pause):
+                    await anyio.sleep(step.seconds)
+                    step = next(steps)
+                else:
+                    try:
+                        # Not abandoned when the call is cancelled: what it has reserved must be let go.
+                        outcome = await anyio.to_thread.run_sync(step.function)
+                    except Exception as error:  # noqa: BLE001  it is the exchange's
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(outcome)
+        except StopIteration as end:
+            return end.value
+
+
+def _is_short(response: httpx.Response) -> bool:
+    length = response.headers.get("Content-Length", "")
+    return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= _MOST_READ
+
+
+def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
+    """An answer that is there as a whole; its content is encoded as it came."""
+    return httpx.Response(
+        response.status_code,
+        headers=response.headers,
+        stream=httpx.ByteStream(content),
+        extensions=response.extensions,
+    )
+
+
+def _unpaid(method: str, url: str, **kwargs: Any) -> httpx.Request:
+    request = httpx.Request(method, url, **kwargs)
+    request.extensions[_CHAIN] = Chain(origin_of(url), may_pay=False)
+    return request
+
+
+def _offer_in(response: httpx.Response) -> Offer | None:
+    return read_offer(response.headers) if response.status_code == 402 else None

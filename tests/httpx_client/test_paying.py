@@ -1,0 +1,205 @@
+"""Clients of httpx, blocking or not, pay as the session of requests does: the decisions are the same code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from paypercall import wire
+from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
+from tests.httpx_client.conftest import Api, ApiMaker
+from tests.paying.fixtures import BUDGET
+from tests.paying.merchant import Market, Reply, Reset, Seen, changed
+from tests.paywall.merchant import Headers
+
+CONTENT = bytes(range(256)) * 1000
+Honest = Callable[[], Reply]
+
+
+@pytest.fixture
+def url(market: Market, request: pytest.FixtureRequest) -> str:
+    return f"{market.site.url}/{request.node.name}"
+
+
+def ask(market: Market) -> Reply:
+    """The honest 402."""
+    return market.site.honestly(Seen("GET", "/terms", Headers({}), b""))
+
+
+def first_do(market: Market, trick: Callable[[Seen, Honest], Reply]) -> None:
+    """Plays a trick on the first payment; further ones are answered honestly."""
+
+    def play(seen: Seen, honest: Honest) -> Reply:
+        if seen.package is None:
+            return honest()
+        market.site.trick = None
+        return trick(seen, honest)
+
+    market.site.trick = play
+
+
+def test_the_first_call_asks_for_the_price_and_further_ones_pay_at_once(
+    market: Market, api: Api, url: str
+) -> None:
+    before = market.spent()
+    for calls in (1, 2, 3):
+        assert api.request("GET", url).json() == {"method": "GET", "length": 0}
+        assert len(market.site.seen) == calls + 1
+    assert market.spent() - before == 300
+
+
+def test_the_terms_are_told_without_paying(market: Market, api: Api, url: str) -> None:
+    offer = api.terms(url)
+    assert offer is not None and offer.price == 100
+    assert api.terms(market.site.url + "/free") is None
+    assert market.site.packages == []
+    assert api.request("GET", url).status_code == 200
+    assert [seen.package is not None for seen in market.site.seen] == [False, False, True]
+
+
+def test_a_call_and_the_budget_limit_what_is_paid(market: Market, make_api: ApiMaker, url: str) -> None:
+    api = make_api(replace(BUDGET, per_call=100))
+    with pytest.raises(PaymentDeclined, match="this call may cost 99"):
+        api.request("GET", url, extensions={"max_price": 99})
+    assert api.request("GET", url, extensions={"max_price": 100}).status_code == 200
+    market.site.price = 101
+    with pytest.raises(PaymentDeclined, match="per_call"):
+        api.request("GET", url)
+    assert market.rows()[-1]["state"] == "refunded"
+
+
+def parts() -> Iterator[bytes]:
+    for start in range(0, len(CONTENT), 10_000):
+        yield CONTENT[start : start + 10_000]
+
+
+@pytest.mark.parametrize("content", [lambda: CONTENT, parts, lambda: io.BytesIO(CONTENT)])
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_body_arrives_whole_also_when_it_got_lost_before(
+    market: Market, api: Api, url: str, content: Callable[[], Any], is_lost: bool
+) -> None:
+    market.site.view = lambda seen: Reply(200, [], hashlib.sha256(seen.body).hexdigest().encode())
+    for _ in range(2):
+        if is_lost:
+            first_do(market, reset)
+        response = api.request("POST", url, content=content())
+        assert response.text == hashlib.sha256(CONTENT).hexdigest()
+    assert market.site.served == 2
+    assert len({str(package) for package in market.site.packages}) == 2
+
+
+def test_a_form_with_files_arrives_whole(market: Market, make_api: ApiMaker, api: Api, url: str) -> None:
+    market.site.view = lambda seen: Reply(200, [], str(seen.body.count(CONTENT)).encode())
+    assert api.request("POST", url, data={"a": "b"}, files={"file": CONTENT}).text == "1"
+
+
+def reset(seen: Seen, honest: Honest) -> Reply:
+    honest()
+    raise Reset
+
+
+def hang(seen: Seen, honest: Honest) -> Reply:
+    reply = honest()
+    time.sleep(1.0)
+    return reply
+
+
+def break_off(seen: Seen, honest: Honest) -> Reply:
+    reply = honest()
+    return Reply(reply.status, [*reply.headers, ("Content-Length", "1000")], reply.body[:5])
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        reset,
+        hang,
+        break_off,
+        lambda seen, honest: Reply(502, [], b""),
+        lambda seen, honest: Reply(409, [("Retry-After", "0")], b""),
+    ],
+)
+def test_the_same_package_is_sent_again_and_the_call_is_paid_once(
+    market: Market, api: Api, url: str, trick: Callable[[Seen, Honest], Reply]
+) -> None:
+    before = market.spent()
+    first_do(market, trick)
+    assert api.request("GET", url).json() == {"method": "GET", "length": 0}
+    first, second = market.site.packages
+    assert first == second
+    assert market.spent() - before == 100
+    assert market.site.served == 1
+
+
+def test_when_all_sends_fail_the_next_call_goes_on_with_the_same_package(
+    market: Market, api: Api, make_api: ApiMaker, url: str
+) -> None:
+    api.terms(url, "POST")
+    market.site.trick = reset
+    with pytest.raises(httpx.TransportError):
+        api.request("POST", url, content=b"body")
+    assert len(market.site.packages) == 3
+    market.site.trick = None
+    assert make_api().request("POST", url, content=b"body").status_code == 200
+    assert len({str(package) for package in market.site.packages}) == 1
+    assert market.site.served == 1
+
+
+def test_402_for_ever_gets_one_payment_and_no_more(market: Market, api: Api, url: str) -> None:
+    market.site.trick = lambda seen, honest: ask(market)
+    with pytest.raises(PaymentRejected):
+        api.request("GET", url)
+    assert len(market.site.packages) == 1
+
+
+def test_a_refund_is_booked_and_a_missing_one_raises_where_that_is_wanted(
+    market: Market, api: Api, make_api: ApiMaker, url: str
+) -> None:
+    market.site.view = lambda seen: Reply(500, [], b"")
+    assert api.request("GET", url).status_code == 500
+    assert market.rows()[-1]["refund"] == 100
+    market.site.trick = lambda seen, honest: changed(honest(), {wire.PACKAGE: None})
+    with pytest.raises(RefundMissing):
+        make_api(strict=True).request("GET", url)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(
+    market: Market, api: Api, url: str, status: int
+) -> None:
+    api.terms(url)
+    terms = ask(market)
+    market.other.trick = lambda seen, honest: terms
+    market.site.trick = lambda seen, honest: Reply(status, [("Location", market.other.url)], b"")
+    assert api.request("GET", url).status_code == 402
+    assert len(market.site.packages) == 1
+    assert len(market.other.seen) == 1
+    assert market.other.packages == []
+
+
+def test_a_redirection_within_the_origin_is_paid_where_it_leads_to(
+    market: Market, api: Api, url: str
+) -> None:
+    def move(seen: Seen, honest: Honest) -> Reply:
+        return honest() if "moved" in seen.path else Reply(307, [("Location", url + "/moved")], b"")
+
+    market.site.trick = move
+    assert api.request("POST", url, content=b"body").json() == {"method": "POST", "length": 4}
+    assert len(market.site.packages) == 1
+
+
+def test_no_payment_is_left_in_what_the_program_sees(market: Market, api: Api, url: str) -> None:
+    response = api.request("GET", url)
+    assert wire.PACKAGE not in response.request.headers
+    market.site.trick = reset
+    with pytest.raises(httpx.TransportError) as failed:
+        api.request("GET", url)
+    assert wire.PACKAGE not in failed.value.request.headers
+    assert wire.encode_package(market.site.packages[-1]) not in repr(failed.getrepr(showlocals=False))

@@ -1,0 +1,68 @@
+"""Answers that are streams pass through as they come, and a call that is cancelled lets its payment go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from paypercall.httpx import AsyncPaymentTransport, PaymentTransport
+from tests.paying.fixtures import BUDGET
+from tests.paying.merchant import Market, Reply, Seen
+
+
+def test_a_long_answer_is_handed_on_before_it_is_there_as_a_whole(market: Market) -> None:
+    content = bytes(2 * 1024 * 1024)
+    market.site.view = lambda seen: Reply(200, [], content)
+    with (
+        httpx.Client(transport=PaymentTransport(market.client, BUDGET)) as api,
+        api.stream("GET", market.site.url + "/long") as response,
+    ):
+        assert not response.is_stream_consumed
+        assert len(response.read()) == len(content)
+
+
+def test_a_call_that_is_cancelled_is_gone_on_with_by_the_next_one(market: Market) -> None:
+    url = market.site.url + "/cancelled"
+    has_come, may_go = threading.Event(), threading.Event()
+
+    def hold(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        reply = honest()
+        if seen.package is not None:
+            has_come.set()
+            may_go.wait(10.0)
+        return reply
+
+    async def cancel() -> None:
+        transport = AsyncPaymentTransport(market.client, BUDGET)
+        async with httpx.AsyncClient(transport=transport) as api:
+            call = asyncio.create_task(api.get(url))
+            await asyncio.to_thread(has_come.wait, 10.0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            may_go.set()
+            market.site.trick = None
+            assert (await api.get(url)).status_code == 200
+
+    market.site.trick = hold
+    asyncio.run(cancel())
+    assert len({str(package) for package in market.site.packages}) == 1
+    assert market.site.served == 1
+
+
+def test_many_calls_at_once_are_paid_for_each(market: Market) -> None:
+    async def call_all() -> list[int]:
+        transport = AsyncPaymentTransport(market.client, BUDGET)
+        async with httpx.AsyncClient(transport=transport, timeout=30.0) as api:
+            await transport.get_402_info(market.site.url + "/many")
+            calls = [api.get(f"{market.site.url}/many?{number}") for number in range(20)]
+            return [response.status_code for response in await asyncio.gather(*calls)]
+
+    before = market.spent()
+    assert asyncio.run(call_all()) == [200] * 20
+    assert market.spent() - before == 2000
+    assert len({str(package) for package in market.site.packages}) == 20
