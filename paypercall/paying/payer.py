@@ -43,6 +43,7 @@ from paypercall.paying.call import Call, Head
 from paypercall.paying.offer import Offer
 from paypercall.paying.purchase import Purchase, weigh
 from paypercall.settlement.node import wall_clock
+from paypercall.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ class Payer:
             made_at=0,
             run=_this.run,
         )
-        purchase = Purchase(call, self._reserve(budget, row), client)
+        purchase = Purchase(call, reserve(self._store, budget, row), client)
         self._heartbeat.add(purchase.row)
         return self._packed(purchase)
 
@@ -239,17 +240,6 @@ class Payer:
             if client is None:
                 client = self._clients[payee, asset] = self._make_client(payee, asset)
         return client
-
-    def _reserve(self, budget: Budget, row: BoughtCall) -> BoughtCall:
-        with self._store.transaction() as books:
-            # Of two that reserve at once, the second sees what the first has reserved.
-            books.node.lock()
-            now = wall_clock()
-            spending = books.bought_calls.spending(
-                row.asset, row.origin, row.payee, hour_ago=now - HOUR, day_ago=now - DAY
-            )
-            require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
-            return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
 
     def _packed(self, purchase: Purchase, *, is_new: bool = True) -> Purchase:
         """Has the package made, or finds the one that was made before."""
@@ -326,6 +316,23 @@ class Payer:
     def _keep(self, rows: list[BoughtCall]) -> None:
         with self._store.brief_transaction() as books:
             books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
+
+
+def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
+    """Books a call if the budget allows it, durably, before anything is signed for it.
+
+    Raises:
+        PaymentDeclined: When a limit would be passed.
+    """
+    with store.transaction() as books:
+        # Of two that reserve at once, the second sees what the first has reserved.
+        books.node.lock()
+        now = wall_clock()
+        spending = books.bought_calls.spending(
+            row.asset, row.origin, row.payee, hour_ago=now - HOUR, day_ago=now - DAY
+        )
+        require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
+        return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
 
 
 class _Process:

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from paypercall.bought_call import LEASE_SECONDS
 from paypercall.devnet import Devnet
 from paypercall.methods import Channel
 from paypercall.obyte.keys import key_from_mnemonic
@@ -22,7 +25,7 @@ from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.store import Store
 from tests.parties import conf_for, merchant_on, settings_for
-from tests.paying.merchant import Site, rows_of
+from tests.paying.merchant import Reply, Seen, Site, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -124,6 +127,18 @@ def test_all_threads_of_all_processes_together_keep_to_the_budget(town: Town) ->
 def test_the_same_call_of_a_process_that_lives_is_a_call_of_its_own(town: Town) -> None:
     town.site.begin()
     assert town.results(town.start([("GET", "/both")])) == [200]
-    processes = [town.start([("GET", "/both")]) for _ in range(2)]
-    assert [town.results(process) for process in processes] == [[200], [200]]
-    assert town.site.served == 3
+    has_come = threading.Event()
+
+    def hold_the_first(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        town.site.trick = None
+        has_come.set()
+        reply = honest()
+        time.sleep(LEASE_SECONDS + 2)
+        return reply
+
+    town.site.trick = hold_the_first
+    first = town.start([("GET", "/both")])
+    assert has_come.wait(30.0)
+    second = town.start([("GET", "/both")])
+    assert [town.results(second), town.results(first)] == [[200], [200]]
+    assert len({str(package) for package in town.site.packages}) == 3
