@@ -16,13 +16,14 @@ import httpx
 
 from paypercall import wire
 from paypercall.client import Client
-from paypercall.paying.body import Kept, digest_of
+from paypercall.paying.body import Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
-from paypercall.paying.exchange import Pause, Send, Steps, exchange
+from paypercall.paying.exchange import Look, Pause, Send, Steps, exchange
 from paypercall.paying.offer import Offer, read_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
+from paypercall.paying.price_list import MAX_LIST
 
 MAX_PRICE = "max_price"
 """The extension of a request that limits what it may cost, in bytes or units of the asset."""
@@ -99,8 +100,21 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                 return Lost(error)
             return Head(last.status_code, last.headers, last)
 
+        def look(url: str) -> bytes | None:
+            text = b""
+            try:
+                with closing(self._inner.handle_request(body.look_at(url))) as found:
+                    assert isinstance(found.stream, httpx.SyncByteStream)
+                    for part in found.stream:
+                        text += part
+                        if len(text) > MAX_LIST:
+                            return None
+            except httpx.TransportError:
+                return None
+            return text if found.is_success else None
+
         with closing(body):
-            response: httpx.Response = drive(exchange(self._payer, body.call), send)
+            response: httpx.Response = drive(exchange(self._payer, body.call), send, look)
         return response
 
     def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
@@ -168,8 +182,24 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                 return Lost(error)
             return Head(last.status_code, last.headers, last)
 
+        async def look(url: str) -> bytes | None:
+            text = b""
+            try:
+                found = await self._inner.handle_async_request(body.look_at(url))
+                try:
+                    assert isinstance(found.stream, httpx.AsyncByteStream)
+                    async for part in found.stream:
+                        text += part
+                        if len(text) > MAX_LIST:
+                            return None
+                finally:
+                    await found.aclose()
+            except httpx.TransportError:
+                return None
+            return text if found.is_success else None
+
         with closing(body):
-            response: httpx.Response = await _drive(exchange(self._payer, body.call), send)
+            response: httpx.Response = await _drive(exchange(self._payer, body.call), send, look)
         return response
 
     async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
@@ -201,15 +231,15 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __init__(self, request: httpx.Request, iterate: Callable[[Any], Any]) -> None:
         self._request = request
         self._kept: Kept | None = None
-        digest: bytes | None = None
+        traits = Traits()
         if isinstance(request.stream, httpx.ByteStream):
-            digest = digest_of(b"".join(request.stream))
+            traits = Traits.of(b"".join(request.stream))
         else:
             self._kept = Kept(iterate(request.stream))
         url = str(request.url)
         # The extensions are what a request shares with its redirections.
         chain = request.extensions.setdefault(_CHAIN, Chain(origin_of(url)))
-        self.call = Call.of(request.method, url, digest, chain, request.extensions.get(MAX_PRICE))
+        self.call = Call.of(request.method, url, traits, chain, request.extensions.get(MAX_PRICE))
 
     def request_with(self, package: str | None) -> httpx.Request:
         """The request with a payment, or without; the program's own stays without."""
@@ -225,6 +255,11 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             extensions=request.extensions,
         )
 
+    def look_at(self, url: str) -> httpx.Request:
+        """Another request, with nothing of this one but how long it may take."""
+        timeout = self._request.extensions.get("timeout")
+        return httpx.Request("GET", url, extensions=None if timeout is None else {"timeout": timeout})
+
     def __iter__(self) -> Iterator[bytes]:
         assert self._kept is not None
         return iter(self._kept)
@@ -239,7 +274,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             self._kept.close()
 
 
-async def _drive(steps: Steps, send: Any) -> Any:
+async def _drive(steps: Steps, send: Any, look: Any) -> Any:
     """Leads an exchange to its end without blocking; the twin of `paying.driving.drive`."""
     with closing(steps):
         try:
@@ -247,6 +282,8 @@ async def _drive(steps: Steps, send: Any) -> Any:
             while True:
                 if isinstance(step, Send):
                     step = steps.send(await send(step.package))
+                elif isinstance(step, Look):
+                    step = steps.send(await look(step.url))
                 elif isinstance(step, Pause):
                     await anyio.sleep(step.seconds)
                     step = next(steps)

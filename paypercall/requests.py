@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import requests
@@ -16,13 +17,14 @@ from requests.adapters import HTTPAdapter
 
 from paypercall import wire
 from paypercall.client import Client
-from paypercall.paying.body import CHUNK, Kept, digest_of, digest_of_file
+from paypercall.paying.body import CHUNK, Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, read_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
+from paypercall.paying.price_list import MAX_LIST
 
 _CHAIN = "paypercall"
 
@@ -82,7 +84,8 @@ class PaymentAdapter(HTTPAdapter):
         # The dict of hooks is the only thing of a request that its redirections share.
         origin = origin_of(request.url)
         chain = request.hooks.setdefault(_CHAIN, Chain(origin, may_pay=_may_pay.get()))
-        call = Call.of(request.method, request.url, body.digest, chain, _max_price.get())
+        call = Call.of(request.method, request.url, body.traits, chain, _max_price.get())
+        really_send = partial(super().send, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         last: requests.Response | None = None
 
         def send(package: str | None) -> Head | Lost:
@@ -94,9 +97,7 @@ class PaymentAdapter(HTTPAdapter):
             if package is not None:
                 sent.headers[wire.PACKAGE] = package
             try:
-                last = super(PaymentAdapter, self).send(
-                    sent, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
-                )
+                last = really_send(sent, stream=stream)
                 last.request = request
                 if not stream:
                     last.content  # noqa: B018  an answer that breaks off is none
@@ -105,8 +106,16 @@ class PaymentAdapter(HTTPAdapter):
                 return Lost(error)
             return Head(last.status_code, last.headers, last)
 
+        def look(url: str) -> bytes | None:
+            try:
+                with really_send(requests.Request("GET", url).prepare(), stream=True) as found:
+                    text = next(found.iter_content(MAX_LIST + 1), b"")
+            except requests.RequestException:
+                return None
+            return text if found.ok and len(text) <= MAX_LIST else None
+
         try:
-            response: requests.Response = drive(exchange(self._payer, call), send)
+            response: requests.Response = drive(exchange(self._payer, call), send, look)
         finally:
             body.close()
         return response
@@ -162,12 +171,12 @@ class _Body:
     def __init__(self, body: Any) -> None:
         self._body = body
         self._start: int | None = None
-        self.digest: bytes | None = None
+        self.traits = Traits()
         if body is None or isinstance(body, (bytes, str)):
-            self.digest = digest_of(body)
+            self.traits = Traits.of(body)
         elif _is_seekable(body):
             self._start = body.tell()
-            self.digest = digest_of_file(body)
+            self.traits = Traits.of_file(body)
         else:
             self._body = Kept(_parts(body))
 

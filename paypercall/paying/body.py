@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol
 
@@ -71,17 +72,32 @@ class Kept:
             yield part
 
 
-def digest_of_file(file: SeekableFile) -> bytes:
-    """The sha256 of the rest of a file, which stays where it is."""
-    start = file.tell()
-    digest = hashlib.sha256()
-    while part := file.read(CHUNK):
-        digest.update(part.encode() if isinstance(part, str) else part)
-    file.seek(start)
-    return digest.digest()
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is known of a body before it is sent.
 
+    Attributes:
+        digest: Its sha256, or None if it can be read once only: then no other is the same.
+        is_large: Whether it should not be sent only to learn what that costs.
+    """
 
-def digest_of(body: bytes | str | None) -> bytes:
-    """The sha256 of a body that is at hand."""
-    body = body or b""
-    return hashlib.sha256(body.encode() if isinstance(body, str) else body).digest()
+    digest: bytes | None = None
+    is_large: bool = True
+
+    @classmethod
+    def of(cls, body: bytes | str | None) -> Traits:
+        """Those of a body that is at hand."""
+        body = body or b""
+        body = body.encode() if isinstance(body, str) else body
+        return cls(hashlib.sha256(body).digest(), len(body) > CHUNK)
+
+    @classmethod
+    def of_file(cls, file: SeekableFile) -> Traits:
+        """Those of the rest of a file, which stays where it is."""
+        start, size = file.tell(), 0
+        digest = hashlib.sha256()
+        while part := file.read(CHUNK):
+            size += len(part)
+            digest.update(part.encode() if isinstance(part, str) else part)
+        file.seek(start)
+        return cls(digest.digest(), size > CHUNK)

@@ -150,17 +150,20 @@ def _require_below(limits: Limits, amount: int, spent: Spent, where: str) -> Non
             )
 
 
+def may_pay_at(budget: Budget, origin: str) -> bool:
+    """Whether an origin may be paid: it is listed or, without a list, the line to it is closed to others."""
+    if budget.origins is not None:
+        return origin in budget.origins
+    return origin.startswith("https://") or urlsplit(origin).hostname in _OWN_MACHINE
+
+
 def require_allowed(budget: Budget, origin: str, payee: str, own_payee: str) -> None:
     """Checks whom a payment goes to.
 
     Raises:
         PaymentDeclined: With `origin_not_allowed` or `payee_not_allowed`.
     """
-    if budget.origins is not None:
-        is_allowed = origin in budget.origins
-    else:
-        is_allowed = origin.startswith("https://") or urlsplit(origin).hostname in _OWN_MACHINE
-    if not is_allowed:
+    if not may_pay_at(budget, origin):
         raise PaymentDeclined(
             f"{origin} may not be paid; the budget's origins can allow it", code="origin_not_allowed"
         )

@@ -6,8 +6,9 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from paypercall.paying.body import Traits
 from paypercall.paying.budget import origin_of
 from paypercall.paying.offer import ReadHeaders
 
@@ -42,41 +43,48 @@ class Call:
     Attributes:
         request: What it is recognised by when it is made again after a crash: method, address and body.
         resource: What has one price: method and address without the query.
+        method: The method, in capitals.
         origin: Where it goes.
+        path: Where it goes there, decoded, as a merchant lists it.
         chain: The redirections that it belongs to.
         may_pay: Whether it may cost anything.
         max_price: The most that it may cost, or None.
+        is_large: Whether its body should not be sent only to learn the price.
     """
 
     request: str
     resource: str
+    method: str
     origin: str
+    path: str
     chain: Chain
     may_pay: bool
-    max_price: int | None = None
+    max_price: int | None
+    is_large: bool
 
     @classmethod
-    def of(
-        cls, method: str, url: str, body: bytes | None, chain: Chain, max_price: int | None = None
-    ) -> Call:
+    def of(cls, method: str, url: str, body: Traits, chain: Chain, max_price: int | None) -> Call:
         """Describes a request.
 
         Args:
             method: The method.
             url: The whole address.
-            body: The digest of the body; None if it cannot be known before it is sent: then no other is the same.
+            body: What is known of its body.
             chain: The redirections that it belongs to.
             max_price: In bytes or units of the asset.
         """
-        origin, parts = origin_of(url), urlsplit(url)
-        known = secrets.token_bytes(32) if body is None else body
+        method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
+        known = secrets.token_bytes(32) if body.digest is None else body.digest
         return cls(
             request=_digest(method, origin, parts.path, parts.query, known.hex()),
             resource=_digest(method, origin, parts.path),
+            method=method,
             origin=origin,
+            path=unquote(parts.path),
             chain=chain,
-            may_pay=chain.may_pay(origin) and method.upper() not in _FREE_METHODS,
+            may_pay=chain.may_pay(origin) and method not in _FREE_METHODS,
             max_price=max_price,
+            is_large=body.is_large,
         )
 
 

@@ -8,13 +8,17 @@ from contextlib import closing
 from typing import Any
 
 from paypercall.paying.call import Head, Lost
-from paypercall.paying.exchange import Pause, Send, Steps
+from paypercall.paying.exchange import Look, Pause, Send, Steps
 
 SendRequest = Callable[[str | None], Head | Lost]
 """Sends the request with the value of the payment's header, or without one."""
 
 
-def drive(steps: Steps, send: SendRequest) -> Any:
+LookAt = Callable[[str], bytes | None]
+"""Gets what is at an address."""
+
+
+def drive(steps: Steps, send: SendRequest, look: LookAt) -> Any:
     """Leads an exchange to its end, and gives the HTTP library's answer.
 
     Raises:
@@ -26,6 +30,8 @@ def drive(steps: Steps, send: SendRequest) -> Any:
             while True:
                 if isinstance(step, Send):
                     step = steps.send(send(step.package))
+                elif isinstance(step, Look):
+                    step = steps.send(look(step.url))
                 elif isinstance(step, Pause):
                     time.sleep(step.seconds)
                     step = next(steps)

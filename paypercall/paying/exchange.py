@@ -17,8 +17,8 @@ from paypercall import wire
 from paypercall.errors import PaypercallError
 from paypercall.paying.budget import PaymentDeclined
 from paypercall.paying.call import Call, Head, Lost
-from paypercall.paying.offer import Offer, WrongOffer, read_offer
-from paypercall.paying.payer import Payer, Quote
+from paypercall.paying.offer import Offer, Quote, WrongOffer, read_offer
+from paypercall.paying.payer import Payer
 from paypercall.paying.purchase import Purchase
 
 SENDS = 3
@@ -71,7 +71,18 @@ class Do:
     function: Callable[[], Any]
 
 
-Steps = Generator[Send | Pause | Do, Any, Any]
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Gets what is at an address, without anything of the request; the outcome is its body, or None.
+
+    Attributes:
+        url: The address.
+    """
+
+    url: str
+
+
+Steps = Generator[Send | Pause | Do | Look, Any, Any]
 
 
 def exchange(payer: Payer, call: Call) -> Steps:
@@ -127,15 +138,15 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
     offer = offer_in(head)
     if offer is None:
         return None
-    quote = Quote(offer.price, offer.asset, offer.payee)
-    payer.learn(call, quote)
+    payer.learn(call, offer.quote)
+    payer.learn_endpoint(call, offer.endpoint)
     if not call.may_pay:
         return None
-    purchase: Purchase = yield Do(lambda: payer.buy(call, quote, offer))
+    purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer))
     return purchase
 
 
-def _begin(payer: Payer, call: Call) -> Generator[Pause | Do, Any, Purchase | None]:
+def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purchase | None]:
     """Goes on with the same call of a process that died, or pays at once if the price is known."""
     others = yield Do(lambda: payer.others_at(call))
     while others:
@@ -147,6 +158,8 @@ def _begin(payer: Payer, call: Call) -> Generator[Pause | Do, Any, Purchase | No
     if purchase is not None:
         return purchase
     quote = yield Do(lambda: payer.quote(call))
+    if quote is None and call.is_large:
+        quote = yield from _look_up(payer, call)
     if quote is None:
         return None
     try:
@@ -154,6 +167,16 @@ def _begin(payer: Payer, call: Call) -> Generator[Pause | Do, Any, Purchase | No
     except PaymentDeclined:
         return None  # the price may be another by now
     return purchase
+
+
+def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None]:
+    """Learns the price from the merchant's list, so that a large body is not sent to learn it."""
+    url = payer.price_list_at(call)
+    if url is None:
+        return None
+    payer.learn_list(call, (yield Look(url)))
+    quote: Quote | None = yield Do(lambda: payer.quote(call))
+    return quote
 
 
 def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, bool]]:

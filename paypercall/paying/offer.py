@@ -72,6 +72,26 @@ class Offer:
     max_timeout: int | None = None
     unconfirmed: UnconfirmedTerms | None = None
 
+    @property
+    def quote(self) -> Quote:
+        """What it costs."""
+        return Quote(self.price, self.asset, self.payee)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a resource costs, as far as is known.
+
+    Attributes:
+        price: In bytes or units of the asset.
+        asset: The asset.
+        payee: Who is paid.
+    """
+
+    price: int
+    asset: str
+    payee: str
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

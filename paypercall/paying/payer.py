@@ -10,10 +10,9 @@ import logging
 import os
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from paypercall.bought_call import (
     LEASE_SECONDS,
@@ -36,11 +35,13 @@ from paypercall.paying.budget import (
     Budget,
     PaymentDeclined,
     Wish,
+    may_pay_at,
     require_allowed,
     require_within,
 )
 from paypercall.paying.call import Call, Head
-from paypercall.paying.offer import Offer
+from paypercall.paying.offer import Offer, Quote
+from paypercall.paying.price_list import PATH, PriceList, read_price_list
 from paypercall.paying.purchase import Purchase, weigh
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Store
@@ -50,8 +51,10 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 60.0
 """How long a call waits in all for a merchant that says: later."""
 
-_MOST_QUOTES = 1024
+_MOST_REMEMBERED = 1024
 _BEAT_SECONDS = 2.0
+
+_Known = TypeVar("_Known")
 
 ClientFactory = Callable[[str, str], Client]
 """Makes the client for a payee and an asset."""
@@ -69,21 +72,6 @@ class RefundMissing(PaypercallError):
     def __init__(self, message: str, response: Any) -> None:
         super().__init__(message)
         self.response = response
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a resource costs, as far as is known.
-
-    Attributes:
-        price: In bytes or units of the asset.
-        asset: The asset.
-        payee: Who is paid.
-    """
-
-    price: int
-    asset: str
-    payee: str
 
 
 class Payer:
@@ -116,7 +104,9 @@ class Payer:
         self._is_strict = strict
         self._store = client.store
         self._network = client.conf.network_constants().version
-        self._quotes: OrderedDict[str, Quote | None] = OrderedDict()
+        self._quotes: dict[str, Quote | None] = {}
+        self._endpoints: dict[str, str] = {}
+        self._lists: dict[str, PriceList] = {}
         self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
 
     def close(self) -> None:
@@ -134,13 +124,31 @@ class Payer:
         if call.resource in self._quotes:
             return self._quotes[call.resource]
         last = self._last_paid(call)
-        return None if last is None else Quote(last.amount - last.refund, last.asset, last.payee)
+        if last is not None:
+            return Quote(last.amount - last.refund, last.asset, last.payee)
+        listed = self._lists.get(call.origin)
+        return None if listed is None else listed.quote(call.method, call.path)
 
     def learn(self, call: Call, quote: Quote | None) -> None:
         """Remembers what a resource costs, or that it has to be asked for."""
-        self._quotes[call.resource] = quote
-        while len(self._quotes) > _MOST_QUOTES:
-            self._quotes.popitem(last=False)
+        _remember(self._quotes, call.resource, quote)
+
+    def price_list_at(self, call: Call) -> str | None:
+        """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
+        if call.origin in self._lists or not any(
+            may_pay_at(budget, call.origin) for budget in self._budgets.values()
+        ):
+            return None
+        return call.origin + self._endpoints.get(call.origin, PATH)
+
+    def learn_endpoint(self, call: Call, endpoint: str | None) -> None:
+        """Remembers where a merchant's channel endpoint is, if it is at the same origin."""
+        if endpoint is not None and endpoint.startswith("/") and not endpoint.startswith("//"):
+            _remember(self._endpoints, call.origin, endpoint)
+
+    def learn_list(self, call: Call, text: bytes | None) -> None:
+        """Remembers a price list, or that there is none."""
+        _remember(self._lists, call.origin, read_price_list(text, self._network))
 
     def _last_paid(self, call: Call) -> BoughtCall | None:
         with self._store.reading() as books:
@@ -316,6 +324,13 @@ class Payer:
     def _keep(self, rows: list[BoughtCall]) -> None:
         with self._store.brief_transaction() as books:
             books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
+
+
+def _remember(memory: dict[str, _Known], name: str, value: _Known) -> None:
+    """Keeps what is known of a name; of too many, the one that was learned first is forgotten."""
+    memory[name] = value
+    if len(memory) > _MOST_REMEMBERED:
+        memory.pop(next(iter(memory)), None)
 
 
 def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:

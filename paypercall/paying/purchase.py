@@ -112,9 +112,9 @@ def _take_refund(purchase: Purchase, text: str) -> tuple[int, str | None]:
         row = books.bought_calls.lock(purchase.row.id)
         if channel.aa_address != purchase.aa_address:
             raise Refusal(RefusalCode.WRONG_PARAMETERS, "the refund is in another channel")
-        if payment.first is None:
-            row = take_back(row, payment.amount, channel.aa_address)
-            books.bought_calls.save(row)
+        # One that was accepted before pays nothing now.
+        row = take_back(row, payment.amount, channel.aa_address)
+        books.bought_calls.save(row)
         booked = row.refund
 
     try:

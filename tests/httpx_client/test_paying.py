@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -93,6 +94,25 @@ def test_a_body_arrives_whole_also_when_it_got_lost_before(
         assert response.text == hashlib.sha256(CONTENT).hexdigest()
     assert market.site.served == 2
     assert len({str(package) for package in market.site.packages}) == 2
+
+
+@pytest.mark.parametrize("content", [lambda: CONTENT * 30, lambda: iter([CONTENT] * 30)])
+def test_a_large_body_is_uploaded_once_to_a_merchant_that_lists_the_price_and_would_hang_up_unpaid(
+    market: Market, api: Api, url: str, content: Callable[[], Any]
+) -> None:
+    market.site.is_hasty = True
+    market.list_price("PUT", urlsplit(url).path)
+    assert api.request("PUT", url, content=content(), timeout=10.0).json()["length"] == len(CONTENT) * 30
+    assert [seen.path for seen in market.site.seen if seen.package is None] == ["/payment"]
+
+
+@pytest.mark.parametrize("answer", [b"[]", b" " * 300_000])
+def test_garbage_in_place_of_a_list_says_nothing(market: Market, api: Api, url: str, answer: bytes) -> None:
+    def garble(seen: Seen, honest: Honest) -> Reply:
+        return Reply(200, [], answer) if seen.path == "/payment" else honest()
+
+    market.site.trick = garble
+    assert api.request("POST", url, content=parts()).json()["length"] == len(CONTENT)
 
 
 def test_a_form_with_files_arrives_whole(market: Market, make_api: ApiMaker, api: Api, url: str) -> None:

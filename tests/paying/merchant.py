@@ -20,6 +20,7 @@ from paypercall.call_book import AnswerLimits
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.methods import Channel
+from paypercall.paying.price_list import PATH
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.paywall.gate import FREE_METHODS
@@ -70,6 +71,8 @@ class Site:
         price: What a call costs.
         view: What is answered to a paid call.
         trick: What is done in place of it, or None.
+        price_list: What the channel endpoint tells, or None if there is no endpoint.
+        is_hasty: Whether a request without a payment is answered before its body is read, and hung up on.
         seen: All requests that came.
         served: How often the view ran.
     """
@@ -86,6 +89,8 @@ class Site:
         self.price = 100
         self.trick: Trick | None = None
         self.view: Callable[[Seen], Reply] = _echo
+        self.is_hasty = False
+        self.price_list: dict[str, Any] | None = None
         self.seen: list[Seen] = []
         self.served = 0
 
@@ -115,6 +120,8 @@ class Site:
     def honestly(self, seen: Seen) -> Reply:
         """Answers a request as the paywall wants it."""
         path = urlsplit(seen.path)
+        if seen.path == PATH:
+            return Reply(200 if self.price_list else 404, [], json.dumps(self.price_list).encode())
         if self.paywall is None or path.path.startswith("/free") or seen.method in FREE_METHODS:
             return self._run(seen)
         request = Request(seen.method, path.path, path.query, seen.headers, seen.body)
@@ -148,7 +155,10 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
-            seen = Seen(self.command, self.path, Headers(dict(self.headers.items())), self._body())
+            headers = Headers(dict(self.headers.items()))
+            is_unread = site.is_hasty and headers.get(wire.PACKAGE) is None
+            seen = Seen(self.command, self.path, headers, b"" if is_unread else self._body())
+            self.close_connection = self.close_connection or is_unread
             try:
                 reply = site.answer(seen)
             except Reset:
@@ -201,6 +211,20 @@ class Market:
     other: Site
     folder: Path
     signed_besides: int = 0
+
+    def list_price(self, method: str, path: str, price: int | str = 100) -> None:
+        """Has the merchant's channel endpoint tell the price of a resource."""
+        terms = self.server.identify()
+        self.site.price_list = {
+            "address": terms.address,
+            "network": terms.network,
+            "agent_versions": list(terms.agent_versions),
+            "min_timeout": terms.min_timeout,
+            "max_timeout": terms.max_timeout,
+            "assets": list(terms.assets),
+            "unconfirmed": {},
+            "resources": [{"method": method, "path": path, "price": price, "asset": "base"}],
+        }
 
     def spent(self) -> int:
         """What was spent on calls, less what came back, by the customer's books."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from paypercall.paying import PaymentDeclined
 from paypercall.requests import Session
+from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen
 
-CONTENT = bytes(range(256)) * 1000
-"""Larger than a chunk, and than what is sent at once."""
+CONTENT = bytes(range(256)) * 30_000
+"""Larger than what is kept in memory, and than what sockets take before anybody reads it."""
 
 
 def parts() -> Iterator[bytes]:
-    for start in range(0, len(CONTENT), 10_000):
-        yield CONTENT[start : start + 10_000]
+    for start in range(0, len(CONTENT), 100_000):
+        yield CONTENT[start : start + 100_000]
 
 
 class Once:
@@ -71,7 +72,55 @@ def test_a_body_arrives_whole_when_the_price_is_asked_for_and_when_it_is_known(
     for _ in range(2):
         assert api.post(url, data=KINDS[kind]()).text == hashlib.sha256(CONTENT).hexdigest()
     assert bodies == [CONTENT] * 2
-    assert len(market.site.seen) == 3
+    assert [seen.package is not None for seen in uploads(market)] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_is_uploaded_once_where_the_merchant_lists_the_price(
+    market: Market, api: Session, bodies: list[bytes], kind: str
+) -> None:
+    market.list_price("POST", "/listed/<kind>")
+    for _ in range(2):
+        assert api.post(f"{market.site.url}/listed/{kind}", data=KINDS[kind]()).ok
+    assert bodies == [CONTENT] * 2
+    assert [seen.package is not None for seen in uploads(market)] == [True, True]
+    assert [seen.method for seen in market.site.seen] == ["GET", "POST", "POST"]
+
+
+def uploads(market: Market) -> list[Seen]:
+    """The requests that had a body."""
+    return [seen for seen in market.site.seen if seen.body]
+
+
+@pytest.mark.parametrize("price", [99, 600, "varies", -1, 10**20, True])
+def test_a_list_that_is_wrong_or_says_nothing_costs_an_upload_and_no_more(
+    market: Market, api: Session, bodies: list[bytes], price: int | str
+) -> None:
+    market.list_price("POST", f"/wrong/{price}", price)
+    before = market.spent()
+    assert api.post(f"{market.site.url}/wrong/{price}", data=parts()).ok
+    assert bodies == [CONTENT]
+    assert len(uploads(market)) == 2
+    assert market.spent() - before == 100
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"{" * 100_000, b" " * 300_000, b'{"network": 1}'])
+def test_garbage_in_place_of_a_list_says_nothing(
+    market: Market, api: Session, bodies: list[bytes], answer: bytes
+) -> None:
+    def garble(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        return Reply(200, [], answer) if seen.path == "/payment" else honest()
+
+    market.site.trick = garble
+    assert api.post(f"{market.site.url}/garbage", data=parts()).ok
+    assert bodies == [CONTENT]
+
+
+def test_who_may_not_be_paid_is_not_asked_for_a_list(market: Market, bodies: list[bytes]) -> None:
+    budget = replace(BUDGET, origins=["https://other.example"])
+    with Session(market.client, budget) as api, pytest.raises(PaymentDeclined):
+        api.post(f"{market.site.url}/unlisted", data=parts())
+    assert [seen.path for seen in market.site.seen] == ["/unlisted"]
 
 
 def test_a_form_with_files_arrives_whole(market: Market, api: Session, bodies: list[bytes]) -> None:
@@ -79,7 +128,7 @@ def test_a_form_with_files_arrives_whole(market: Market, api: Session, bodies: l
     [body] = bodies
     assert body.count(CONTENT) == 1
     assert b'name="name"\r\n\r\nvalue' in body
-    assert market.site.seen[0].body == body
+    assert uploads(market)[0].body == body
 
 
 def test_the_payment_is_for_the_very_body_that_comes_with_it(
@@ -125,14 +174,13 @@ def test_a_free_resource_gets_a_stream_once_and_nothing_before_it(
 ) -> None:
     api.put(market.site.url + "/free/stream", data=parts())
     assert bodies == [CONTENT]
-    assert len(market.site.seen) == 1
+    assert len(uploads(market)) == 1
 
 
-def test_a_body_larger_than_memory_should_hold_is_kept_in_a_file(
-    market: Market, api: Session, bodies: list[bytes], tmp_path: Path
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_merchant_that_asks_for_payment_before_it_reads_the_body_gets_it_whole_with_the_payment(
+    market: Market, api: Session, bodies: list[bytes], kind: str
 ) -> None:
-    large = os.urandom(3 * 1024 * 1024)
-    assert api.post(
-        market.site.url + "/large", data=(large[n : n + 50_000] for n in range(0, len(large), 50_000))
-    ).ok
-    assert bodies == [large]
+    market.site.is_hasty = True
+    assert api.post(f"{market.site.url}/hasty/{kind}", data=KINDS[kind]()).ok
+    assert bodies == [CONTENT]

@@ -1,0 +1,94 @@
+"""The price list at a merchant's channel endpoint: to ask for it has no effect, and needs no body. Pure.
+
+It may come from an enemy. What is not understood of it is left out: the price is then asked for by the call itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from paypercall.arguments import check_asset
+from paypercall.contract import BASE_AGENTS
+from paypercall.errors import Refusal
+from paypercall.obyte.address import is_valid_address
+from paypercall.package import MAX_AMOUNT
+from paypercall.paying.offer import Quote
+
+PATH = "/payment"
+"""Where the channel endpoint is, unless a 402 says otherwise."""
+
+MAX_LIST = 256 * 1024
+"""Bytes of a price list; a longer one is not read."""
+
+_MOST_LINES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    method: str
+    segments: tuple[str, ...]
+    quote: Quote
+
+    def fits(self, method: str, segments: tuple[str, ...]) -> bool:
+        return (
+            self.method == method
+            and len(self.segments) == len(segments)
+            and all(mine in ("*", other) for mine, other in zip(self.segments, segments, strict=True))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What a merchant's resources cost, where that does not depend on the request."""
+
+    lines: tuple[_Line, ...] = ()
+
+    def quote(self, method: str, path: str) -> Quote | None:
+        """What a resource costs, or None if that is not told or has several answers."""
+        segments = tuple(path.split("/"))
+        quotes = {line.quote for line in self.lines if line.fits(method, segments)}
+        return quotes.pop() if len(quotes) == 1 else None
+
+
+def read_price_list(text: bytes | None, network: str) -> PriceList:
+    """Reads a price list, of which only what can be paid from here is kept.
+
+    Args:
+        text: As it came, or None for none.
+        network: The network's unit version.
+    """
+    try:
+        content = json.loads(text or b"")
+    except (ValueError, RecursionError):
+        return PriceList()
+    if not isinstance(content, dict) or content.get("network") != network:
+        return PriceList()
+    payee, versions, resources = (content.get(name) for name in ("address", "agent_versions", "resources"))
+    if not is_valid_address(payee) or not isinstance(versions, list) or not isinstance(resources, list):
+        return PriceList()
+    if not any(isinstance(version, str) and version in BASE_AGENTS for version in versions):
+        return PriceList()
+    lines = (_line(resource, str(payee)) for resource in resources[:_MOST_LINES])
+    return PriceList(tuple(line for line in lines if line is not None))
+
+
+def _line(resource: Any, payee: str) -> _Line | None:
+    if not isinstance(resource, dict):
+        return None
+    method, path, price, asset = (resource.get(name) for name in ("method", "path", "price", "asset"))
+    if not isinstance(method, str) or not isinstance(path, str):
+        return None
+    if type(price) is not int or not 0 < price <= MAX_AMOUNT:
+        return None
+    try:
+        check_asset(asset)
+    except Refusal:
+        return None
+    return _Line(method, tuple(map(_segment, path.split("/"))), Quote(price, str(asset), payee))
+
+
+def _segment(text: str) -> str:
+    """A part of a path, or `*` for one that a rule leaves open."""
+    return "*" if text[:1] + text[-1:] in ("<>", "{}") else text
