@@ -59,7 +59,7 @@ def unknown_names(program: str) -> set[str]:
     for node in ast.walk(ast.parse(program)):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else known).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             known.add(node.name)
         elif isinstance(node, ast.arg):
             known.add(node.arg)

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from paypercall.arguments import check_asset, check_payee
 from paypercall.bought_call import Spending, Spent
-from paypercall.contract import BASE
+from paypercall.obyte.amounts import BASE
 from paypercall.errors import PaypercallError
-from paypercall.package import MAX_AMOUNT
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from paypercall.paying.offer import Offer
 
 HOUR = 3600
@@ -55,8 +55,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for limit in (self.per_call, self.per_hour, self.per_day):
-            if limit is not None and (type(limit) is not int or not 0 <= limit <= MAX_AMOUNT):
-                raise WrongBudget(f"a limit must be an integer from 0 to {MAX_AMOUNT}, or None")
+            if limit is not None and (type(limit) is not int or not 0 <= limit <= MAX_AGENT_AMOUNT):
+                raise WrongBudget(f"a limit must be an integer from 0 to {MAX_AGENT_AMOUNT}, or None")
 
 
 @dataclass(frozen=True, slots=True)

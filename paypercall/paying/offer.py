@@ -13,7 +13,7 @@ from paypercall import wire
 from paypercall.arguments import check_asset
 from paypercall.errors import PaypercallError, Refusal
 from paypercall.obyte.address import is_valid_address
-from paypercall.package import MAX_AMOUNT
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from paypercall.terms import UnconfirmedTerms
 
 MAX_TERM = 250
@@ -130,7 +130,7 @@ def read_offer(headers: ReadHeaders) -> Offer | None:
     if not is_valid_address(payee):
         raise WrongOffer("the offered payee's address is not valid")
     price = _number(_term(headers, wire.PRICE))
-    if not 0 < price <= MAX_AMOUNT:
+    if not 0 < price <= MAX_AGENT_AMOUNT:
         raise WrongOffer("the price is out of range")
     shortest, longest = _timeouts(headers)
     return Offer(
@@ -221,7 +221,7 @@ def _endpoint(headers: ReadHeaders) -> str | None:
 
 def _amount(receipt: dict[str, Any], name: str) -> int:
     value = receipt.get(name)
-    if type(value) is not int or not 0 <= value <= MAX_AMOUNT:
+    if type(value) is not int or not 0 <= value <= MAX_AGENT_AMOUNT:
         raise WrongOffer(f"{name} in the receipt is no amount")
     return value
 

@@ -13,7 +13,7 @@ from paypercall.arguments import check_asset
 from paypercall.contract import BASE_AGENTS
 from paypercall.errors import Refusal
 from paypercall.obyte.address import is_valid_address
-from paypercall.package import MAX_AMOUNT
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from paypercall.paying.offer import Quote
 
 PATH = "/payment"
@@ -80,7 +80,7 @@ def _line(resource: Any, payee: str) -> _Line | None:
     method, path, price, asset = (resource.get(name) for name in ("method", "path", "price", "asset"))
     if not isinstance(method, str) or not isinstance(path, str):
         return None
-    if type(price) is not int or not 0 < price <= MAX_AMOUNT:
+    if type(price) is not int or not 0 < price <= MAX_AGENT_AMOUNT:
         return None
     try:
         check_asset(asset)
