@@ -15,6 +15,7 @@ import anyio.to_thread
 import httpx
 
 from paypercall import wire
+from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
 from paypercall.paying.body import Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
@@ -108,7 +109,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                     for part in found.stream:
                         text += part
                         if len(text) > MAX_LIST:
-                            return None
+                            break
             except httpx.TransportError:
                 return None
             return text if found.is_success else None
@@ -146,18 +147,18 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
 class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
     """Pays for the calls of an `httpx.AsyncClient`; like `PaymentTransport`.
 
-    The client that pays is the synchronous one: what blocks is done in threads.
+    The client that pays may be of either kind: what blocks is done in threads.
     """
 
     def __init__(
         self,
-        client: Client,
+        client: Client | AsyncClient,
         budget: Budget | Iterable[Budget],
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(client, budget, **kwargs)
+        super().__init__(client.party if isinstance(client, AsyncClient) else client, budget, **kwargs)
         self._inner = transport or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -191,7 +192,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                     async for part in found.stream:
                         text += part
                         if len(text) > MAX_LIST:
-                            return None
+                            break
                 finally:
                     await found.aclose()
             except httpx.TransportError:

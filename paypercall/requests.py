@@ -107,12 +107,16 @@ class PaymentAdapter(HTTPAdapter):
             return Head(last.status_code, last.headers, last)
 
         def look(url: str) -> bytes | None:
+            text = b""
             try:
                 with really_send(requests.Request("GET", url).prepare(), stream=True) as found:
-                    text = next(found.iter_content(MAX_LIST + 1), b"")
+                    for part in found.iter_content(CHUNK):
+                        text += part
+                        if len(text) > MAX_LIST:
+                            break
             except requests.RequestException:
                 return None
-            return text if found.ok and len(text) <= MAX_LIST else None
+            return text if found.ok else None
 
         try:
             response: requests.Response = drive(exchange(self._payer, call), send, look)

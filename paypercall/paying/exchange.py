@@ -138,8 +138,7 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
     offer = offer_in(head)
     if offer is None:
         return None
-    payer.learn(call, offer.quote)
-    payer.learn_endpoint(call, offer.endpoint)
+    payer.prices.learn_offer(call, offer)
     if not call.may_pay:
         return None
     purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer))
@@ -174,7 +173,7 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
     url = payer.price_list_at(call)
     if url is None:
         return None
-    payer.learn_list(call, (yield Look(url)))
+    payer.prices.learn_list(call, (yield Look(url)))
     quote: Quote | None = yield Do(lambda: payer.quote(call))
     return quote
 

@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from paypercall.bought_call import (
     LEASE_SECONDS,
@@ -25,7 +25,6 @@ from paypercall.bought_call import (
     resume,
 )
 from paypercall.client import Client
-from paypercall.contract import BASE_AGENTS
 from paypercall.errors import PaypercallError
 from paypercall.events import Event, EventKind
 from paypercall.heartbeat import Heartbeat
@@ -41,7 +40,7 @@ from paypercall.paying.budget import (
 )
 from paypercall.paying.call import Call, Head
 from paypercall.paying.offer import Offer, Quote
-from paypercall.paying.price_list import PATH, PriceList, read_price_list
+from paypercall.paying.prices import Prices, require_payable
 from paypercall.paying.purchase import Purchase, weigh
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Store
@@ -51,10 +50,7 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 60.0
 """How long a call waits in all for a merchant that says: later."""
 
-_MOST_REMEMBERED = 1024
 _BEAT_SECONDS = 2.0
-
-_Known = TypeVar("_Known")
 
 ClientFactory = Callable[[str, str], Client]
 """Makes the client for a payee and an asset."""
@@ -75,7 +71,9 @@ class RefundMissing(PaypercallError):
 
 
 class Payer:
-    """Pays for calls within budgets. Safe to use from many threads, and with one database from many processes.
+    """Pays for calls within budgets; `prices` is what is known of what they cost.
+
+    Safe to use from many threads, and with one database from many processes.
 
     Args:
         client: Pays its payee; the budget may allow others.
@@ -104,9 +102,8 @@ class Payer:
         self._is_strict = strict
         self._store = client.store
         self._network = client.conf.network_constants().version
-        self._quotes: dict[str, Quote | None] = {}
-        self._endpoints: dict[str, str] = {}
-        self._lists: dict[str, PriceList] = {}
+        self._timeout = client.conf.default_timeout_in_seconds
+        self.prices = Prices(self._network, self._timeout)
         self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
 
     def close(self) -> None:
@@ -120,35 +117,17 @@ class Payer:
     # --- prices ------------------------------------------------------------------------------------------------------
 
     def quote(self, call: Call) -> Quote | None:
-        """What a call cost last, as far as is known; None if it has to be asked for."""
-        if call.resource in self._quotes:
-            return self._quotes[call.resource]
+        """What a call costs, by what was told or paid last; None if it has to be asked for."""
+        told = self.prices.quote(call)
+        if told is not None or self.prices.must_be_asked_for(call):
+            return told
         last = self._last_paid(call)
-        if last is not None:
-            return Quote(last.amount - last.refund, last.asset, last.payee)
-        listed = self._lists.get(call.origin)
-        return None if listed is None else listed.quote(call.method, call.path)
-
-    def learn(self, call: Call, quote: Quote | None) -> None:
-        """Remembers what a resource costs, or that it has to be asked for."""
-        _remember(self._quotes, call.resource, quote)
+        return None if last is None else Quote(last.amount - last.refund, last.asset, last.payee)
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
-        if call.origin in self._lists or not any(
-            may_pay_at(budget, call.origin) for budget in self._budgets.values()
-        ):
-            return None
-        return call.origin + self._endpoints.get(call.origin, PATH)
-
-    def learn_endpoint(self, call: Call, endpoint: str | None) -> None:
-        """Remembers where a merchant's channel endpoint is, if it is at the same origin."""
-        if endpoint is not None and endpoint.startswith("/") and not endpoint.startswith("//"):
-            _remember(self._endpoints, call.origin, endpoint)
-
-    def learn_list(self, call: Call, text: bytes | None) -> None:
-        """Remembers a price list, or that there is none."""
-        _remember(self._lists, call.origin, read_price_list(text, self._network))
+        is_payable = any(may_pay_at(budget, call.origin) for budget in self._budgets.values())
+        return self.prices.list_at(call) if is_payable else None
 
     def _last_paid(self, call: Call) -> BoughtCall | None:
         with self._store.reading() as books:
@@ -193,10 +172,10 @@ class Payer:
             PaypercallError: When the client cannot pay it; nothing is reserved then.
         """
         budget = self._require_allowed(call, quote)
-        if offer is not None:
-            self._require_payable(offer)
         self._require_approval(budget, call, quote, offer)
         client = self._client_for(quote.payee, quote.asset)
+        if offer is not None:
+            require_payable(offer, self._network, self._timeout if client.aa_address is None else None)
         row = BoughtCall(
             request=call.request,
             resource=call.resource,
@@ -211,14 +190,6 @@ class Payer:
         purchase = Purchase(call, reserve(self._store, budget, row), client)
         self._heartbeat.add(purchase.row)
         return self._packed(purchase)
-
-    def _require_payable(self, offer: Offer) -> None:
-        if offer.network != self._network:
-            raise PaymentDeclined(
-                f"the merchant is on another network: {offer.network}", code="wrong_network"
-            )
-        if "channel" not in offer.methods or not BASE_AGENTS.keys() & set(offer.agent_versions):
-            raise PaymentDeclined("the merchant takes no channel that is known here", code="wrong_method")
 
     def _require_allowed(self, call: Call, quote: Quote) -> Budget:
         budget = self._budgets.get(quote.asset)
@@ -295,9 +266,9 @@ class Payer:
         ended = self._end(purchase, end)
         price = ended.amount - ended.refund
         if verdict.receipt is None:
-            self.learn(purchase.call, None)
+            self.prices.learn(purchase.call, None)
         elif price and head.status < 400:
-            self.learn(purchase.call, Quote(price, ended.asset, ended.payee))
+            self.prices.learn(purchase.call, Quote(price, ended.asset, ended.payee))
         if verdict.dispute is not None:
             self._tell(EventKind.RECEIPT_DISPUTED, purchase, verdict.dispute)
         if verdict.missing is not None:
@@ -324,13 +295,6 @@ class Payer:
     def _keep(self, rows: list[BoughtCall]) -> None:
         with self._store.brief_transaction() as books:
             books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
-
-
-def _remember(memory: dict[str, _Known], name: str, value: _Known) -> None:
-    """Keeps what is known of a name; of too many, the one that was learned first is forgotten."""
-    memory[name] = value
-    if len(memory) > _MOST_REMEMBERED:
-        memory.pop(next(iter(memory)), None)
 
 
 def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:

@@ -52,26 +52,36 @@ class PriceList:
         return quotes.pop() if len(quotes) == 1 else None
 
 
-def read_price_list(text: bytes | None, network: str) -> PriceList:
+def read_price_list(text: bytes | None, network: str, timeout: int) -> PriceList:
     """Reads a price list, of which only what can be paid from here is kept.
 
     Args:
         text: As it came, or None for none.
         network: The network's unit version.
+        timeout: That of channels made here, in seconds.
     """
+    if text is None or len(text) > MAX_LIST:
+        return PriceList()
     try:
-        content = json.loads(text or b"")
+        content = json.loads(text)
     except (ValueError, RecursionError):
         return PriceList()
     if not isinstance(content, dict) or content.get("network") != network:
         return PriceList()
     payee, versions, resources = (content.get(name) for name in ("address", "agent_versions", "resources"))
+    if not _takes_timeout(content, timeout):
+        return PriceList()
     if not is_valid_address(payee) or not isinstance(versions, list) or not isinstance(resources, list):
         return PriceList()
     if not any(isinstance(version, str) and version in BASE_AGENTS for version in versions):
         return PriceList()
     lines = (_line(resource, str(payee)) for resource in resources[:_MOST_LINES])
     return PriceList(tuple(line for line in lines if line is not None))
+
+
+def _takes_timeout(content: dict[str, Any], timeout: int) -> bool:
+    shortest, longest = content.get("min_timeout"), content.get("max_timeout")
+    return type(shortest) is int and type(longest) is int and shortest <= timeout <= longest
 
 
 def _line(resource: Any, payee: str) -> _Line | None:

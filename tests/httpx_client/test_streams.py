@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from paypercall.asynchronous import AsyncClient
 from paypercall.httpx import AsyncPaymentTransport, PaymentTransport
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Seen
@@ -52,6 +53,16 @@ def test_a_call_that_is_cancelled_is_gone_on_with_by_the_next_one(market: Market
     asyncio.run(cancel())
     assert len({str(package) for package in market.site.packages}) == 1
     assert market.site.served == 1
+
+
+def test_a_client_that_does_not_block_can_pay(market: Market) -> None:
+    async def call() -> int:
+        payer = AsyncClient(market.client.peer_address, wallet=market.client.wallet, conf=market.client.conf)
+        async with payer, httpx.AsyncClient(transport=AsyncPaymentTransport(payer, BUDGET)) as api:
+            return (await api.get(market.site.url + "/async")).status_code
+
+    assert asyncio.run(call()) == 200
+    assert len(market.site.packages) == 1
 
 
 def test_many_calls_at_once_are_paid_for_each(market: Market) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 import requests
@@ -14,6 +15,7 @@ from paypercall import wire
 from paypercall.events import Event, EventKind
 from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
 from paypercall.requests import Session
+from tests.parties import customer_on
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Seen, changed
 from tests.paywall.merchant import Headers
@@ -142,6 +144,19 @@ def test_what_cannot_be_paid_from_here_is_not_paid(
         api.get(url)
     assert declined.value.code == code
     assert market.site.packages == []
+
+
+def test_no_channel_is_opened_that_the_merchant_would_not_take(
+    market: Market, url: str, tmp_path: Path
+) -> None:
+    market.site.trick = lambda seen, honest: changed(ask(market), {wire.CHANNEL_TIMEOUTS: "1-2"})
+    with customer_on(market.net, tmp_path, market.client.peer_address) as newcomer:
+        with Session(newcomer, BUDGET) as api:
+            api.get_402_info(url)
+            with pytest.raises(PaymentDeclined) as declined:
+                api.get(url)
+        assert declined.value.code == "wrong_timeout"
+        assert newcomer.aa_address is None
 
 
 @pytest.mark.parametrize(

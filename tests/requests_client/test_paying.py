@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from paypercall import wire
+from paypercall.client import Client
 from paypercall.methods import Channel
 from paypercall.paying import Budget, Limits, PaymentDeclined
 from paypercall.payment_server import PaymentServer
@@ -201,10 +202,19 @@ def test_another_payee_on_the_list_is_paid_over_a_channel_of_its_own(
                 for _ in range(2):
                     assert api.get(site.url).ok
                 assert api.get(url).ok
+            made: list[tuple[str, str]] = []
+
+            def make(payee: str, asset: str) -> Client:
+                made.append((payee, asset))
+                return market.client.for_payee(payee, asset)
+
+            with Session(market.client, [budget, replace(budget, asset="A" * 43 + "=")], clients=make) as api:
+                assert api.get(site.url).ok
+            assert made == [(merchant.address, "base")]
         finally:
             site.close()
         [channel] = merchant.channels()
-    assert channel.accepted_from_peer == 200
+    assert channel.accepted_from_peer == 300
     assert channel.aa_address != market.client.aa_address
 
 
