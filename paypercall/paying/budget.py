@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from paypercall.arguments import check_asset, check_payee
 from paypercall.bought_call import Spending, Spent
-from paypercall.obyte.amounts import BASE
 from paypercall.errors import PaypercallError
-from paypercall.trigger_data import MAX_AGENT_AMOUNT
+from paypercall.obyte.amounts import BASE
 from paypercall.paying.offer import Offer
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 HOUR = 3600
 DAY = 24 * HOUR

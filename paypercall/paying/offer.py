@@ -13,8 +13,8 @@ from paypercall import wire
 from paypercall.arguments import check_asset
 from paypercall.errors import PaypercallError, Refusal
 from paypercall.obyte.address import is_valid_address
-from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from paypercall.terms import UnconfirmedTerms
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 MAX_TERM = 250
 """Characters of one header of an offer."""

@@ -13,8 +13,8 @@ from paypercall.arguments import check_asset
 from paypercall.contract import BASE_AGENTS
 from paypercall.errors import Refusal
 from paypercall.obyte.address import is_valid_address
-from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from paypercall.paying.offer import Quote
+from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 PATH = "/payment"
 """Where the channel endpoint is, unless a 402 says otherwise."""
