@@ -21,7 +21,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from paypercall.asgi.charge import Charge, tell_prices
+from paypercall.asgi.charge import Charge, resources_of, tell_prices
 from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, exchange_of, path_of
 from paypercall.asynchronous import AsyncServer
 from paypercall.call_book import AnswerLimits
@@ -29,7 +29,8 @@ from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Paywall, PriceTag
+from paypercall.paywall import Answer, Paywall, PriceTag
+from paypercall.paywall.endpoint import MAX_BODY, PATH, Endpoint, Resource
 from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.running import CURRENT
@@ -41,7 +42,7 @@ MAX_THREADS = 32
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _View = TypeVar("_View", bound=Callable[..., Any])
-_Row = tuple[str | None, re.Pattern[str], Mapping[str, Convertor[Any]], PriceTag]
+_Row = tuple[str | None, str, re.Pattern[str], Mapping[str, Convertor[Any]], PriceTag]
 
 
 class NotPaid(PaypercallError):
@@ -71,6 +72,9 @@ class PaymentMiddleware:
         scope[SCOPE_KEY] = exchange
         token = CURRENT.set(None)
         try:
+            if path_of(scope) == self._payment.endpoint:
+                await exchange.answer(await self._payment.answer_at_endpoint(scope, exchange))
+                return
             await self._payment.charge_by_table(scope, exchange)
             await self._app(scope, exchange.body.receive, exchange.send)
         except Stop as stop:
@@ -104,7 +108,7 @@ class Payment:
         app: Starlette | None = None,
         server: Server | AsyncServer | PaymentServer | None = None,
         *,
-        endpoint: str | None = "/payment",
+        endpoint: str | None = PATH,
         prices: Mapping[str, int | PriceFunction | PriceTag | None] | None = None,
         methods: Sequence[PaymentMethod] | None = None,
         refunds: RefundPolicy | None = None,
@@ -112,6 +116,7 @@ class Payment:
     ) -> None:
         self.server = _payment_server(server, answers)
         self.paywall = Paywall(self.server.calls, methods or [Channel(self.server, endpoint)], refunds)
+        self.endpoint = endpoint
         self._table = [_row(rule, price) for rule, price in (prices or {}).items()]
         self._process = os.getpid()
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
@@ -141,6 +146,7 @@ class Payment:
                     return await view(request)
                 return await run_in_threadpool(view, request)
 
+            paid.price_tag = tag  # type: ignore[attr-defined]
             return paid  # type: ignore[return-value]
 
         return decorate
@@ -176,12 +182,21 @@ class Payment:
             Stop: When the paywall answers itself.
         """
         path = path_of(scope)
-        for method, pattern, converters, tag in self._table:
+        for method, _, pattern, converters, tag in self._table:
             match = pattern.match(path)
             if match is not None and method in (None, scope["method"]):
                 arguments = {name: converters[name].convert(text) for name, text in match.groupdict().items()}
                 await exchange.charge(tag, arguments)
                 return
+
+    async def answer_at_endpoint(self, scope: Scope, exchange: Exchange) -> Answer:
+        """The channel endpoint's answer."""
+        assert self.endpoint is not None
+        by_table = [Resource(method or "*", path, tag) for method, path, _, _, tag in self._table]
+        app = scope.get("app")  # as a framework notes it
+        resources = [*by_table, *resources_of(getattr(app, "routes", ()))]
+        endpoint = Endpoint(self.server, lambda: resources, self.endpoint)
+        return await self.in_thread(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 
     async def in_thread(
         self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
@@ -207,6 +222,7 @@ def _row(rule: str, price: int | PriceFunction | PriceTag | None) -> _Row:
     pattern, _, converters = compile_path(path)
     return (
         method if space else None,
+        path,
         pattern,
         converters,
         price if isinstance(price, PriceTag) else PriceTag(price),

@@ -5,13 +5,15 @@ Imports no FastAPI: what it needs of a request is Starlette's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.requests import Request as StarletteRequest
 
 from paypercall.asgi.exchange import exchange_of
 from paypercall.paywall import PriceTag, Running
+from paypercall.paywall.endpoint import Resource
+from paypercall.paywall.gate import FREE_METHODS
 
 
 class Charge:
@@ -45,6 +47,17 @@ def tell_prices(app: Any) -> None:
         return document
 
     app.openapi = openapi
+
+
+def resources_of(routes: Iterable[Any], prefix: str = "") -> Iterator[Resource]:
+    """The price list of an application's routes, those of what is mounted in it included."""
+    for route in routes:
+        path = prefix + getattr(route, "path", "")
+        yield from resources_of(getattr(route, "routes", None) or (), path)
+        tags = [charge.tag for charge in _charges(getattr(route, "dependant", None))]
+        tag = getattr(getattr(route, "endpoint", None), "price_tag", None)
+        for method in sorted(set(getattr(route, "methods", None) or ()) - FREE_METHODS):
+            yield from (Resource(method, path, tag) for tag in ([*tags, tag] if tag else tags))
 
 
 def _charges(dependant: Any) -> Iterator[Charge]:

@@ -84,6 +84,13 @@ class _Body:
         """The next message for the application."""
         return self._ahead.popleft() if self._ahead else await self._next()
 
+    async def beginning(self, size: int) -> bytes:
+        """Its first bytes, for who answers without the application."""
+        while not self._is_whole and self._size < size:
+            if (await self._next())["type"] != "http.request":
+                break
+        return b"".join(self._parts)[:size]
+
     async def whole(self) -> bytes | None:
         """All of it, whoever has read it before; None if it is too large, or the client has gone."""
         while not self._is_whole:
@@ -158,10 +165,7 @@ class Exchange:
         Raises:
             Stop: When its body cannot be read.
         """
-        scope = self._scope
-        request = Request(
-            scope["method"], path_of(scope), scope["query_string"].decode("latin-1"), _Headers(scope)
-        )
+        request = self._bodiless()
         if not self._paywall.needs_body(request):
             return request
         body = await self.body.whole()
@@ -173,6 +177,17 @@ class Exchange:
                     f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
                 )
             )
+        return await self._with_body(request, body)
+
+    async def beginning(self, size: int) -> Request:
+        """The request with the first bytes of its body."""
+        return await self._with_body(self._bodiless(), await self.body.beginning(size))
+
+    def _bodiless(self) -> Request:
+        query = self._scope["query_string"].decode("latin-1")
+        return Request(self._scope["method"], path_of(self._scope), query, _Headers(self._scope))
+
+    async def _with_body(self, request: Request, body: bytes) -> Request:
         packages = await self._form_packages(body) if request.has_form and FIELD.encode() in body else ()
         return Request(request.method, request.path, request.query, request.headers, body, packages)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import threading
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -14,18 +13,15 @@ from django.core.handlers.exception import response_for_exception
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from paypercall.django.exchange import MAX_BODY, read_body, request_of, response_of
 from paypercall.django.project import Project, open_project
 from paypercall.errors import PaypercallError
 from paypercall.obyte.amounts import BASE
-from paypercall.paywall import Answer, Price, PriceTag, Request, Running
+from paypercall.paywall import Answer, Price, PriceTag, Running
 from paypercall.paywall.answer import problem
 from paypercall.paywall.gate import FREE_METHODS
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.running import CURRENT
-from paypercall.wire import FIELD
-
-MAX_BODY = 16 * 1024 * 1024
-"""Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _Result = TypeVar("_Result")
@@ -82,6 +78,7 @@ class Payment:
             make = self._async_view if iscoroutinefunction(view) else self._sync_view
             paid = functools.wraps(view)(make(view, tag))
             # Django opens the transaction of ATOMIC_REQUESTS around the whole view unless it is told not to.
+            paid.price_tag = tag  # type: ignore[attr-defined]
             paid._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
             return paid  # type: ignore[return-value]
 
@@ -147,28 +144,19 @@ class Payment:
 
     def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
         paywall = self.project.paywall
-        asked = Request(
-            request.method or "GET",
-            request.path_info,
-            request.META.get("QUERY_STRING", ""),
-            request.headers,
-        )
+        asked = request_of(request)
         if paywall.needs_body(asked):
-            if not _read_body(request):
-                return _response(
+            if not read_body(request):
+                return response_of(
                     problem(
                         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                         "body_too_large",
                         f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
                     )
                 )
-            body = request.body
-            packages = request.POST.getlist(FIELD) if asked.has_form and FIELD.encode() in body else []
-            asked = Request(
-                asked.method, asked.path, asked.query, asked.headers, body, tuple(map(str, packages))
-            )
+            asked = request_of(request, request.body)
         outcome = paywall.begin(asked, price)
-        return _response(outcome) if isinstance(outcome, Answer) else outcome
+        return response_of(outcome) if isinstance(outcome, Answer) else outcome
 
     def _finish(self, running: Running, response: HttpResponseBase) -> HttpResponseBase:
         cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
@@ -227,33 +215,6 @@ def _rendered(response: HttpResponseBase) -> HttpResponseBase:
     """A response whose content is there, which a `TemplateResponse` is not yet."""
     render = getattr(response, "render", None)
     return render() if callable(render) else response
-
-
-def _read_body(request: HttpRequest) -> bool:
-    """Reads the whole body, to be read again by the view; false if it is too large.
-
-    `request.body` refuses what is above DATA_UPLOAD_MAX_MEMORY_SIZE, which files that are uploaded need not obey.
-    """
-    if hasattr(request, "_body"):
-        return True
-    body = request.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        return False
-    request._body = body
-    request._stream = io.BytesIO(body)
-    request._read_started = False  # type: ignore[attr-defined]
-    return True
-
-
-def _response(answer: Answer) -> HttpResponse:
-    response = HttpResponse(answer.body, status=answer.status)
-    del response["Content-Type"]
-    for name, value in answer.headers:
-        if name == "Set-Cookie":
-            response.cookies.load(value)
-        else:
-            response[name] = value
-    return response
 
 
 async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:

@@ -295,3 +295,38 @@ def test_a_table_of_paths_charges_for_any_application(shop: Shop, table: str) ->
         answer = requests.post(f"{table}/echo", data=b"x" * 200_000, headers=headers, timeout=20)
         assert (answer.status_code, answer.content) == (200, b"x" * 200_000)
         assert wire.RECEIPT in answer.headers
+
+
+# --- the channel endpoint --------------------------------------------------------------------------------------------
+
+
+def test_the_endpoint_tells_terms_and_prices(shop: Shop, fastapi: str, table: str) -> None:
+    told = requests.get(f"{fastapi}/payment", timeout=20)
+    assert told.status_code == 200
+    assert told.json()["address"] == shop.server.server.address
+    prices = {(line["method"], line["path"]): line["price"] for line in told.json()["resources"]}
+    assert prices["GET", "/temperature"] == 100
+    assert prices["GET", "/by-length/{length}"] == "varies"
+    assert ("GET", "/unpaid") not in prices
+    prices = {
+        (line["method"], line["path"]): line["price"]
+        for line in requests.get(f"{table}/payment", timeout=20).json()["resources"]
+    }
+    assert prices["POST", "/echo"] == 100
+
+
+def test_a_token_of_the_endpoint_pays_for_a_request(shop: Shop, fastapi: str) -> None:
+    paid_before = requests.put(
+        f"{fastapi}/payment", headers={wire.PACKAGE: wire.encode_package(shop.pay())}, timeout=20
+    )
+    token = paid_before.json()["token"]
+    answer = requests.get(f"{fastapi}/temperature", headers={wire.TOKEN: token}, timeout=20)
+    assert answer.json() == {"celsius": 21, "paid": 100}
+    form = requests.put(f"{fastapi}/payment", data={"payment_package": json.dumps(shop.pay())}, timeout=20)
+    assert form.json()["token"]
+
+
+def test_the_endpoint_refuses_a_large_body_unread(fastapi: str) -> None:
+    answer = requests.post(f"{fastapi}/payment", data=b"x" * 1_000_000, timeout=20)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert requests.patch(f"{fastapi}/payment", timeout=20).status_code == 405

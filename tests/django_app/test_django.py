@@ -120,6 +120,19 @@ def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:
         payment.required("100")  # type: ignore[arg-type]
 
 
+def test_the_endpoint_tells_terms_and_prices_and_takes_payments(site: Site) -> None:
+    assert site.ask("temperature").headers[wire.ENDPOINT] == "/payment"
+    told = site.ask("payment").json()
+    prices = {(line["method"], line["path"]): line["price"] for line in told["resources"]}
+    assert prices["*", "/temperature"] == prices["POST", "/echo"] == 100
+    assert prices["*", "/by-length/<int:length>"] == "varies"
+    token = site.ask("payment", site.header(), "PUT").json()["token"]
+    assert site.ask("temperature", {wire.TOKEN: token}).json() == {"celsius": 21}
+    package = json.dumps(site.client.create_payment_package(100))
+    assert site.ask("payment", method="PUT", data={"payment_package": package}).json()["token"]
+    assert site.ask("payment", method="POST", data=b"x" * 100_000).status_code == 413
+
+
 def test_the_tables_are_those_that_our_own_migrations_make(site: Site, tmp_path: object) -> None:
     from paypercall.django import payment
     from paypercall.store.schema import metadata

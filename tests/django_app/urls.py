@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -147,4 +147,7 @@ views: list[tuple[str, Any]] = [
     ("odd", odd),
     ("mixed", mixed),
 ]
-urlpatterns = [path(route, view) for route, view in views]
+urlpatterns = [
+    path("payment", include("paypercall.django.urls")),
+    *(path(route, view) for route, view in views),
+]
