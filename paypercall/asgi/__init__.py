@@ -30,7 +30,7 @@ from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, PriceTag
-from paypercall.paywall.endpoint import MAX_BODY, PATH, Endpoint, Resource
+from paypercall.paywall.endpoint import ANY_METHOD, MAX_BODY, PATH, Endpoint, Resource
 from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.running import CURRENT
@@ -192,7 +192,7 @@ class Payment:
     async def answer_at_endpoint(self, scope: Scope, exchange: Exchange) -> Answer:
         """The channel endpoint's answer."""
         assert self.endpoint is not None
-        by_table = [Resource(method or "*", path, tag) for method, path, _, _, tag in self._table]
+        by_table = [Resource(method or ANY_METHOD, path, tag) for method, path, _, _, tag in self._table]
         app = scope.get("app")  # as a framework notes it
         resources = [*by_table, *resources_of(getattr(app, "routes", ()))]
         endpoint = Endpoint(self.server, lambda: resources, self.endpoint)

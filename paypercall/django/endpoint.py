@@ -13,9 +13,7 @@ from paypercall.django import payment
 from paypercall.django.exchange import request_of, response_of
 from paypercall.django.project import endpoint_path
 from paypercall.paywall import PriceTag
-from paypercall.paywall.endpoint import MAX_BODY, PATH, Endpoint, Resource
-
-_ANY_METHOD = "*"
+from paypercall.paywall.endpoint import ANY_METHOD, MAX_BODY, PATH, Endpoint, Resource
 
 
 @csrf_exempt  # a payment authorises itself, and no cookie does
@@ -43,7 +41,7 @@ def _tags_of(view: Any) -> Iterator[tuple[str, PriceTag]]:
     """The prices of a function, or of the methods of a class."""
     tag = getattr(view, "price_tag", None)
     if tag is not None:
-        yield _ANY_METHOD, tag
+        yield ANY_METHOD, tag
     view_class = getattr(view, "view_class", None)
     for name in getattr(view_class, "http_method_names", ()):
         tag = getattr(getattr(view_class, name, None), "price_tag", None)

@@ -22,6 +22,9 @@ PATH = "/payment"
 MAX_LIST = 256 * 1024
 """Bytes of a price list; a longer one is not read."""
 
+ANY_METHOD = "*"
+"""A merchant's word for all methods."""
+
 _MOST_LINES = 1000
 
 
@@ -33,7 +36,7 @@ class _Line:
 
     def fits(self, method: str, segments: tuple[str, ...]) -> bool:
         return (
-            self.method == method
+            self.method in (ANY_METHOD, method)
             and len(self.segments) == len(segments)
             and all(mine in ("*", other) for mine, other in zip(self.segments, segments, strict=True))
         )

@@ -32,6 +32,9 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")
 MAX_BODY = 16 * 1024
 """Bytes of a body; the largest package takes less than 3,000 in any form."""
 
+ANY_METHOD = "*"
+"""In place of a method, for a resource that costs the same by all of them."""
+
 VARIES = "varies"
 """In place of a price that depends on the request."""
 
@@ -51,7 +54,7 @@ class Resource:
     """A line of the price list.
 
     Attributes:
-        method: The HTTP method.
+        method: The HTTP method, or `ANY_METHOD`.
         path: The path, or the host's rule for paths.
         tag: What it costs.
     """
