@@ -18,7 +18,7 @@ from paypercall import wire
 from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
 from paypercall.paying.body import Kept, Traits
-from paypercall.paying.budget import Budget, origin_of
+from paypercall.paying.budget import Budget
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import Look, Pause, Send, Steps, exchange
@@ -29,7 +29,6 @@ from paypercall.paying.price_list import MAX_LIST
 MAX_PRICE = "max_price"
 """The extension of a request that limits what it may cost, in bytes or units of the asset."""
 
-_CHAIN = "paypercall"
 _MOST_READ = 1024 * 1024
 """Answers up to this length count as answered only when they are there as a whole; merchants keep no longer ones."""
 
@@ -239,7 +238,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             self._kept = Kept(iterate(request.stream))
         url = str(request.url)
         # The extensions are what a request shares with its redirections.
-        chain = request.extensions.setdefault(_CHAIN, Chain(origin_of(url)))
+        chain = Chain.of(request.extensions, request, url)
         self.call = Call.of(request.method, url, traits, chain, request.extensions.get(MAX_PRICE))
 
     def request_with(self, package: str | None) -> httpx.Request:
@@ -317,7 +316,7 @@ def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
 
 def _unpaid(method: str, url: str, **kwargs: Any) -> httpx.Request:
     request = httpx.Request(method, url, **kwargs)
-    request.extensions[_CHAIN] = Chain(origin_of(url), may_pay=False)
+    Chain.forbid(request.extensions, url)
     return request
 
 

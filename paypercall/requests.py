@@ -18,15 +18,13 @@ from requests.adapters import HTTPAdapter
 from paypercall import wire
 from paypercall.client import Client
 from paypercall.paying.body import CHUNK, Kept, Traits
-from paypercall.paying.budget import Budget, origin_of
+from paypercall.paying.budget import Budget
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, read_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
-
-_CHAIN = "paypercall"
 
 _max_price: ContextVar[int | None] = ContextVar("paypercall_max_price", default=None)
 _may_pay: ContextVar[bool] = ContextVar("paypercall_may_pay", default=True)
@@ -82,8 +80,7 @@ class PaymentAdapter(HTTPAdapter):
         assert request.url is not None and request.method is not None
         body = _Body(request.body)
         # The dict of hooks is the only thing of a request that its redirections share.
-        origin = origin_of(request.url)
-        chain = request.hooks.setdefault(_CHAIN, Chain(origin, may_pay=_may_pay.get()))
+        chain = Chain.of(request.hooks, request, request.url, may_pay=_may_pay.get())
         call = Call.of(request.method, request.url, body.traits, chain, _max_price.get())
         really_send = partial(super().send, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         last: requests.Response | None = None

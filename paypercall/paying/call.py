@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ from paypercall.paying.body import Traits
 from paypercall.paying.budget import origin_of
 from paypercall.paying.offer import ReadHeaders
 
+_CHAIN = "paypercall"
 _FREE_METHODS = ("HEAD", "OPTIONS")
 
 
@@ -20,12 +22,38 @@ class Chain:
 
     Args:
         origin: Where the first goes.
+        first: The library's own request that it begins with.
         may_pay: Whether any of them may be paid.
     """
 
-    def __init__(self, origin: str, *, may_pay: bool = True) -> None:
+    def __init__(self, origin: str, first: object, *, may_pay: bool = True) -> None:
         self._origin = origin
+        self._first = first
         self._may_pay = may_pay
+
+    @classmethod
+    def of(
+        cls, shared: MutableMapping[str, Any], request: object, url: str, *, may_pay: bool = True
+    ) -> Chain:
+        """The chain of a request: a new one, unless it is a redirection of another.
+
+        Args:
+            shared: What the library hands on from a request to its redirections.
+            request: The library's own.
+            url: Its address.
+            may_pay: Whether a new one may be paid.
+        """
+        known = shared.get(_CHAIN)
+        # The same request again is a call of its own.
+        if isinstance(known, cls) and known._first is not request:
+            return known
+        chain = shared[_CHAIN] = cls(origin_of(url), request, may_pay=may_pay)
+        return chain
+
+    @classmethod
+    def forbid(cls, shared: MutableMapping[str, Any], url: str) -> None:
+        """Has a request that is still to be sent, and its redirections, pay nothing."""
+        shared[_CHAIN] = cls(origin_of(url), None, may_pay=False)
 
     def may_pay(self, origin: str) -> bool:
         """Whether a request of the chain may be paid."""

@@ -187,6 +187,12 @@ def test_an_adapter_pays_in_a_session_that_is_there_already(market: Market, url:
         assert session.get(market.other.url).ok
 
 
+def test_a_request_that_is_sent_twice_is_paid_twice(market: Market, api: Session, url: str) -> None:
+    request = api.prepare_request(requests.Request("GET", url))
+    assert [api.send(request).status_code for _ in range(2)] == [200, 200]
+    assert market.site.served == 2
+
+
 def test_another_payee_on_the_list_is_paid_over_a_channel_of_its_own(
     market: Market, url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
