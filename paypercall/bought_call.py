@@ -120,4 +120,6 @@ def end(call: BoughtCall, aa_address: str) -> BoughtCall:
 
 def give_up(call: BoughtCall, aa_address: str) -> BoughtCall:
     """Ends a call whose payment the merchant says it has not taken; it goes on counting, since it may have been."""
+    if call.state is not BoughtCallState.PENDING:
+        return call
     return replace(let_go(call), state=BoughtCallState.GIVEN_UP, aa_address=aa_address)

@@ -113,8 +113,14 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                 return None
             return text if found.is_success else None
 
-        with closing(body):
+        try:
             response: httpx.Response = drive(exchange(self._payer, body.call), send, look)
+        except BaseException as error:
+            if last is not None and getattr(error, "response", None) is not last:
+                last.close()
+            raise
+        finally:
+            body.close()
         return response
 
     def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
@@ -198,8 +204,14 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                 return None
             return text if found.is_success else None
 
-        with closing(body):
+        try:
             response: httpx.Response = await _drive(exchange(self._payer, body.call), send, look)
+        except BaseException as error:
+            if last is not None and getattr(error, "response", None) is not last:
+                await last.aclose()
+            raise
+        finally:
+            body.close()
         return response
 
     async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:

@@ -117,6 +117,10 @@ class PaymentAdapter(HTTPAdapter):
 
         try:
             response: requests.Response = drive(exchange(self._payer, call), send, look)
+        except BaseException as error:
+            if last is not None and getattr(error, "response", None) is not last:
+                last.close()
+            raise
         finally:
             body.close()
         return response

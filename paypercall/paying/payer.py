@@ -233,10 +233,19 @@ class Payer:
 
     def _let_go_unsent(self, purchase: Purchase) -> None:
         """Takes a reservation back if nothing was signed for it; the package did not leave this process."""
-        self.release(purchase)
-        if purchase.client.sent_package(purchase.row.key) is None:
-            with self._store.transaction() as books:
-                books.bought_calls.drop(purchase.row.id)
+        # Asked while the call is still this process's: nobody else has the package made meanwhile.
+        if self._may_be_signed(purchase):
+            self.release(purchase)
+            return
+        self._heartbeat.remove(purchase.row)
+        with self._store.transaction() as books:
+            books.bought_calls.drop(purchase.row.id)
+
+    def _may_be_signed(self, purchase: Purchase) -> bool:
+        try:
+            return purchase.client.sent_package(purchase.row.key) is not None
+        except PaypercallError:
+            return True  # the client was closed, or the database is away: that cannot be told now
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from paypercall.calls import PartyClosed
 from paypercall.requests import Session
-from tests.parties import customer_on
+from tests.parties import customer_on, wait_until
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import open_market
+from tests.paying.merchant import open_market, rows_of
 
 pytestmark = pytest.mark.slow
 
@@ -48,3 +50,20 @@ def test_what_a_client_without_money_cannot_pay_leaves_nothing_in_the_budget(
             spending = books.bought_calls.spending("base", "", "", hour_ago=0, day_ago=0)
         assert spending.total.day == 0
         assert market.site.packages == []
+
+
+def test_a_client_that_is_closed_while_it_waits_leaves_its_place_to_the_next_call(tmp_path: Path) -> None:
+    with (
+        open_market(tmp_path) as market,
+        customer_on(market.net, tmp_path / "poor", market.client.peer_address, funds=0) as poor,
+        Session(poor, BUDGET) as api,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        call = threads.submit(api.get, market.site.url)
+        wait_until(lambda: len(rows_of(poor.store)) == 1, "the place is taken")
+        wait_until(lambda: poor.aa_address is not None, "the channel is waited for")
+        poor.close_node()
+        with pytest.raises(PartyClosed):
+            call.result(30.0)
+        [row] = rows_of(poor.store)
+        assert (row["state"], row["run"]) == ("pending", None)

@@ -127,3 +127,5 @@ def test_what_comes_back_is_never_more_than_was_paid(
 def test_a_call_that_was_given_up_keeps_its_amount() -> None:
     given_up = give_up(CALL, AA)
     assert (given_up.amount, given_up.refund, given_up.state) == (100, 0, BoughtCallState.GIVEN_UP)
+    answered = end(CALL, AA)
+    assert give_up(answered, AA) == answered
