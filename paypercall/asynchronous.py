@@ -221,6 +221,16 @@ class AsyncClient(AsyncParty[Client]):
         )
 
     @property
+    def peer_address(self) -> str:
+        """The payee's address."""
+        return self._party.peer_address
+
+    @property
+    def asset(self) -> str:
+        """What it pays in: `base` or an asset's id."""
+        return self._party.asset
+
+    @property
     def aa_address(self) -> str | None:
         """The channel's address; see `Client.aa_address`."""
         return self._party.aa_address
