@@ -27,6 +27,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SECRET_KEY = "of a test"
+ROOT_URLCONF = "urls"
 INSTALLED_APPS = ["paypercall.django"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": HERE / "project.sqlite"}}
 PAYPERCALL = {**json.loads((HERE / "payments.json").read_text()), "max_sweeping_period": 1}
@@ -42,6 +43,7 @@ def test_a_process_of_its_own_settles_what_the_web_processes_accepted(tmp_path: 
         payments = settings_for(net, tmp_path)
         del payments["database_url"]
         (tmp_path / "settings.py").write_text(SETTINGS)
+        (tmp_path / "urls.py").write_text("urlpatterns = []")
         (tmp_path / "payments.json").write_text(json.dumps(payments))
         environment = {
             **os.environ,
