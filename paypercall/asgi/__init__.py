@@ -97,7 +97,7 @@ class Payment:
         server: Takes the payments; by default one with the settings of the host's project.
         endpoint: The path of the channel endpoint, or None for none.
         prices: What paths cost, by path (`/items/{id}`) or method and path (`POST /items`). The first that fits
-            counts. A function gets the request and the path's parameters.
+            counts. A function gets the request and the path's parameters. An answer to OPTIONS loses its body.
         methods: The ways to pay; by default over channels.
         refunds: Which answers are refunded, by their status; by default all from 400 on.
         answers: How answers are kept, to be given again.
@@ -182,9 +182,14 @@ class Payment:
             Stop: When the paywall answers itself.
         """
         path = path_of(scope)
+        # What answers a GET answers a HEAD.
+        asked = "GET" if exchange.method == "HEAD" else exchange.method
         for method, _, pattern, converters, tag in self._table:
             match = pattern.match(path)
-            if match is not None and method in (None, scope["method"]):
+            if match is not None and method in (None, asked):
+                if exchange.method == "OPTIONS" and not tag.is_free:
+                    exchange.mute()  # for CORS, which may be dealt with further in
+                    return
                 arguments = {name: converters[name].convert(text) for name, text in match.groupdict().items()}
                 await exchange.charge(tag, arguments)
                 return
@@ -218,10 +223,10 @@ def _payment_server(
 
 
 def _row(rule: str, price: int | PriceFunction | PriceTag | None) -> _Row:
-    method, space, path = rule.rpartition(" ")
+    method, _, path = rule.rpartition(" ")
     pattern, _, converters = compile_path(path)
     return (
-        method if space else None,
+        method.upper() or None,
         path,
         pattern,
         converters,

@@ -132,9 +132,15 @@ class Exchange:
         self._scope = scope
         self._send = send
         self._start: Message | None = None
+        self._is_mute = False
         self.body = _Body(receive)
         self.running: Running | None = None
-        self.has_started = False
+
+    @property
+    def method(self) -> str:
+        """The request's method, in capitals: some applications take it in any case."""
+        method: str = self._scope["method"]
+        return method.upper()
 
     async def charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
         """Takes the payment for the request; None if it is free.
@@ -145,8 +151,8 @@ class Exchange:
         """
         if self.running is not None:
             raise ChargedTwice("this request has two prices: leave one of them out")
-        if self._scope["method"] in FREE_METHODS:
-            return None
+        if self.method in FREE_METHODS and not tag.is_free:
+            raise Stop(self._paywall.look(tag))
         price = tag.ask(StarletteRequest(self._scope, self.body.receive), **arguments)
         if isinstance(price, Awaitable):
             price = tag.checked(await price)
@@ -158,6 +164,10 @@ class Exchange:
         self.running = outcome
         CURRENT.set(outcome)
         return outcome
+
+    def mute(self) -> None:
+        """Keeps the body of the application's answer back."""
+        self._is_mute = True
 
     async def request(self) -> Request:
         """The request as the paywall sees it.
@@ -185,7 +195,7 @@ class Exchange:
 
     def _bodiless(self) -> Request:
         query = self._scope["query_string"].decode("latin-1")
-        return Request(self._scope["method"], path_of(self._scope), query, _Headers(self._scope))
+        return Request(self.method, path_of(self._scope), query, _Headers(self._scope))
 
     async def _with_body(self, request: Request, body: bytes) -> Request:
         packages = await self._form_packages(body) if request.has_form and FIELD.encode() in body else ()
@@ -206,8 +216,9 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Passes a message of the application's answer on, with receipt and refund if the request was paid for."""
-        if self.running is None:
-            self.has_started = True
+        if self._is_mute:
+            await self._send_without_body(message)
+        elif self.running is None:
             await self._send(message)
         elif message["type"] == "http.response.start":
             self._start = message
@@ -221,6 +232,12 @@ class Exchange:
         else:
             await self._finish(None)
             await self._send(message)
+
+    async def _send_without_body(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"content-length"]
+            await self._send({**message, "headers": [*headers, (b"content-length", b"0")]})
+            await self._send({"type": "http.response.body", "body": b""})
 
     async def _finish(self, body: bytes | None) -> bytes | None:
         """Ends the paid request, and sends the answer's start; returns what the body becomes, or None."""
@@ -242,7 +259,6 @@ class Exchange:
         if ending.body is not None:
             headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
             headers.append(("content-length", str(len(ending.body))))
-        self.has_started = True
         await self._send({**start, "headers": _encoded([*headers, *ending.headers])})
         return ending.body
 
@@ -275,8 +291,9 @@ class Exchange:
 
 
 def path_of(scope: Scope) -> str:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    """The path without the root path that a server may have put before it, as Starlette's routes see it."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if path == root or path.startswith(root.rstrip("/") + "/") else path
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

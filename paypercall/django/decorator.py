@@ -103,7 +103,9 @@ class Payment:
         atomic = _atomic(view)
 
         def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            price = None if request.method in FREE_METHODS else tag.ask_now(request, *args, **kwargs)
+            if request.method in FREE_METHODS and not tag.is_free:
+                return _response(self.project.paywall.look(tag))
+            price = tag.ask_now(request, *args, **kwargs)
             if price is None:
                 unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
                 return unpaid
@@ -122,7 +124,9 @@ class Payment:
         self, view: Callable[..., Awaitable[HttpResponseBase]], tag: PriceTag
     ) -> Callable[..., Awaitable[HttpResponseBase]]:
         async def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            price = None if request.method in FREE_METHODS else tag.ask(request, *args, **kwargs)
+            if request.method in FREE_METHODS and not tag.is_free:
+                return _response(self.project.paywall.look(tag))
+            price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
                 price = tag.checked(await price)
             if price is None:

@@ -34,7 +34,7 @@ from paypercall.paid_call import (
     release,
 )
 from paypercall.paywall.answer import Answer, problem, refused, unavailable
-from paypercall.paywall.price import Price
+from paypercall.paywall.price import Price, PriceTag
 from paypercall.paywall.request import Request
 from paypercall.paywall.running import Running
 from paypercall.store import StoredAnswer
@@ -42,7 +42,8 @@ from paypercall.store import StoredAnswer
 logger = logging.getLogger(__name__)
 
 FREE_METHODS = frozenset({"HEAD", "OPTIONS"})
-"""Requests that are never charged: a CORS preflight, and a look at the headers."""
+"""Requests that are never charged: a CORS preflight, and a look at the terms. They do not reach a payable view: its
+headers alone, such as a `Location`, may be what others pay for, and to run it is work."""
 
 _NOT_KEPT = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
 """Headers that belong to one connection or moment."""
@@ -80,7 +81,6 @@ class Paywall:
     ) -> None:
         self._calls = calls
         self._methods = tuple(methods)
-        self._by_name = {method.name: method for method in self._methods}
         self._refunds = refunds or _is_error
         self._heartbeat = Heartbeat(calls.keep_running, RUN_SECONDS / 3)
 
@@ -93,6 +93,11 @@ class Paywall:
     def needs_body(self, request: Request) -> bool:
         """Whether the body must be read before `begin`: it is paid for, or may hold the payment."""
         return self.has_payment_header(request) or request.has_form or request.has_json
+
+    def look(self, tag: PriceTag) -> Answer:
+        """The answer to a request of `FREE_METHODS` for what is not free for everybody: nothing but the terms."""
+        terms = {} if tag.fixed is None else self._terms(tag.fixed)
+        return Answer(HTTPStatus.OK, (("Cache-Control", "no-store"), *terms.items()), b"")
 
     def begin(self, request: Request, price: Price) -> Answer | Running:
         """Decides what happens to a request that costs something.

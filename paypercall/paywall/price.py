@@ -62,6 +62,11 @@ class PriceTag:
         return self._function is None
 
     @property
+    def is_free(self) -> bool:
+        """Whether it is free for everybody."""
+        return self.is_fixed and self._fixed is None
+
+    @property
     def fixed(self) -> Price | None:
         """The price that is the same for all requests, or None."""
         return self._fixed

@@ -161,3 +161,15 @@ def schema_of(url: str, tables: set[str]) -> dict[str, object]:
         if table in tables:
             schema.setdefault(table, []).append([rest[0], rest[1], " ".join((rest[2] or "").split())])  # type: ignore[attr-defined]
     return {**schema, "paypercall_version": version[0]}
+
+
+@pytest.mark.parametrize("path", ["temperature", "async"])
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_what_is_not_charged_does_not_reach_the_view_and_tells_the_terms(
+    site: Site, method: str, path: str
+) -> None:
+    before = list(RUNS)
+    answer = site.ask(path, method=method)
+    assert (answer.status_code, answer.content, answer.headers[wire.PRICE]) == (200, b"", "100")
+    assert before == RUNS
+    assert "Set-Cookie" not in answer.headers
