@@ -45,6 +45,11 @@ class CallBook:
         self._limits = limits or AnswerLimits()
         self._calls_until_drop = 0
 
+    @property
+    def largest_kept(self) -> int:
+        """Bytes of the largest body that is kept."""
+        return self._limits.max_bytes
+
     def is_known(self, method: str, payment: str) -> bool:
         """Whether a payment is in the books: kept or taken for a request."""
         with self._store.reading() as books:

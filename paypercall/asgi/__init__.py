@@ -203,15 +203,15 @@ class Payment:
         endpoint = Endpoint(self.server, lambda: resources, self.endpoint)
         return await self.in_thread(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 
-    async def in_thread(
+    def in_thread(
         self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-    ) -> _Result:
+    ) -> asyncio.Future[_Result]:
         """Runs what touches the books outside of the loop."""
         if self._process != os.getpid():  # a forked worker has none of its parent's threads
             self._process = os.getpid()
             self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
         call = functools.partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
 def _payment_server(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from paypercall.errors import PaypercallError
 from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running
 from paypercall.paywall.answer import problem
-from paypercall.paywall.gate import FREE_METHODS
+from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.running import CURRENT
 from paypercall.wire import FIELD
 
@@ -31,7 +31,7 @@ SCOPE_KEY = "paypercall.exchange"
 
 
 class InThread(Protocol):
-    """Runs a function outside of the loop."""
+    """Runs a function outside of the loop; it begins at once, whether or not it is waited for."""
 
     def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
 
@@ -91,6 +91,11 @@ class _Body:
                 break
         return b"".join(self._parts)[:size]
 
+    async def again(self) -> Message:
+        """All of it as one message, for who looks at the request before the application does, or while it does."""
+        body = await self.whole()
+        return {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body}
+
     async def whole(self) -> bytes | None:
         """All of it, whoever has read it before; None if it is too large, or the client has gone."""
         while not self._is_whole:
@@ -132,6 +137,8 @@ class Exchange:
         self._scope = scope
         self._send = send
         self._start: Message | None = None
+        self._length: int | None = None
+        self._held = bytearray()
         self._is_mute = False
         self.body = _Body(receive)
         self.running: Running | None = None
@@ -153,7 +160,7 @@ class Exchange:
             raise ChargedTwice("this request has two prices: leave one of them out")
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
-        price = tag.ask(StarletteRequest(self._scope, self.body.receive), **arguments)
+        price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
         if isinstance(price, Awaitable):
             price = tag.checked(await price)
         if price is None:
@@ -221,17 +228,28 @@ class Exchange:
         elif self.running is None:
             await self._send(message)
         elif message["type"] == "http.response.start":
-            self._start = message
-            if not any(name.lower() == b"content-length" for name, _ in message["headers"]):
+            self._start = {**message, "headers": list(message.get("headers", ()))}
+            self._length = _length_of(self._start)
+            if self._length is None:
                 await self._finish(None)  # a stream, whose first part may come late
         elif self._start is None:
             await self._send(message)
-        elif message["type"] == "http.response.body" and not message.get("more_body", False):
-            changed = await self._finish(message.get("body", b""))
-            await self._send(message if changed is None else {**message, "body": changed})
+        elif message["type"] == "http.response.body":
+            await self._collect(message)
         else:
             await self._finish(None)
             await self._send(message)
+
+    async def _collect(self, message: Message) -> None:
+        """Holds the parts of an answer back until it is whole, unless it is too large to be kept."""
+        assert self._length is not None
+        self._held += message.get("body", b"")
+        is_whole = not message.get("more_body", False)
+        if not is_whole and max(self._length, len(self._held)) <= self._paywall.largest_kept:
+            return
+        body = bytes(self._held)
+        changed = await self._finish(body if is_whole else None)
+        await self._send({**message, "body": body if changed is None else changed})
 
     async def _send_without_body(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -245,6 +263,7 @@ class Exchange:
         assert start is not None and running is not None
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
+        headers = _without(headers, MONEY_HEADERS)
         self.running = None
         ending: Ending = await self._in_thread(
             functools.partial(
@@ -257,7 +276,7 @@ class Exchange:
             )
         )
         if ending.body is not None:
-            headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+            headers = _without(headers, {"content-length"})
             headers.append(("content-length", str(len(ending.body))))
         await self._send({**start, "headers": _encoded([*headers, *ending.headers])})
         return ending.body
@@ -287,7 +306,18 @@ class Exchange:
         """Leaves a request that will not be answered to the next attempt."""
         if self.running is not None:
             running, self.running = self.running, None
-            self._paywall.abandon(running)
+            self._in_thread(self._paywall.abandon, running)  # who is cancelled can wait for nothing
+
+
+def _length_of(start: Message) -> int | None:
+    """The length of an answer's body, or None if it tells none."""
+    if start["status"] in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        return 0
+    return next((int(value) for name, value in start["headers"] if name.lower() == b"content-length"), None)
+
+
+def _without(headers: list[tuple[str, str]], names: Collection[str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower() not in names]
 
 
 def path_of(scope: Scope) -> str:

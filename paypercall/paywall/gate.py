@@ -45,8 +45,11 @@ FREE_METHODS = frozenset({"HEAD", "OPTIONS"})
 """Requests that are never charged: a CORS preflight, and a look at the terms. They do not reach a payable view: its
 headers alone, such as a `Location`, may be what others pay for, and to run it is work."""
 
-_NOT_KEPT = frozenset({"connection", "content-length", "date", "server", "transfer-encoding"})
-"""Headers that belong to one connection or moment."""
+MONEY_HEADERS = frozenset({wire.PACKAGE.lower(), wire.RECEIPT.lower()})
+"""What only the paywall says, and not a view that passes on what it bought elsewhere."""
+
+_NOT_KEPT = MONEY_HEADERS | {"connection", "content-length", "date", "server", "transfer-encoding"}
+"""Headers that belong to one connection or moment, or are said anew."""
 
 _NO_STORE = (("Cache-Control", "no-store"),)
 
@@ -197,6 +200,11 @@ class Paywall:
             code, detail = "refunded", "this payment was refunded; pay again"
         return problem(HTTPStatus.PAYMENT_REQUIRED, code, detail, (*self._terms(price).items(), *headers))
 
+    @property
+    def largest_kept(self) -> int:
+        """Bytes of the largest body that is kept, to be given again."""
+        return self._calls.largest_kept
+
     # --- after the view ----------------------------------------------------------------------------------------------
 
     def finish(
@@ -221,6 +229,7 @@ class Paywall:
             What to add to the answer: receipt, refund.
         """
         self._heartbeat.remove(running.call)
+        running.is_over = True
         call = self._ended(running, status)
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
         added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from paypercall.errors import Refusal, RefusalCode
+from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.methods.base import PaymentMethod
 from paypercall.paid_call import PaidCall
+
+
+class TooLate(PaypercallError):
+    """The answer has begun, and with it has gone what goes back."""
+
+    code = "too_late"
 
 
 class Running:
@@ -18,9 +24,10 @@ class Running:
         price: What the request costs, in units of the payment's asset.
         was_paid_in_body: Whether the package came in the body or the query, as in pay-per-call-API.
         refund_asked: What the view gives back.
+        is_over: Whether the answer has begun.
     """
 
-    __slots__ = ("__weakref__", "call", "method", "price", "refund_asked", "was_paid_in_body")
+    __slots__ = ("__weakref__", "call", "is_over", "method", "price", "refund_asked", "was_paid_in_body")
 
     def __init__(self, call: PaidCall, method: PaymentMethod, price: int, *, was_paid_in_body: bool) -> None:
         self.call = call
@@ -28,6 +35,7 @@ class Running:
         self.price = price
         self.was_paid_in_body = was_paid_in_body
         self.refund_asked = 0
+        self.is_over = False
 
     @property
     def amount(self) -> int:
@@ -59,7 +67,10 @@ class Running:
 
         Raises:
             Refusal: With `wrong_amount`; also for a part, if the method cannot give back.
+            TooLate: When the answer has begun, as a stream does with its first part.
         """
+        if self.is_over:
+            raise TooLate("the answer has begun, and with it has gone what goes back")
         amount = self.price if amount is None else amount
         if type(amount) is not int or not 0 <= amount <= self.price:
             raise Refusal(

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from collections.abc import Iterator
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import requests
+from fastapi import Depends, FastAPI
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
+from paypercall.errors import PaypercallError
 from tests.asgi.running_app import serving
 from tests.paywall.merchant import Shop, open_shop
 
@@ -22,6 +29,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield shop
 
 
+def header(shop: Shop, amount: int = 100) -> dict[str, str]:
+    return {wire.PACKAGE: wire.encode_package(shop.pay(amount))}
+
+
 @pytest.fixture(scope="module")
 def seen() -> list[str]:
     return []
@@ -30,9 +41,9 @@ def seen() -> list[str]:
 @pytest.fixture(scope="module")
 def table(shop: Shop, seen: list[str]) -> Iterator[str]:
     async def careless(scope: Any, receive: Any, send: Any) -> None:
-        """Looks at no method."""
+        """Looks at no method, and sends no headers that it need not."""
         seen.append(scope["method"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"worth money"})
 
     prices = {"POST /post": 100, "GET /get": 100, "/any": 100, "/free": 0}
@@ -78,6 +89,12 @@ def test_an_options_reaches_the_application_but_brings_no_body_back(table: str) 
     assert requests.options(f"{table}/free", timeout=20).content == b"worth money"
 
 
+def test_an_application_that_sends_no_headers_is_paid_for(shop: Shop, table: str) -> None:
+    answer = requests.put(f"{table}/any", headers=header(shop), timeout=20)
+    assert (answer.status_code, answer.content) == (200, b"worth money")
+    assert wire.RECEIPT in answer.headers
+
+
 def test_a_path_that_only_begins_like_the_root_path_is_charged_for(shop: Shop) -> None:
     sent: list[Any] = []
 
@@ -101,3 +118,138 @@ def test_a_path_that_only_begins_like_the_root_path_is_charged_for(shop: Shop) -
     }
     asyncio.run(app(scope, receive, send))
     assert sent[0]["status"] == 402
+
+
+# --- FastAPI ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def late() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def fastapi(shop: Shop, late: list[str]) -> Iterator[str]:
+    app = FastAPI()
+
+    async def stamp(request: Request, call_next: Any) -> Response:
+        answer: Response = await call_next(request)
+        answer.headers["X-Stamp"] = "1"
+        return answer
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=stamp)
+    payments = Payment(app, shop.server)
+
+    @app.get("/answer", dependencies=[Depends(payments.dependency(100))])
+    def answer() -> dict[str, int]:
+        return {"answer": 42}
+
+    async def by_body(request: Request) -> int:
+        return int((await request.json())["words"]) * 10
+
+    @app.post("/words", dependencies=[Depends(payments.dependency(by_body))])
+    async def words(request: Request) -> Any:
+        return await request.json()
+
+    @app.get("/empty", status_code=204, dependencies=[Depends(payments.dependency(100))])
+    def empty() -> None:
+        late.append("empty")
+
+    @app.get("/late", dependencies=[Depends(payments.dependency(100))])
+    async def refund_late() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"first"
+            try:
+                payments.refund()
+            except PaypercallError as error:
+                late.append(error.code)
+
+        return StreamingResponse(parts())
+
+    @app.get("/resold", dependencies=[Depends(payments.dependency(100))])
+    def resold() -> JSONResponse:
+        return JSONResponse({}, headers={wire.RECEIPT: "of somebody else", wire.PACKAGE: "of somebody else"})
+
+    with serving(app) as address:
+        yield address
+
+
+def test_an_answer_is_given_again_though_a_middleware_sends_it_in_parts(shop: Shop, fastapi: str) -> None:
+    paid = header(shop)
+    for _ in range(2):
+        answer = requests.get(f"{fastapi}/answer", headers=paid, timeout=20)
+        assert (answer.status_code, answer.json()) == (200, {"answer": 42})
+        assert answer.headers["X-Stamp"] == "1"
+
+
+def test_an_empty_answer_is_given_again(shop: Shop, fastapi: str, late: list[str]) -> None:
+    paid = header(shop)
+    for _ in range(2):
+        assert requests.get(f"{fastapi}/empty", headers=paid, timeout=20).status_code == 204
+    assert late.count("empty") == 1
+
+
+def test_a_price_may_depend_on_the_body_which_still_reaches_the_view(shop: Shop, fastapi: str) -> None:
+    content = {"words": 7}
+    assert requests.post(f"{fastapi}/words", json=content, timeout=20).headers[wire.PRICE] == "70"
+    answer = requests.post(f"{fastapi}/words", json=content, headers=header(shop, 70), timeout=20)
+    assert (answer.status_code, answer.json()) == (200, content)
+
+
+def test_a_refund_after_the_answer_has_begun_fails_where_it_is_asked_for(
+    shop: Shop, fastapi: str, late: list[str]
+) -> None:
+    assert requests.get(f"{fastapi}/late", headers=header(shop), timeout=20).content == b"first"
+    assert "too_late" in late
+
+
+def test_what_a_view_says_of_payments_of_others_is_replaced(shop: Shop, fastapi: str) -> None:
+    paid = header(shop)
+    for _ in range(2):
+        answer = requests.get(f"{fastapi}/resold", headers=paid, timeout=20)
+        assert json.loads(answer.headers[wire.RECEIPT])["amount"] == 100
+        assert wire.PACKAGE not in answer.headers
+
+
+# --- clients that go away --------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_goes_away_leaves_the_payment_to_the_next_attempt_and_stops_no_other_request(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = Payment(None, shop.server, prices={"/slow": 100})
+    threads: list[str] = []
+    abandon = payment.paywall.abandon
+
+    def told(running: Any) -> None:
+        abandon(running)
+        threads.append(threading.current_thread().name)
+
+    monkeypatch.setattr(payment.paywall, "abandon", told)
+    paid = [(name.lower().encode(), value.encode()) for name, value in header(shop).items()]
+    scope = {"type": "http", "method": "GET", "path": "/slow", "query_string": b"", "headers": paid}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nothing is answered")
+
+    async def visit() -> None:
+        begun = asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        for attempt in (1, 2):
+            begun.clear()
+            task = asyncio.create_task(PaymentMiddleware(slow, payment)(scope, receive, send))
+            await asyncio.wait_for(begun.wait(), 20)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            while len(threads) < attempt:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(visit())
+    assert all(name.startswith("paypercall-asgi") for name in threads)

@@ -11,6 +11,7 @@ import pytest
 from paypercall import wire
 from paypercall.methods import Channel
 from paypercall.paywall import Answer, Paywall, Price, Running
+from paypercall.paywall.running import TooLate
 from tests.parties import wait_until
 from tests.paywall.merchant import Shop, headers_of, open_shop
 
@@ -216,3 +217,10 @@ def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
     del running
     gc.collect()
     wait_until(lambda: paywall._heartbeat._thread is None, "the thread ends")
+
+
+def test_nothing_can_be_refunded_once_the_answer_has_begun(shop: Shop) -> None:
+    running = run(shop.ask(shop.pay()))
+    shop.paywall.finish(running, 200, JSON, None)
+    with pytest.raises(TooLate):
+        running.refund()
