@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 from collections.abc import Awaitable, Callable
@@ -13,13 +14,14 @@ from django.core.handlers.exception import response_for_exception
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from paypercall.django.exchange import MAX_BODY, read_body, request_of, response_of
+from paypercall.django.database import ALIAS
+from paypercall.django.exchange import MAX_BODY, keep_from_caches, request_of, response_of, whole_body
 from paypercall.django.project import Project, open_project
 from paypercall.errors import PaypercallError
 from paypercall.obyte.amounts import BASE
 from paypercall.paywall import Answer, Price, PriceTag, Running
 from paypercall.paywall.answer import problem
-from paypercall.paywall.gate import FREE_METHODS
+from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.running import CURRENT
 
@@ -104,19 +106,26 @@ class Payment:
 
         def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.method in FREE_METHODS and not tag.is_free:
-                return _response(self.project.paywall.look(tag))
+                return response_of(self.project.paywall.look(tag))
             price = tag.ask_now(request, *args, **kwargs)
             if price is None:
                 unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
                 return unpaid
             outcome = self._begin(request, price)
             if not isinstance(outcome, Running):
+                keep_from_caches(request)
                 return outcome
             token = CURRENT.set(outcome)
             try:
-                return self._finish(outcome, _rendered(_run(atomic, request, args, kwargs)))
+                response = _run(atomic, request, args, kwargs)
             finally:
                 CURRENT.reset(token)
+            keep_from_caches(request)
+            if not connections[ALIAS].in_atomic_block:
+                return self._finish(outcome, response)
+            # A method of a class, in the transaction of its class: that holds SQLite's only writer, and may yet fail.
+            transaction.on_commit(functools.partial(self._finish, outcome, response), using=ALIAS)
+            return response
 
         return paid
 
@@ -125,7 +134,7 @@ class Payment:
     ) -> Callable[..., Awaitable[HttpResponseBase]]:
         async def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.method in FREE_METHODS and not tag.is_free:
-                return _response(self.project.paywall.look(tag))
+                return response_of(self.project.paywall.look(tag))
             price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
                 price = tag.checked(await price)
@@ -133,13 +142,16 @@ class Payment:
                 return await view(request, *args, **kwargs)
             outcome = await _in_thread(self._begin, request, price)
             if not isinstance(outcome, Running):
+                keep_from_caches(request)
                 return outcome
             token = CURRENT.set(outcome)
             try:
                 response = await _run_async(view, request, args, kwargs)
-                return await _in_thread(self._finish, outcome, await sync_to_async(_rendered)(response))
+                keep_from_caches(request)
+                return await _in_thread(self._finish, outcome, response)
             except BaseException:  # the client has gone: the same payment runs the view anew
-                self.project.paywall.abandon(outcome)
+                # Not waited for: who is cancelled can wait for nothing.
+                asyncio.get_running_loop().run_in_executor(None, self.project.paywall.abandon, outcome)
                 raise
             finally:
                 CURRENT.reset(token)
@@ -150,7 +162,8 @@ class Payment:
         paywall = self.project.paywall
         asked = request_of(request)
         if paywall.needs_body(asked):
-            if not read_body(request):
+            body = whole_body(request)
+            if body is None:
                 return response_of(
                     problem(
                         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -158,7 +171,7 @@ class Payment:
                         f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
                     )
                 )
-            asked = request_of(request, request.body)
+            asked = request_of(request, body)
         outcome = paywall.begin(asked, price)
         return response_of(outcome) if isinstance(outcome, Answer) else outcome
 
@@ -172,6 +185,8 @@ class Payment:
             body,
             content_type=response.get("Content-Type", ""),
         )
+        for name in MONEY_HEADERS:
+            del response[name]
         for name, value in ending.headers:
             response[name] = value
         if ending.body is not None and isinstance(response, HttpResponse):
@@ -209,8 +224,7 @@ async def _run_async(
     view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
 ) -> HttpResponseBase:
     try:
-        response: HttpResponseBase = await view(request, *args, **kwargs)
-        return response
+        return await sync_to_async(_rendered)(await view(request, *args, **kwargs))
     except Exception as error:  # noqa: BLE001 - Django's own way with them
         return await sync_to_async(response_for_exception)(request, error)
 

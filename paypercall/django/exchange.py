@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 
@@ -29,26 +31,46 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
     )
     if not asked.has_form or FIELD.encode() not in body:
         return asked
-    fields = request.POST if hasattr(request, "_body") else QueryDict(body, encoding=request.encoding)
+    is_read = hasattr(request, "_body") or hasattr(request, "_post")
+    fields = request.POST if is_read else QueryDict(body, encoding=request.encoding)
     return Request(
         asked.method, asked.path, asked.query, asked.headers, body, tuple(map(str, fields.getlist(FIELD)))
     )
 
 
-def read_body(request: HttpRequest) -> bool:
-    """Reads the whole body, to be read again by the view; false if it is too large.
+def whole_body(request: HttpRequest) -> bytes | None:
+    """Reads the whole body, to be read again by the view; None if it is too large.
 
     `request.body` refuses what is above DATA_UPLOAD_MAX_MEMORY_SIZE, which files that are uploaded need not obey.
     """
     if hasattr(request, "_body"):
-        return True
+        return request.body
+    if request._read_started:  # type: ignore[attr-defined]
+        return _form_read_before(request)
     body = request.read(MAX_BODY + 1)
     if len(body) > MAX_BODY:
-        return False
+        return None
     request._body = body
     request._stream = io.BytesIO(body)
     request._read_started = False  # type: ignore[attr-defined]
-    return True
+    return body
+
+
+def _form_read_before(request: HttpRequest) -> bytes:
+    """What tells a form from others whose body is not there any more: middleware, or a price, has taken it apart."""
+    if not hasattr(request, "_files"):
+        return request.body  # which raises, since it was read as no form
+    fields = [(name, value) for name, values in request.POST.lists() for value in values]
+    for name, files in request.FILES.lists():
+        for file in files:
+            fields.append((name, hashlib.sha256(file.read()).hexdigest()))
+            file.seek(0)
+    return urlencode(fields).encode()
+
+
+def keep_from_caches(request: HttpRequest) -> None:
+    """Has Django's own caches pass on what was paid for, and not give it to those who pay nothing."""
+    request._cache_update_cache = False  # type: ignore[attr-defined]
 
 
 def response_of(answer: Answer) -> HttpResponse:

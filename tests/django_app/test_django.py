@@ -65,7 +65,14 @@ def test_a_body_arrives_whole(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "path, status",
-    [("missing", 404), ("forbidden", 403), ("broken", 500), ("async-broken", 500), ("bad-template", 500)],
+    [
+        ("missing", 404),
+        ("forbidden", 403),
+        ("broken", 500),
+        ("async-broken", 500),
+        ("bad-template", 500),
+        ("async-bad-template", 500),
+    ],
 )
 def test_what_fails_is_refunded(site: Site, path: str, status: int) -> None:
     answer = site.paid(path, 110)

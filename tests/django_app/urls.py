@@ -12,8 +12,10 @@ from django.template.response import TemplateResponse
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
+from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
 
+from paypercall import wire
 from paypercall.django import payment
 from tests.django_app.project import RUNS, async_parts, length_price, parts
 
@@ -54,6 +56,36 @@ class Echo(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse("free")
+
+
+class Order(View):
+    """Writes within the transaction that ATOMIC_REQUESTS opens around the whole class."""
+
+    @method_decorator(payment.required(100))
+    def post(self, request: HttpRequest) -> HttpResponse:
+        User.objects.create(username="ordered")
+        if request.GET.get("fails"):
+            raise RuntimeError("the view is broken")
+        return HttpResponse("ordered")
+
+
+def form_price(request: HttpRequest) -> int:
+    return 10 * len(request.POST["text"])
+
+
+@csrf_exempt
+@payment.required(form_price)
+def by_form(request: HttpRequest) -> JsonResponse:
+    RUNS.append("by-form")
+    return JsonResponse({"text": request.POST["text"], "file": request.FILES["file"].read().decode()})  # type: ignore[union-attr]
+
+
+@cache_page(60)
+@payment.required(100)
+def cached(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(
+        "worth money", headers={"Cache-Control": "max-age=60", wire.RECEIPT: "of somebody else"}
+    )
 
 
 @csrf_exempt
@@ -112,7 +144,12 @@ def template(request: HttpRequest) -> TemplateResponse:
 
 @payment.required(100)
 def bad_template(request: HttpRequest) -> TemplateResponse:
-    return TemplateResponse(request, engines["django"].from_string("{% load no_such %}"), {})
+    return TemplateResponse(request, engines["django"].from_string("{% include 'no_such' %}"), {})
+
+
+@payment.required(100)
+async def async_bad_template(request: HttpRequest) -> TemplateResponse:
+    return TemplateResponse(request, engines["django"].from_string("{% include 'no_such' %}"), {})
 
 
 @payment.required(lambda request: "much")
@@ -134,6 +171,9 @@ views: list[tuple[str, Any]] = [
     ("async-price", priced_asynchronously),
     ("echo", csrf_exempt(Echo.as_view())),
     ("raw", raw),
+    ("order", csrf_exempt(Order.as_view())),
+    ("by-form", by_form),
+    ("cached", cached),
     ("missing", missing),
     ("forbidden", forbidden),
     ("broken", broken),
@@ -144,6 +184,7 @@ views: list[tuple[str, Any]] = [
     ("async-stream", async_stream),
     ("template", template),
     ("bad-template", bad_template),
+    ("async-bad-template", async_bad_template),
     ("odd", odd),
     ("mixed", mixed),
 ]

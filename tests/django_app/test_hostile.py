@@ -1,0 +1,66 @@
+"""What else of Django comes between a payment and its answer: transactions, caches, forms that were read before."""
+
+from __future__ import annotations
+
+from paypercall import wire
+from tests.django_app.conftest import Site
+from tests.django_app.project import RUNS
+
+
+def test_a_method_of_a_class_that_writes_is_paid_for_within_the_transaction_of_its_class(site: Site) -> None:
+    from django.contrib.auth.models import User
+
+    User.objects.filter(username="ordered").delete()
+    header = site.header(110)
+    answer = site.ask("order", header, method="POST")
+    assert (answer.status_code, answer.text) == (200, "ordered")
+    assert site.refund_in(answer) == 10
+    assert User.objects.filter(username="ordered").count() == 1
+    assert site.ask("order", header, method="POST").text == "ordered"
+    assert User.objects.filter(username="ordered").count() == 1
+
+
+def test_a_method_of_a_class_that_writes_and_fails_is_refunded_and_has_written_nothing(site: Site) -> None:
+    from django.contrib.auth.models import User
+
+    User.objects.filter(username="ordered").delete()
+    answer = site.paid("order?fails=1", method="POST")
+    assert (answer.status_code, site.refund_in(answer)) == (500, 100)
+    assert not User.objects.filter(username="ordered").exists()
+
+
+def test_no_cache_of_django_keeps_what_was_paid_for(site: Site) -> None:
+    header = site.header()
+    for _ in range(2):
+        answer = site.ask("cached", header)
+        assert (answer.text, wire.decode_receipt(answer.headers[wire.RECEIPT])["amount"]) == (
+            "worth money",
+            100,
+        )
+    assert site.ask("cached").status_code == 402
+
+
+def test_a_form_with_a_file_that_was_read_before_is_part_of_the_request_that_is_paid_for(site: Site) -> None:
+    header, before = site.header(50), len(RUNS)
+
+    def post(content: str, headers: dict[str, str] | None = header) -> tuple[int, object]:
+        answer = site.ask(
+            "by-form", headers, method="POST", data={"text": "hello"}, files={"file": ("file", content)}
+        )
+        return answer.status_code, answer.json()
+
+    status, code = post("first")
+    assert (status, code) == (200, {"text": "hello", "file": "first"})
+    status, _ = post("first")
+    assert status == 200
+    status, _ = post("other")
+    assert status == 409
+    assert len(RUNS) == before + 1
+    unpaid = site.ask("by-form", method="POST", data={"text": "hello"}, files={"file": ("file", "x")})
+    assert unpaid.headers[wire.PRICE] == "50"
+
+
+def test_a_package_in_a_form_that_was_read_before_is_found(site: Site) -> None:
+    form = {"text": "hello", wire.FIELD: site.header(50)[wire.PACKAGE]}
+    answer = site.ask("by-form", method="POST", data=form, files={"file": ("file", "x")})
+    assert (answer.status_code, answer.json()["text"]) == (200, "hello")
