@@ -15,6 +15,10 @@ from paypercall.errors import PaypercallError, RefusalCode
 RUN_SECONDS = 15
 """How long a run is left alone after its last sign of life; then its worker counts as dead, and a retry runs anew."""
 
+LONGEST_LEASE_SECONDS = RUN_SECONDS + 60
+"""A run that is to be left alone for longer, whatever the clocks of its workers differ by, began before one was put
+right."""
+
 
 class PaidCallState(Enum):
     """Where a payment is on its way to an answer."""
@@ -169,7 +173,7 @@ def _require_usable(call: PaidCall, attempt: Attempt) -> None:
         raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
     if call.request not in (None, attempt.request):
         raise PaymentUsed("this payment was used for another request; pay for each request")
-    if call.state is PaidCallState.RUNNING and call.runs_until > attempt.now:
+    if call.state is PaidCallState.RUNNING and 0 < call.runs_until - attempt.now <= LONGEST_LEASE_SECONDS:
         raise PaymentInProgress(
             "this request is being answered; ask again in a moment, with the same payment"
         )

@@ -56,6 +56,13 @@ def test_a_run_is_left_alone_until_it_gives_no_sign_of_life() -> None:
         claim(prolonged, attempt(run="second", now=RUN_SECONDS))
 
 
+def test_a_run_that_began_before_its_clock_was_put_back_is_not_waited_for() -> None:
+    running = claim(ACCEPTED, attempt(now=3600))
+    assert claim(running, attempt(run="second", now=0)).run == "second"
+    with pytest.raises(PaymentInProgress):
+        claim(running, attempt(run="second", now=3600 - 30))  # of a worker whose clock is slow
+
+
 def test_too_little_is_refunded_as_a_whole_without_a_run() -> None:
     refused = claim(ACCEPTED, attempt(price=101))
     assert (refused.state, refused.refund) == (PaidCallState.REFUNDED, 100)

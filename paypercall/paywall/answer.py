@@ -62,7 +62,7 @@ class Answer:
     """
 
     status: int
-    headers: Pairs
+    headers: Pairs = field(repr=False)
     body: bytes = field(repr=False)
     is_given_again: bool = False
 

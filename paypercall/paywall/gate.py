@@ -66,7 +66,7 @@ class Ending:
         body: In place of the view's, or None to leave that.
     """
 
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
 
 
@@ -95,7 +95,12 @@ class Paywall:
 
     def needs_body(self, request: Request) -> bool:
         """Whether the body must be read before `begin`: it is paid for, or may hold the payment."""
-        return self.has_payment_header(request) or request.has_form or request.has_json
+        return (
+            self.has_payment_header(request)
+            or request.has_form
+            or request.has_json
+            or request.has_payment_in_query
+        )
 
     def look(self, tag: PriceTag) -> Answer:
         """The answer to a request of `FREE_METHODS` for what is not free for everybody: nothing but the terms."""

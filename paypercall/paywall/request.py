@@ -37,8 +37,8 @@ class Request:
 
     method: str
     path: str
-    query: str
-    headers: Headers
+    query: str = field(repr=False)
+    headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     form_packages: tuple[str, ...] = field(default=(), repr=False)
 
@@ -56,14 +56,20 @@ class Request:
     def _content_type(self) -> str:
         return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
 
+    @property
+    def has_payment_in_query(self) -> bool:
+        """Whether the query carries a payment."""
+        return any(name == FIELD for name, _ in self._query())
+
     def digest(self) -> str:
-        """What tells this request from others: method, path, query without a payment, and body; hex sha256."""
+        """What tells this request from others: method, path, query without a payment, and body; hex sha256.
+
+        No header is part of it: the answer that is given again is the one that was made for the headers then, `Accept`
+        and `Range` included. What costs more must differ in its path, query or body.
+        """
         digest = hashlib.sha256()
-        for part in (
-            self.method,
-            self.path,
-            *(f"{name}={value}" for name, value in self._query() if name != FIELD),
-        ):
+        query = (part for pair in self._query() if pair[0] != FIELD for part in pair)
+        for part in (self.method, self.path, *query):
             encoded = part.encode("utf-8", "surrogateescape")
             digest.update(b"%d:" % len(encoded) + encoded)
         digest.update(b"body:" + self.body)

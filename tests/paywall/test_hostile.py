@@ -1,0 +1,170 @@
+"""What goes wrong between a payment and its answer: periods that end, clocks that jump, rivals, secrets in logs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from paypercall import wire
+from paypercall.channel import Status
+from paypercall.errors import Refusal
+from paypercall.paid_call import CallConflict
+from paypercall.paywall import Answer, Price, Request, Running
+from paypercall.paywall.gate import Ending
+from paypercall.store import StoredAnswer
+from tests.parties import wait_until
+from tests.paywall.merchant import Headers, Shop, headers_of, open_shop
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop")) as shop:
+        shop.paywall.finish(run(shop.ask(shop.pay())), 200, (), b"")  # the channel is known from here on
+        yield shop
+
+
+def run(outcome: object) -> Running:
+    assert isinstance(outcome, Running), outcome
+    return outcome
+
+
+def refund_in(shop: Shop, answer: Any) -> int:
+    payment = shop.client.verify_payment_package(wire.decode_package(headers_of(answer)[wire.PACKAGE]))
+    assert payment.error is None
+    return payment.amount
+
+
+# --- at once ---------------------------------------------------------------------------------------------------------
+
+
+def test_of_many_that_send_one_package_at_once_one_runs(shop: Shop) -> None:
+    package = shop.pay()
+    with ThreadPoolExecutor(12) as threads:
+        outcomes = list(threads.map(lambda _: shop.ask(package), range(12)))
+    assert sum(isinstance(outcome, Running) for outcome in outcomes) == 1
+    assert {outcome.status for outcome in outcomes if isinstance(outcome, Answer)} == {409}
+
+
+def test_a_package_that_is_exchanged_for_a_token_and_sent_with_a_request_at_once_buys_one_answer(
+    shop: Shop,
+) -> None:
+    for _ in range(5):
+        package = shop.pay()
+
+        def exchange(package: dict[str, Any] = package) -> str | None:
+            try:
+                return shop.server.receive_payment(package).token
+            except CallConflict:
+                return None
+
+        def ask(package: dict[str, Any] = package) -> object:
+            return shop.ask(package)
+
+        with ThreadPoolExecutor(4) as threads:
+            tokens = [threads.submit(exchange), threads.submit(exchange)]
+            asked = [threads.submit(ask), threads.submit(ask)]
+        assert sum(isinstance(future.result(), Running) for future in asked) == 1
+        for token in {future.result() for future in tokens} - {None}:
+            assert token is not None
+            with_token = shop.paywall.begin(shop.request({wire.TOKEN: token}, "/other"), Price(100))
+            assert isinstance(with_token, Answer) and with_token.status == 409
+
+
+def test_a_run_that_ends_twice_at_once_ends_once(shop: Shop) -> None:
+    running = run(shop.ask(shop.pay()))
+    with ThreadPoolExecutor(2) as threads:
+        endings = list(threads.map(lambda status: shop.paywall.finish(running, status, (), b""), (200, 500)))
+    assert sum(bool(ending.headers) for ending in endings) == 1
+
+
+# --- periods ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_refund_that_waits_for_the_next_period_is_made_then_and_once(tmp_path: Any) -> None:
+    with open_shop(tmp_path) as shop:
+        package = shop.pay(30_000)
+        running = run(shop.ask(package, 30_000))
+        aa_address = running.aa_address
+        assert aa_address is not None
+        merchant = shop.server.server
+
+        def is_in(status: Status) -> bool:
+            shop.net.settle()
+            channel = merchant.channel(aa_address)
+            return channel is not None and channel.status is status
+
+        shop.net.settle()
+        wait_until(lambda: is_in(Status.OPEN), "the deposit is confirmed")
+        merchant.sweep(aa_address)
+        ending = shop.paywall.finish(running, 500, (), b"")
+        assert wire.PACKAGE not in headers_of(ending)
+        assert wire.decode_receipt(headers_of(ending)[wire.RECEIPT])["refund"] == 30_000
+
+        shop.net.advance(4000)
+        wait_until(lambda: is_in(Status.CLOSED), "the period has ended", 60)
+        assert isinstance(shop.ask(package, 30_000), Answer)
+        shop.paywall.finish(run(shop.ask(shop.pay(40_000), 40_000)), 200, (), b"")
+        again = [shop.ask(package, 30_000) for _ in range(2)]
+        assert [refund_in(shop, again[0]), headers_of(again[1])] == [30_000, headers_of(again[0])]
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_put_back_does_not_keep_a_payment_of_a_dead_worker_for_long(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shop.pay()
+    dead = run(shop.ask(package))
+    shop.paywall._heartbeat.remove(dead)
+    monkeypatch.setattr("paypercall.paywall.gate.time.time", lambda: dead.call.runs_until - 3600)
+    run(shop.ask(package))
+
+
+# --- which request ---------------------------------------------------------------------------------------------------
+
+
+def test_queries_that_look_alike_are_told_apart(shop: Shop) -> None:
+    queries = ["a%3Db=", "a=b%3D", "a%3Db=&c", "a=&b%3D=", "b%3D=&a="]
+    assert len({shop.request(query=query).digest() for query in queries}) == len(queries)
+
+
+def test_the_body_is_part_of_a_request_that_is_paid_for_in_its_query(shop: Shop) -> None:
+    query = f"{wire.FIELD.replace('_', '%5F')}={wire.encode_package(shop.pay())}"
+    assert shop.paywall.needs_body(shop.request(query=query))
+    assert not shop.paywall.needs_body(shop.request(query="a=1"))
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_that_carries_money_shows_it(shop: Shop) -> None:
+    secret = "as good as money"
+    pairs = ((wire.PACKAGE, secret), (wire.TOKEN, secret))
+    shown = [
+        Request("GET", "/", f"{wire.FIELD}={secret}", Headers(dict(pairs)), secret.encode(), (secret,)),
+        Answer(200, pairs, secret.encode()),
+        Ending(pairs, secret.encode()),
+        StoredAnswer(200, pairs, secret.encode()),
+        replace(run(shop.ask(shop.pay())).call, token=secret),
+    ]
+    assert all(secret not in repr(thing) for thing in shown)
+
+
+def test_no_header_that_is_damaged_does_more_than_be_refused(shop: Shop) -> None:
+    whole, chance = wire.encode_package(shop.pay()), random.Random(7)
+    for _ in range(3000):
+        damaged = bytearray(whole.encode())
+        for _ in range(chance.randrange(1, 4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(33, 127)
+        try:
+            package = wire.decode_package(damaged.decode())
+        except Refusal:
+            continue
+        payment = shop.server.server.verify_payment_package(package)
+        assert payment.error is not None or payment.amount == 100
