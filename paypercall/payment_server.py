@@ -14,22 +14,24 @@ from paypercall.call_book import AnswerLimits, CallBook, claim_known, keep, take
 from paypercall.channel import Channel, Status
 from paypercall.close_request import check_close_request
 from paypercall.contract import BASE_AGENTS
-from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.funds import POSTING_SECONDS
-from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import parse_announcement
 from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed
 from paypercall.results import ChannelBalance, Payment
 from paypercall.server import Server
 from paypercall.store import Books
+from paypercall.sweeping import cost_of_sweep
 from paypercall.terms import Terms, UnconfirmedTerms
 
 CHANNEL = "channel"
 """The name of the payment method that pays over channels."""
 
 _TOKEN_BYTES = 32
+
+_REFUND_KEY = "paypercall: refund of payment"
+"""Begins the idempotency keys of refunds, which no host's own key may meet."""
 
 
 class PaymentServer:
@@ -144,7 +146,9 @@ class PaymentServer:
         if not call.refund:
             return None
         assert call.aa_address is not None
-        return self.server.create_payment_package(call.refund, call.aa_address, f"refund {call.payment}")
+        return self.server.create_payment_package(
+            call.refund, call.aa_address, f"{_REFUND_KEY} {call.payment}"
+        )
 
     def status(self, aa_address: str) -> ChannelBalance:
         """Where a channel stands.
@@ -174,7 +178,8 @@ class PaymentServer:
         check_close_request(signature, aa_address, balance.period, balance.peer_address)
         if balance.status is Status.CLOSING or balance.is_frozen:
             return
-        if balance.asset == BASE and balance.owed_by_peer - balance.owed_by_me <= SWEEPING_COST:
+        # What was signed and bought nothing goes back.
+        if balance.accepted_from_peer - balance.owed_by_me <= cost_of_sweep(balance.asset):
             raise Refusal(
                 RefusalCode.UNECONOMIC,
                 "what is owed in this channel does not pay for closing it; close it yourself on the ledger",

@@ -16,6 +16,8 @@ from paypercall.paid_call import PaidCall, PaidCallState
 from paypercall.store.schema import paid_calls, stored_answers
 from paypercall.store.statements import Connection, Row, Statement, adding_unless_there
 
+_DROPPED_AT_ONCE = 200
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
@@ -98,12 +100,13 @@ class PaidCalls:
 
     def keep_answer(self, call_id: int, answer: StoredAnswer, now: int) -> None:
         """Keeps the answer to a call; one that is there already stays."""
+        headers = json.dumps(answer.headers, separators=(",", ":"))
         row = {
             "call_id": call_id,
             "status": answer.status,
-            "headers": json.dumps(answer.headers, separators=(",", ":")),
+            "headers": headers,
             "body": answer.body,
-            "size": len(answer.body),
+            "size": len(headers) + len(answer.body),
             "stored_at": now,
         }
         self._connection.change(_KEEP, row)
@@ -117,16 +120,17 @@ class PaidCalls:
         return StoredAnswer(status, tuple((name, value) for name, value in json.loads(headers)), bytes(body))
 
     def drop_answers(self, kept_before: int, most_bytes: int) -> None:
-        """Drops the answers that were kept before a time in seconds, and the oldest while there are too many bytes."""
+        """Drops the answers that were kept before a time in seconds, and the oldest while there are too many bytes.
+
+        Headers count, too: many answers have little else.
+        """
         self._connection.change(_DROP_OLD, {"before": kept_before})
         excess = int(self._connection.value(_SIZE, {})) - most_bytes
-        if excess <= 0:
-            return
-        for number, size in self._connection.all(_OLDEST, {}):
-            self._connection.change(_DROP, {"key_id": number})
-            excess -= size
-            if excess <= 0:
-                return
+        while excess > 0 and (oldest := self._connection.all(_OLDEST, {})):
+            for number, size in oldest:
+                if excess > 0:
+                    self._connection.change(_DROP, {"key_id": number})
+                    excess -= size
 
 
 def _columns(call: PaidCall) -> dict[str, Any]:
@@ -210,8 +214,8 @@ _ANSWER = Statement(
 _DROP_OLD = Statement(delete(stored_answers).where(stored_answers.c.stored_at < bindparam("before")))
 _SIZE = Statement(select(func.coalesce(func.sum(stored_answers.c.size), 0)))
 _OLDEST = Statement(
-    select(stored_answers.c.call_id, stored_answers.c.size).order_by(
-        stored_answers.c.stored_at, stored_answers.c.call_id
-    )
+    select(stored_answers.c.call_id, stored_answers.c.size)
+    .order_by(stored_answers.c.stored_at, stored_answers.c.call_id)
+    .limit(_DROPPED_AT_ONCE)
 )
 _DROP = Statement(delete(stored_answers).where(_IS_ANSWER))
