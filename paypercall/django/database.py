@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from paypercall.store.addresses import postgresql_address, sqlite_address
+from paypercall.store.database import server_url
 
 ALIAS = "default"
 """The database that the books are in."""
+
+_BACKENDS = {"sqlite": "sqlite", "postgresql": "postgresql"}
 
 
 def database_url(alias: str = ALIAS) -> str:
@@ -20,31 +23,36 @@ def database_url(alias: str = ALIAS) -> str:
         ImproperlyConfigured: When the books cannot be kept there.
     """
     database = connections[alias]
+    backend = _BACKENDS.get(database.vendor)
     values: dict[str, Any] = database.settings_dict
-    if database.vendor == "sqlite":
-        return sqlite_address(_path_of(str(values["NAME"])))
-    if database.vendor != "postgresql":
+    if backend is None:
         raise ImproperlyConfigured(
             f"payments cannot be kept in the database {alias!r} ({database.vendor}): it must be SQLite or PostgreSQL;"
             " or give PAYPERCALL a database_url of its own"
         )
-    texts = {name: value for name, value in values.get("OPTIONS", {}).items() if isinstance(value, str)}
-    return postgresql_address(
-        database=values["NAME"],
-        user=values.get("USER"),
-        password=values.get("PASSWORD"),
-        host=values.get("HOST"),
-        port=values.get("PORT"),
-        options=texts,
+    if backend == "sqlite":
+        return _sqlite_url(str(values["NAME"]))
+    options = values.get("OPTIONS", {})
+    return server_url(
+        username=values.get("USER") or None,
+        password=values.get("PASSWORD") or None,
+        host=values.get("HOST") or "",
+        port=int(values["PORT"]) if values.get("PORT") else None,
+        name=values["NAME"],
+        options={name: value for name, value in options.items() if isinstance(value, str)},
     )
 
 
-def _path_of(name: str) -> str:
+def _sqlite_url(name: str) -> str:
     if ":memory:" in name or "mode=memory" in name:
         raise ImproperlyConfigured(
             "payments must be kept in a file: give the database a NAME, and for tests TEST = {'NAME': <a file>}"
         )
-    path, question_mark, _ = name.removeprefix("file:").partition("?")
-    if question_mark:
-        raise ImproperlyConfigured("the database of payments must be the path of a file, without options")
-    return path
+    path = name
+    if name.startswith("file:"):
+        path, _, query = name.removeprefix("file:").partition("?")
+        if parse_qsl(query):
+            raise ImproperlyConfigured(
+                "the database of payments must be given as the path of a file, without options"
+            )
+    return f"sqlite:///{path}"

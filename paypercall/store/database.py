@@ -238,6 +238,38 @@ class Database:
         return engine
 
 
+def server_url(
+    *,
+    username: str | None,
+    password: str | None,
+    host: str,
+    port: int | None,
+    name: str,
+    options: dict[str, str],
+) -> str:
+    """The address of a PostgreSQL database, from what another library knows of it; not to be logged.
+
+    Args:
+        username: Or None for the driver's default.
+        password: Or None.
+        host: A name, an address, or the directory of a socket.
+        port: Or None for the default.
+        name: The database's.
+        options: The driver's.
+    """
+    is_socket = host.startswith("/")
+    url = URL.create(
+        "postgresql",
+        username=username,
+        password=password,
+        host=None if is_socket else host or None,
+        port=port,
+        database=name,
+        query={**options, "host": host} if is_socket else options,
+    )
+    return url.render_as_string(hide_password=False)
+
+
 def _checked_url(text: str) -> URL:
     try:
         url = make_url(text)

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from paypercall.store import Store, StoreError, database
+from paypercall.store.database import Database, server_url
 from tests.store.samples import PAYEE, channel
 
 AA_ADDRESS = channel().aa_address
@@ -258,3 +260,13 @@ def test_a_missing_driver_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(StoreError, match=r"pip install 'paypercall\[postgres\]'") as caught:
         claim(store)
     assert caught.value.code == "driver_missing"
+
+
+@pytest.mark.parametrize("host", ["db.example", "::1", "/var/run/postgresql"])
+def test_an_address_is_made_of_its_parts_whatever_is_in_them(host: str) -> None:
+    parts = {"username": "me@home", "password": "a/b:c@d e%", "port": 5433, "name": "books"}
+    text = server_url(host=host, options={"sslmode": "require"}, **parts)  # type: ignore[arg-type]
+    url = make_url(Database(text).url)
+    assert (url.username, url.password, url.port, url.database) == tuple(parts.values())
+    assert url.query["sslmode"] == "require"
+    assert (url.query.get("host") or url.host) == host
