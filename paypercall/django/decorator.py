@@ -41,6 +41,7 @@ class Payment:
     def __init__(self) -> None:
         self._project: Project | None = None
         self._opening = threading.Lock()
+        self._answering: set[asyncio.Future[HttpResponseBase]] = set()
 
     @property
     def project(self) -> Project:
@@ -144,19 +145,21 @@ class Payment:
             if not isinstance(outcome, Running):
                 keep_from_caches(request)
                 return outcome
-            token = CURRENT.set(outcome)
-            try:
-                response = await _run_async(view, request, args, kwargs)
-                keep_from_caches(request)
-                return await _in_thread(self._finish, outcome, response)
-            except BaseException:  # the client has gone: the same payment runs the view anew
-                # Not waited for: who is cancelled can wait for nothing.
-                asyncio.get_running_loop().run_in_executor(None, self.project.paywall.abandon, outcome)
-                raise
-            finally:
-                CURRENT.reset(token)
+            # To its end though its client goes away: who hung up before each answer would have it made again and again.
+            answering = asyncio.ensure_future(self._answer(view, outcome, request, args, kwargs))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+            return await asyncio.shield(answering)
 
         return markcoroutinefunction(paid)
+
+    async def _answer(
+        self, view: Callable[..., Any], running: Running, request: HttpRequest, args: Any, kwargs: Any
+    ) -> HttpResponseBase:
+        CURRENT.set(running)  # in a task of its own
+        response = await _run_async(view, request, args, kwargs)
+        keep_from_caches(request)
+        return await _in_thread(self._finish, running, response)
 
     def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
         paywall = self.project.paywall

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import requests
+
 from paypercall import wire
 from tests.django_app.conftest import Site
 from tests.django_app.project import RUNS
+from tests.parties import wait_until
 
 
 def test_a_method_of_a_class_that_writes_is_paid_for_within_the_transaction_of_its_class(site: Site) -> None:
@@ -64,3 +69,14 @@ def test_a_package_in_a_form_that_was_read_before_is_found(site: Site) -> None:
     form = {"text": "hello", wire.FIELD: site.header(50)[wire.PACKAGE]}
     answer = site.ask("by-form", method="POST", data=form, files={"file": ("file", "x")})
     assert (answer.status_code, answer.json()["text"]) == (200, "hello")
+
+
+def test_a_client_that_goes_away_before_its_answer_cannot_have_the_view_run_again_and_again(
+    asgi: Site,
+) -> None:
+    header, before = asgi.header(), RUNS.count("slow")
+    for attempt in range(3):
+        with suppress(requests.ReadTimeout):
+            requests.get(f"{asgi.address}/slow", headers=header, timeout=0.3 if attempt else 0.4)
+    wait_until(lambda: asgi.ask("slow", header).status_code == 200, "the answer is there")
+    assert RUNS.count("slow") == before + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -152,6 +153,13 @@ async def async_bad_template(request: HttpRequest) -> TemplateResponse:
     return TemplateResponse(request, engines["django"].from_string("{% include 'no_such' %}"), {})
 
 
+@payment.required(100)
+async def slow(request: HttpRequest) -> HttpResponse:
+    RUNS.append("slow")
+    await asyncio.sleep(0.5)
+    return HttpResponse("slow")
+
+
 @payment.required(lambda request: "much")
 def odd(request: HttpRequest) -> HttpResponse:
     RUNS.append("odd")
@@ -185,6 +193,7 @@ views: list[tuple[str, Any]] = [
     ("template", template),
     ("bad-template", bad_template),
     ("async-bad-template", async_bad_template),
+    ("slow", slow),
     ("odd", odd),
     ("mixed", mixed),
 ]
