@@ -39,6 +39,9 @@ from paypercall.server import Server
 MAX_THREADS = 32
 """Requests whose payment is looked at at once; more wait their turn."""
 
+_POLICY_VIOLATION = 1008
+"""Why a web socket is closed, in its protocol's numbers."""
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -64,7 +67,10 @@ class PaymentMiddleware:
         self._payment = payment
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles a request; other scopes pass."""
+        """Handles a request; other scopes pass, except for web sockets, which cannot pay, where there is a price."""
+        if scope["type"] == "websocket" and self._payment.has_price(scope):
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -126,7 +132,7 @@ class Payment:
                 tell_prices(app)
 
     def required(self, price: int | PriceFunction | None, asset: str = BASE) -> Callable[[_View], _View]:
-        """Decorates an endpoint of Starlette, which gets the request first: it costs that much.
+        """Decorates an endpoint of Starlette, a function or a method of an `HTTPEndpoint`: it costs that much.
 
         Args:
             price: In bytes or units of the asset, 0 or None for free, or a function, sync or async, of the request and
@@ -140,11 +146,12 @@ class Payment:
 
         def decorate(view: _View) -> _View:
             @functools.wraps(view)
-            async def paid(request: StarletteRequest) -> Any:
+            async def paid(*arguments: Any) -> Any:
+                request: StarletteRequest = arguments[-1]  # a method of an HTTPEndpoint has itself before it
                 await exchange_of(request).charge(tag, request.path_params)
                 if inspect.iscoroutinefunction(view):
-                    return await view(request)
-                return await run_in_threadpool(view, request)
+                    return await view(*arguments)
+                return await run_in_threadpool(view, *arguments)
 
             paid.price_tag = tag  # type: ignore[attr-defined]
             return paid  # type: ignore[return-value]
@@ -181,18 +188,28 @@ class Payment:
         Raises:
             Stop: When the paywall answers itself.
         """
-        path = path_of(scope)
+        found = self._price_of(exchange.method, path_of(scope))
+        if found is None:
+            return
+        tag, arguments = found
+        if exchange.method == "OPTIONS" and not tag.is_free:
+            exchange.mute()  # for CORS, which may be dealt with further in
+        else:
+            await exchange.charge(tag, arguments)
+
+    def has_price(self, scope: Scope) -> bool:
+        """Whether the table has a price for the path of a web socket."""
+        found = self._price_of("GET", path_of(scope))
+        return found is not None and not found[0].is_free
+
+    def _price_of(self, method: str, path: str) -> tuple[PriceTag, dict[str, Any]] | None:
         # What answers a GET answers a HEAD.
-        asked = "GET" if exchange.method == "HEAD" else exchange.method
-        for method, _, pattern, converters, tag in self._table:
+        asked = "GET" if method == "HEAD" else method
+        for priced, _, pattern, converters, tag in self._table:
             match = pattern.match(path)
-            if match is not None and method in (None, asked):
-                if exchange.method == "OPTIONS" and not tag.is_free:
-                    exchange.mute()  # for CORS, which may be dealt with further in
-                    return
-                arguments = {name: converters[name].convert(text) for name, text in match.groupdict().items()}
-                await exchange.charge(tag, arguments)
-                return
+            if match is not None and priced in (None, asked):
+                return tag, {name: converters[name].convert(text) for name, text in match.groupdict().items()}
+        return None
 
     async def answer_at_endpoint(self, scope: Scope, exchange: Exchange) -> Answer:
         """The channel endpoint's answer."""

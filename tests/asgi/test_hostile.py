@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 from fastapi import Depends, FastAPI
+from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -95,11 +96,9 @@ def test_an_application_that_sends_no_headers_is_paid_for(shop: Shop, table: str
     assert wire.RECEIPT in answer.headers
 
 
-def test_a_path_that_only_begins_like_the_root_path_is_charged_for(shop: Shop) -> None:
+def answers_to(app: PaymentMiddleware, **scope: Any) -> list[Any]:
+    """What an application answers to a request that no server would make."""
     sent: list[Any] = []
-
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        raise AssertionError("nobody has paid")
 
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
@@ -107,17 +106,25 @@ def test_a_path_that_only_begins_like_the_root_path_is_charged_for(shop: Shop) -
     async def send(message: Any) -> None:
         sent.append(message)
 
-    app = PaymentMiddleware(serve, Payment(None, shop.server, prices={"/api-keys": 100}))
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/api-keys",
-        "root_path": "/api",
-        "query_string": b"",
-        "headers": [],
-    }
-    asyncio.run(app(scope, receive, send))
-    assert sent[0]["status"] == 402
+    asyncio.run(app({"query_string": b"", "headers": [], **scope}, receive, send))
+    return sent
+
+
+async def unpaid(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nobody has paid")
+
+
+def test_a_path_that_only_begins_like_the_root_path_is_charged_for(shop: Shop) -> None:
+    app = PaymentMiddleware(unpaid, Payment(None, shop.server, prices={"/api-keys": 100}))
+    [start, _] = answers_to(app, type="http", method="GET", path="/api-keys", root_path="/api")
+    assert start["status"] == 402
+
+
+def test_a_web_socket_gets_nothing_from_a_path_that_costs_something(shop: Shop) -> None:
+    app = PaymentMiddleware(unpaid, Payment(None, shop.server, prices={"/feed": 100, "/free": 0}))
+    assert answers_to(app, type="websocket", path="/feed") == [{"type": "websocket.close", "code": 1008}]
+    with pytest.raises(AssertionError, match="nobody has paid"):
+        answers_to(app, type="websocket", path="/free")
 
 
 # --- FastAPI ---------------------------------------------------------------------------------------------------------
@@ -170,8 +177,20 @@ def fastapi(shop: Shop, late: list[str]) -> Iterator[str]:
     def resold() -> JSONResponse:
         return JSONResponse({}, headers={wire.RECEIPT: "of somebody else", wire.PACKAGE: "of somebody else"})
 
+    class Echo(HTTPEndpoint):
+        @payments.required(100)
+        async def get(self, request: Request) -> JSONResponse:
+            return JSONResponse({"from": "a class"})
+
+    app.add_route("/class", Echo)
+
     with serving(app) as address:
         yield address
+
+
+def test_a_method_of_a_class_of_starlette_is_paid_for(shop: Shop, fastapi: str) -> None:
+    assert requests.get(f"{fastapi}/class", timeout=20).status_code == 402
+    assert requests.get(f"{fastapi}/class", headers=header(shop), timeout=20).json() == {"from": "a class"}
 
 
 def test_an_answer_is_given_again_though_a_middleware_sends_it_in_parts(shop: Shop, fastapi: str) -> None:
