@@ -31,7 +31,7 @@ class Request:
         path: As the application sees it: nothing may depend on what a proxy in front of it makes of the address.
         query: The query string, as it came.
         headers: The headers.
-        body: The whole body; empty where `may_need_body` says that it is not needed.
+        body: The whole body; empty where `Paywall.needs_body` says that it is not needed.
         form_packages: What a form, urlencoded or multipart, has under `payment_package`.
     """
 

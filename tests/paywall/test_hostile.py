@@ -13,9 +13,12 @@ import pytest
 from paypercall import wire
 from paypercall.channel import Status
 from paypercall.errors import Refusal
+from paypercall.methods import Channel
 from paypercall.paid_call import CallConflict
-from paypercall.paywall import Answer, Price, Request, Running
+from paypercall.payment_server import PaymentServer
+from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.paywall.gate import Ending
+from paypercall.server import Server
 from paypercall.store import StoredAnswer
 from tests.parties import wait_until
 from tests.paywall.merchant import Headers, Shop, headers_of, open_shop
@@ -80,6 +83,41 @@ def test_a_run_that_ends_twice_at_once_ends_once(shop: Shop) -> None:
     with ThreadPoolExecutor(2) as threads:
         endings = list(threads.map(lambda status: shop.paywall.finish(running, status, (), b""), (200, 500)))
     assert sum(bool(ending.headers) for ending in endings) == 1
+
+
+def test_two_workers_answer_each_payment_once_and_give_back_what_their_views_did_not_earn(
+    tmp_path: Any,
+) -> None:
+    with open_shop(tmp_path) as shop:
+        shop.paywall.finish(run(shop.ask(shop.pay())), 200, (), b"")
+        first = shop.server.server
+        with Server(wallet=first.wallet, conf=first.conf) as second:
+            other = PaymentServer(second)
+            paywalls = [shop.paywall, Paywall(other.calls, [Channel(other)])]
+            packages = [shop.pay(100 + number) for number in range(20)]
+            runs: list[int] = []
+
+            def visit(visit: int) -> Any:
+                number, chance = visit % 20, random.Random(visit)
+                request = shop.request({wire.PACKAGE: wire.encode_package(packages[number])})
+                outcome = paywalls[chance.randrange(2)].begin(request, Price(105))
+                if not isinstance(outcome, Running):
+                    return outcome
+                runs.append(number)
+                return chance.choice(paywalls).finish(outcome, 200 if number % 2 else 500, (), b"")
+
+            visits = list(range(120))
+            random.Random(1).shuffle(visits)
+            with ThreadPoolExecutor(8) as threads:
+                list(threads.map(visit, visits))
+            assert sorted(runs) == list(range(5, 20))
+            refunds = {number: 100 + number for number in range(20) if number < 5 or number % 2 == 0}
+            refunds |= {number: number - 5 for number in range(7, 20, 2)}
+            for number in refunds:
+                assert refund_in(shop, visit(number)) == refunds[number]
+            [channel] = second.channels()
+            assert channel.owed_by_me == sum(refunds.values())
+            assert channel.accepted_from_peer == 100 + sum(range(100, 120))
 
 
 # --- periods ---------------------------------------------------------------------------------------------------------
