@@ -9,9 +9,11 @@ import asyncio
 import functools
 import inspect
 import os
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.applications import Starlette
@@ -30,6 +32,7 @@ from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, PriceTag
+from paypercall.paywall.answer import problem
 from paypercall.paywall.endpoint import ANY_METHOD, MAX_BODY, PATH, Endpoint, Resource
 from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
@@ -103,7 +106,8 @@ class Payment:
         server: Takes the payments; by default one with the settings of the host's project.
         endpoint: The path of the channel endpoint, or None for none.
         prices: What paths cost, by path (`/items/{id}`) or method and path (`POST /items`). The first that fits
-            counts. A function gets the request and the path's parameters. An answer to OPTIONS loses its body.
+            counts. A function gets the request and the path's parameters. An answer to OPTIONS loses its body. Paths
+            are compared with their case: the application must do so, too.
         methods: The ways to pay; by default over channels.
         refunds: Which answers are refunded, by their status; by default all from 400 on.
         answers: How answers are kept, to be given again.
@@ -188,14 +192,24 @@ class Payment:
         Raises:
             Stop: When the paywall answers itself.
         """
-        found = self._price_of(exchange.method, path_of(scope))
+        path = path_of(scope)
+        found = self._price_of(exchange.method, path)
         if found is None:
+            self._require_no_price(exchange.method, path)
             return
         tag, arguments = found
         if exchange.method == "OPTIONS" and not tag.is_free:
             exchange.mute()  # for CORS, which may be dealt with further in
         else:
             await exchange.charge(tag, arguments)
+
+    def _require_no_price(self, method: str, path: str) -> None:
+        """Refuses a path that an application may take for one with a price, as one that serves files does."""
+        plain = "/" + posixpath.normpath(path).strip("/")
+        for other in (plain, plain + "/"):
+            found = self._price_of(method, other)
+            if found is not None and not found[0].is_free:
+                raise Stop(problem(HTTPStatus.NOT_FOUND, "other_spelling", f"this is at {other}"))
 
     def has_price(self, scope: Scope) -> bool:
         """Whether the table has a price for the path of a web socket."""

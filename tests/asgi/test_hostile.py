@@ -7,15 +7,19 @@ import http.client
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
@@ -100,8 +104,10 @@ def answers_to(app: PaymentMiddleware, **scope: Any) -> list[Any]:
     """What an application answers to a request that no server would make."""
     sent: list[Any] = []
 
+    received: list[Any] = [{"type": "http.request", "body": b""}]
+
     async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
+        return received.pop() if received else await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -117,6 +123,29 @@ async def unpaid(scope: Any, receive: Any, send: Any) -> None:
 def test_a_path_that_only_begins_like_the_root_path_is_charged_for(shop: Shop) -> None:
     app = PaymentMiddleware(unpaid, Payment(None, shop.server, prices={"/api-keys": 100}))
     [start, _] = answers_to(app, type="http", method="GET", path="/api-keys", root_path="/api")
+    assert start["status"] == 402
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//files/a.txt",
+        "/files//a.txt",
+        "/files/./a.txt",
+        "/files/b/../a.txt",
+        "/files/a.txt/",
+        "/dir",
+        "/dir/.",
+    ],
+)
+def test_no_spelling_of_a_path_passes_the_table_unpaid(shop: Shop, tmp_path: Path, path: str) -> None:
+    (tmp_path / "a.txt").write_text("worth money")
+    files = Starlette(routes=[Mount("/files", StaticFiles(directory=tmp_path)), Mount("//files", unpaid)])
+    prices = {"/files/a.txt": 100, "/dir/": 100}
+    app = PaymentMiddleware(files, Payment(None, shop.server, prices=prices))
+    [start, body] = answers_to(app, type="http", method="GET", path=path)
+    assert (start["status"], json.loads(body["body"])["code"]) == (404, "other_spelling")
+    [start, _] = answers_to(app, type="http", method="GET", path="/files/a.txt")
     assert start["status"] == 402
 
 
