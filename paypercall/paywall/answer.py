@@ -34,13 +34,18 @@ _CONFLICTS = {
     PaymentInProgress.code,
     PaymentPending.code,
 }
-_NOT_NOW = {RefusalCode.LEDGER_UNREACHABLE.value, RefusalCode.BELOW_RESERVE.value}
+_NOT_NOW = {
+    RefusalCode.LEDGER_UNREACHABLE.value,
+    RefusalCode.BELOW_RESERVE.value,
+    RefusalCode.DEPOSIT_TOO_YOUNG.value,
+    RefusalCode.EVENTS_MISSING.value,
+}
+"""What passes by itself: a 402 would have the payer pay again."""
+
 _NOT_YET = {
     RefusalCode.ABOVE_DEPOSIT.value,
     RefusalCode.ABOVE_UNCONFIRMED_LIMITS.value,
     RefusalCode.ABOVE_UNSETTLED_LIMITS.value,
-    RefusalCode.DEPOSIT_TOO_YOUNG.value,
-    RefusalCode.EVENTS_MISSING.value,
     RefusalCode.UNKNOWN_CHANNEL.value,
 }
 """The ledger helps, soon: the same payment is to be sent again."""

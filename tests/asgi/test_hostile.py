@@ -219,6 +219,8 @@ def fastapi(shop: Shop, late: list[str]) -> Iterator[str]:
 
 def test_a_method_of_a_class_of_starlette_is_paid_for(shop: Shop, fastapi: str) -> None:
     assert requests.get(f"{fastapi}/class", timeout=20).status_code == 402
+    head = requests.head(f"{fastapi}/class", headers=header(shop), timeout=20)
+    assert (head.status_code, head.headers[wire.PRICE], wire.RECEIPT in head.headers) == (200, "100", False)
     assert requests.get(f"{fastapi}/class", headers=header(shop), timeout=20).json() == {"from": "a class"}
 
 

@@ -12,11 +12,12 @@ import pytest
 
 from paypercall import wire
 from paypercall.channel import Status
-from paypercall.errors import Refusal
+from paypercall.errors import Refusal, RefusalCode
 from paypercall.methods import Channel
 from paypercall.paid_call import CallConflict
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
+from paypercall.paywall.answer import refused
 from paypercall.paywall.gate import Ending
 from paypercall.server import Server
 from paypercall.store import StoredAnswer
@@ -149,6 +150,15 @@ def test_a_refund_that_waits_for_the_next_period_is_made_then_and_once(tmp_path:
         shop.paywall.finish(run(shop.ask(shop.pay(40_000), 40_000)), 200, (), b"")
         again = [shop.ask(package, 30_000) for _ in range(2)]
         assert [refund_in(shop, again[0]), headers_of(again[1])] == [30_000, headers_of(again[0])]
+
+
+@pytest.mark.parametrize(
+    "code", [RefusalCode.DEPOSIT_TOO_YOUNG, RefusalCode.EVENTS_MISSING, RefusalCode.LEDGER_UNREACHABLE]
+)
+def test_who_has_only_to_wait_is_not_asked_to_pay_again(code: RefusalCode) -> None:
+    answer = refused(Refusal(code, "wait"), {wire.PRICE: "100"})
+    assert (answer.status, headers_of(answer)["Retry-After"]) == (503, "10")
+    assert wire.PRICE not in headers_of(answer)
 
 
 # --- clocks ----------------------------------------------------------------------------------------------------------
