@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request as StarletteRequest
 from starlette.types import Message, Receive, Scope, Send
 
@@ -216,8 +217,12 @@ class Exchange:
         async def receive() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async with StarletteRequest(dict(self._scope), receive).form() as form:
-            return tuple(value for value in form.getlist(FIELD) if isinstance(value, str))
+        outside = {name: value for name, value in self._scope.items() if name != "app"}
+        try:
+            async with StarletteRequest(outside, receive).form() as form:
+                return tuple(value for value in form.getlist(FIELD) if isinstance(value, str))
+        except MultiPartException:
+            return ()  # the application's business
 
     # --- the answer --------------------------------------------------------------------------------------------------
 

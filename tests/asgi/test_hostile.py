@@ -100,6 +100,22 @@ def test_an_application_that_sends_no_headers_is_paid_for(shop: Shop, table: str
     assert wire.RECEIPT in answer.headers
 
 
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary="]
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--x\r\npayment_package",
+        b"payment_package",
+        b"--x\r\nContent-Disposition: form-data; name=payment_package\r\n\r\n\xff\r\n--x--\r\n",
+    ],
+)
+def test_a_form_that_cannot_be_read_is_no_error_of_the_server(table: str, kind: str, body: bytes) -> None:
+    answer = requests.post(f"{table}/post", data=body, headers={"Content-Type": kind}, timeout=20)
+    assert answer.status_code in (400, 402)
+
+
 def answers_to(app: PaymentMiddleware, **scope: Any) -> list[Any]:
     """What an application answers to a request that no server would make."""
     sent: list[Any] = []
