@@ -72,7 +72,7 @@ class Site:
         view: What is answered to a paid call.
         trick: What is done in place of it, or None.
         price_list: What the channel endpoint tells, or None if there is no endpoint.
-        is_hasty: Whether a request without a payment is answered before its body is read, and hung up on.
+        is_hasty: Whether a request without a payment is answered before its body is read, which is thrown away.
         seen: All requests that came.
         served: How often the view ran.
     """
@@ -165,6 +165,8 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self._reset()
                 return
             self.send_response(reply.status)
+            if is_unread:
+                self.send_header("Connection", "close")
             for name, value in reply.headers:
                 self.send_header(name, value)
             if not any(name == "Content-Length" for name, _ in reply.headers):
@@ -174,6 +176,15 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(reply.body)
+            if is_unread:
+                self._hang_up()
+
+        def _hang_up(self) -> None:
+            """Lets the answer arrive, as servers do: to close on what was not read would take it back."""
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.rfile.read1():
+                pass
 
         do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = _serve
 

@@ -13,7 +13,7 @@ from paypercall.paywall.answer import refused
     "code, status, is_worth_it",
     [
         (RefusalCode.ABOVE_DEPOSIT, 402, True),
-        (RefusalCode.DEPOSIT_TOO_YOUNG, 402, True),
+        (RefusalCode.DEPOSIT_TOO_YOUNG, 503, True),
         (RefusalCode.UNKNOWN_CHANNEL, 402, True),
         (RefusalCode.CHANNEL_CLOSING, 402, False),
         (RefusalCode.WRONG_PERIOD, 402, False),

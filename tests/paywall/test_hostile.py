@@ -169,7 +169,7 @@ def test_a_clock_that_is_put_back_does_not_keep_a_payment_of_a_dead_worker_for_l
 ) -> None:
     package = shop.pay()
     dead = run(shop.ask(package))
-    shop.paywall._heartbeat.remove(dead)
+    shop.paywall._heartbeat.remove(dead.call)
     monkeypatch.setattr("paypercall.paywall.gate.time.time", lambda: dead.call.runs_until - 3600)
     run(shop.ask(package))
 
