@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv/ready-for-demo
 TEST := .venv/ready-for-test
+BENCH := .venv/ready-for-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half an environment must not pass for a whole one
@@ -28,6 +29,10 @@ $(TEST): setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(DEMO)
 
+$(BENCH): setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@ $(TEST) $(DEMO)
+
 demo: $(DEMO)
 	$(BIN)/paypercall demo
 
@@ -46,7 +51,7 @@ test: lint
 	$(PYTEST) $(ON_A_NETWORK)
 	$(PYTEST) tests $(addprefix --ignore=,$(ON_A_NETWORK)) --cov --cov-report=term
 
-bench: $(TEST)
+bench: $(BENCH)
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -41,32 +41,44 @@ class Merchant:
 @contextmanager
 def merchant(folder: Path) -> Iterator[Merchant]:
     """A merchant whose hub is out of reach, so that only its books are at work."""
-    key = key_from_mnemonic(new_mnemonic())
-    conf = Conf.from_settings(
-        {
-            "network": "devnet",
-            "hub": NOWHERE,
-            "genesis_unit": "RTUynATsgV1FZCSMfIfqUMH2wjfrh0O9k891Ec+d65k=",
-            "order_providers": ["XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"],
-            "version": VERSION,
-            "database_url": f"sqlite:///{folder}/merchant.sqlite",
-            "data_dir": str(folder),
-            "max_unsettled_by_asset": {BASE: NEVER_REACHED},
-            "max_unsettled_by_channel": {BASE: NEVER_REACHED},
-        }
-    )
-    network = conf.network_constants()
-    wallet = Wallet(key, LightClient(Hub(NOWHERE, network), network), max_tps_fee=conf.max_tps_fee)
+    conf = Conf.from_settings(settings_in(folder))
+    wallet = wallet_of(conf)
     server, store = Server(wallet=wallet, conf=conf), Store(conf.database_url)
-    with store.transaction() as books:
-        # The merchant has just seen the ledger, so that it takes payments.
-        books.node.set_synced_at(int(time.time()))
+    see_ledger(store)
     try:
         yield Merchant(server, store)
     finally:
         store.close()
         server.close_node()
         wallet.close()
+
+
+def settings_in(folder: Path) -> dict[str, Any]:
+    """The settings of a merchant with its books in a folder."""
+    return {
+        "network": "devnet",
+        "hub": NOWHERE,
+        "genesis_unit": "RTUynATsgV1FZCSMfIfqUMH2wjfrh0O9k891Ec+d65k=",
+        "order_providers": ["XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"],
+        "version": VERSION,
+        "database_url": f"sqlite:///{folder}/merchant.sqlite",
+        "data_dir": str(folder),
+        "max_unsettled_by_asset": {BASE: NEVER_REACHED},
+        "max_unsettled_by_channel": {BASE: NEVER_REACHED},
+    }
+
+
+def wallet_of(conf: Conf) -> Wallet:
+    """A new wallet."""
+    network = conf.network_constants()
+    light = LightClient(Hub(NOWHERE, network), network)
+    return Wallet(key_from_mnemonic(new_mnemonic()), light, max_tps_fee=conf.max_tps_fee)
+
+
+def see_ledger(store: Store) -> None:
+    """Notes that the merchant has just seen the ledger, so that it takes payments."""
+    with store.transaction() as books:
+        books.node.set_synced_at(int(time.time()))
 
 
 def open_channel(party: Merchant, customer: str, *, deposited_by_me: int = 0) -> Channel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -15,21 +15,21 @@ class Result:
     Attributes:
         name: What was measured.
         value: The less the better.
-        limit: More than this is a failure.
-        unit: `ratio` or `s`.
+        limit: More than this is a failure; None where there is only something to compare with.
+        unit: `ratio`, `s`, or `µs`.
     """
 
     name: str
     value: float
-    limit: float
+    limit: float | None
     unit: str
 
     @property
     def is_within_limit(self) -> bool:
         """Whether the value passes."""
-        return self.value <= self.limit
+        return self.limit is None or self.value <= self.limit
 
-    def as_json(self) -> dict[str, float | str]:
+    def as_json(self) -> dict[str, float | str | None]:
         """The entry in latest.json."""
         return {"value": round(self.value, 3), "limit": self.limit, "unit": self.unit}
 
@@ -42,11 +42,21 @@ def ratio_of(subject: Callable[[int], None], floor: Callable[[int], None], round
         floor: What it is compared with.
         rounds: How many turns; the first tenth warms up and does not count.
     """
-    times: tuple[list[float], list[float]] = ([], [])
+    of_subject, of_floor = medians_of((subject, floor), rounds)
+    return of_subject / of_floor
+
+
+def medians_of(functions: Sequence[Callable[[int], None]], rounds: int) -> list[float]:
+    """Times functions in turns, so that all of them see the same machine, and returns their median times in seconds.
+
+    Args:
+        functions: Called with the number of the round.
+        rounds: How many turns; the first tenth warms up and does not count.
+    """
+    times: list[list[float]] = [[] for _ in functions]
     for turn in range(rounds):
-        for function, taken in ((subject, times[0]), (floor, times[1])):
+        for function, taken in zip(functions, times, strict=True):
             started = time.perf_counter()
             function(turn)
             taken.append(time.perf_counter() - started)
-    skipped = rounds // 10
-    return statistics.median(times[0][skipped:]) / statistics.median(times[1][skipped:])
+    return [statistics.median(taken[rounds // 10 :]) for taken in times]
