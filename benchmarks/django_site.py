@@ -1,4 +1,4 @@
-"""A Django project with the same view twice, free and paid for, called through its WSGI interface."""
+"""A Django project with the same view free, verifying a package itself, and paid for; called through WSGI."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from django.urls import path
 
 from benchmarks.in_process import PATH, Call, wsgi_call
 from benchmarks.merchant import Merchant, see_ledger, settings_in, wallet_of
+from paypercall import wire
 from paypercall.conf import Conf
 from paypercall.store import Store
 
 PRICE = 100
 UNPAID_PATH = "/free"
+VERIFIED_PATH = "/verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,13 @@ class Site:
     Attributes:
         party: The merchant that it pays.
         unpaid: Calls the free view.
+        verified: Calls the one that verifies a package by itself.
         paid: Calls the one that is paid for.
     """
 
     party: Merchant
     unpaid: Call
+    verified: Call
     paid: Call
 
 
@@ -58,15 +62,22 @@ def open_django(folder: Path) -> Iterator[Site]:
     logging.getLogger("django").setLevel(logging.CRITICAL)
     from paypercall.django import payment  # it needs the settings
 
+    def verified(request: HttpRequest) -> JsonResponse:
+        accepted = server.verify_payment_package(request.headers[wire.PACKAGE])
+        assert accepted.error is None, accepted
+        return temperature(request)
+
     settings.ROOT_URLCONF = (
         path(UNPAID_PATH.lstrip("/"), temperature),
+        path(VERIFIED_PATH.lstrip("/"), verified),
         path(PATH.lstrip("/"), payment.required(PRICE)(temperature)),
     )
     server, store = payment.project.server.server, Store(payments["database_url"])
     see_ledger(store)
     app = get_wsgi_application()
     try:
-        yield Site(Merchant(server, store), wsgi_call(app, UNPAID_PATH), wsgi_call(app, PATH))
+        calls = (wsgi_call(app, each) for each in (UNPAID_PATH, VERIFIED_PATH, PATH))
+        yield Site(Merchant(server, store), *calls)
     finally:
         store.close()
         payment.close()

@@ -59,7 +59,7 @@ async def _asgi_answer(app: Any, headers: Mapping[str, str]) -> Answer:
         "query_string": b"",
         "headers": [
             (b"host", b"localhost"),
-            *((name.encode(), value.encode()) for name, value in headers.items()),
+            *((name.lower().encode(), value.encode()) for name, value in headers.items()),
         ],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),

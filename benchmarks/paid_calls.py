@@ -1,7 +1,9 @@
 """(f) what a paid call costs beside the view and one durable verification, and the same view under other middlewares.
 
-All are called in the process, without a socket, in turns. The unpaid call is that of an application that knows nothing
-of payments. The others book nothing durably, so they are compared with what is left of ours without its verification.
+All are called in the process, without a socket, in turns: the view of an application that knows nothing of payments;
+the same view verifying a package by itself, in a thread where it would hold a loop up, as `AsyncServer` does; and the
+same view being paid for. The others book nothing durably, so they are compared with what ours costs beside its
+verification.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from benchmarks import peers
@@ -39,16 +42,28 @@ PYMPP_NEEDS = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Seconds, medians: of the calls beyond the unpaid one, and of one durable verification."""
+    """Seconds, medians, that calls of the view take.
 
+    Attributes:
+        unpaid: Without payments.
+        verified: The view verifies the package by itself.
+        paid: The view is paid for.
+        others: It is paid for under other middlewares, by their names.
+    """
+
+    unpaid: float
+    verified: float
     paid: float
-    verification: float
     others: dict[str, float]
 
     @property
     def overhead(self) -> float:
-        """What the paid call costs beside its verification."""
-        return self.paid - self.verification
+        """What the paid call costs beside the view and one verification."""
+        return self.paid - self.verified
+
+    def ratio_to(self, name: str) -> float:
+        """That, by what the call under another middleware costs beside the view."""
+        return self.overhead / (self.others[name] - self.unpaid)
 
 
 def asgi() -> Result:
@@ -63,30 +78,22 @@ def wsgi() -> Result:
 
 def x402() -> Result:
     """Our middleware without its verification / x402's with a null scheme."""
-    measured = _asgi()
-    return Result(
-        "paid call - verify : x402, null scheme", measured.overhead / measured.others["x402"], None, "ratio"
-    )
+    return Result("paid call - verify : x402, null scheme", _asgi().ratio_to("x402"), None, "ratio")
 
 
 def pympp() -> Result | None:
     """Our middleware without its verification / pympp's with a null method."""
-    measured = _asgi()
-    if "pympp" not in measured.others:
+    if sys.version_info < PYMPP_NEEDS:
         print("pympp is left out: it needs Python 3.11", flush=True)
         return None
-    return Result(
-        "paid call - verify : pympp, null method", measured.overhead / measured.others["pympp"], None, "ratio"
-    )
+    return Result("paid call - verify : pympp, null method", _asgi().ratio_to("pympp"), None, "ratio")
 
 
 def _overhead_of(interface: str, measured: _Measured) -> Result:
-    for name, seconds in {
-        "paypercall": measured.paid,
-        "its verify": measured.verification,
-        **measured.others,
-    }.items():
-        print(f"{interface}, a paid call beyond the unpaid one, {name}: {seconds * 1e6:.0f} µs", flush=True)
+    calls = {"verified by hand": measured.verified, "paid": measured.paid, **measured.others}
+    for name, seconds in calls.items():
+        beyond = (seconds - measured.unpaid) * 1e6
+        print(f"{interface}, a call beyond the unpaid one, {name}: {beyond:.0f} µs", flush=True)
     name = f"{interface}: paid call - unpaid call - verify"
     return Result(name, measured.overhead * 1e6, LIMIT_MICROSECONDS, "µs")
 
@@ -96,53 +103,54 @@ def _asgi() -> _Measured:
     loop = asyncio.new_event_loop()
     with ExitStack() as stack:
         stack.callback(loop.close)
-        party = stack.enter_context(_merchant())
+        stack.callback(lambda: loop.run_until_complete(loop.shutdown_default_executor()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        party = stack.enter_context(merchant(folder))
+        verify = party.server.verify_payment_package
+
+        async def verified(request: Request) -> JSONResponse:
+            payment = await loop.run_in_executor(None, verify, request.headers[wire.PACKAGE])
+            assert payment.error is None, payment
+            return await peers.temperature(request)
+
         paid_app = Starlette()
         payment = Payment(paid_app, PaymentServer(party.server))
         paid_app.add_route(PATH, payment.required(PRICE)(peers.temperature))
+        views = (peers.temperature, verified)
+        unpaid, by_hand = (asgi_call(Starlette(routes=[Route(PATH, view)]), loop) for view in views)
         others = {"x402": _paying(*peers.under_x402(loop, ROUNDS))}
         if sys.version_info >= PYMPP_NEEDS:
             others["pympp"] = _paying(*peers.under_pympp(loop, ROUNDS))
-        unpaid_app = Starlette(routes=[Route(PATH, peers.temperature)])
-        return _measure(party, asgi_call(unpaid_app, loop), asgi_call(paid_app, loop), others)
+        return _measure(party, unpaid, by_hand, asgi_call(paid_app, loop), others)
 
 
 @cache
 def _wsgi() -> _Measured:
     with tempfile.TemporaryDirectory() as name, open_django(Path(name)) as site:
-        return _measure(site.party, site.unpaid, site.paid, {})
-
-
-@contextmanager
-def _merchant() -> Iterator[Merchant]:
-    with tempfile.TemporaryDirectory() as name, merchant(Path(name)) as party:
-        yield party
+        return _measure(site.party, site.unpaid, site.verified, site.paid, {})
 
 
 def _measure(
-    party: Merchant, unpaid: Call, paid: Call, others: dict[str, Callable[[int], None]]
+    party: Merchant, unpaid: Call, verified: Call, paid: Call, others: dict[str, Callable[[int], None]]
 ) -> _Measured:
     customer = key_from_mnemonic(new_mnemonic())
-    payments, verified = (packages(customer, open_channel(party, customer.address), ROUNDS) for _ in range(2))
-    bodies = [json.dumps(package) for package in verified]
+    to_verify, to_pay = (packages(customer, open_channel(party, customer.address), ROUNDS) for _ in range(2))
+    json_headers = [{wire.PACKAGE: json.dumps(package)} for package in to_verify]
 
     def call_unpaid(number: int) -> None:
         assert unpaid({}).status == 200
 
-    def verify(number: int) -> None:
-        payment = party.server.verify_payment_package(bodies[number])
-        assert payment.error is None, payment
+    def call_verified(number: int) -> None:
+        assert verified(json_headers[number]).status == 200
 
-    pay = _paying(paid, [{wire.PACKAGE: wire.encode_package(package)} for package in payments])
-    functions = (call_unpaid, pay, verify, *others.values())
-    unpaid_call, paid_call, verification, *of_others = medians_of(functions, ROUNDS)
-    beyond = {name: each - unpaid_call for name, each in zip(others, of_others, strict=True)}
-    return _Measured(paid_call - unpaid_call, verification, beyond)
+    pay = _paying(paid, [{wire.PACKAGE: wire.encode_package(package)} for package in to_pay])
+    medians = medians_of((call_unpaid, call_verified, pay, *others.values()), ROUNDS)
+    return _Measured(*medians[:3], dict(zip(others, medians[3:], strict=True)))
 
 
-def _paying(call: Call, payments: list[Mapping[str, str]]) -> Callable[[int], None]:
+def _paying(call: Call, payments: Sequence[Mapping[str, str]]) -> Callable[[int], None]:
     def pay(number: int) -> None:
-        answer: Any = call(payments[number])
+        answer = call(payments[number])
         assert answer.status == 200, answer
         assert answer.headers.keys() & {"payment-receipt", "payment-response"}, answer
 
