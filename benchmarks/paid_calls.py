@@ -1,9 +1,9 @@
 """(f) what a paid call costs beside the view and one durable verification, and the same view under other middlewares.
 
 All are called in the process, without a socket, in turns: the view of an application that knows nothing of payments;
-the same view verifying a package by itself, in a thread where it would hold a loop up, as `AsyncServer` does; and the
-same view being paid for. The others book nothing durably, so they are compared with what ours costs beside its
-verification.
+`verify_payment_package` alone; the view verifying a package by itself, in a thread where it would hold a loop up, as
+`AsyncServer` does; and the view being paid for. The others book nothing durably, so they are compared with what ours
+costs beside its verification.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks import peers
 from benchmarks.django_site import open_django
 from benchmarks.in_process import PATH, Call, asgi_call
 from benchmarks.merchant import Merchant, merchant, open_channel, packages
-from benchmarks.result import Result, medians_of
+from benchmarks.result import Result, times_of, undisturbed
 from paypercall import wire
 from paypercall.asgi import Payment
 from paypercall.obyte.keys import key_from_mnemonic
@@ -35,6 +35,7 @@ from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.payment_server import PaymentServer
 
 ROUNDS = 1_000
+CALLS_IN_A_TURN = 20
 PRICE = 100
 LIMIT_MICROSECONDS = 150.0
 PYMPP_NEEDS = (3, 11)
@@ -42,16 +43,18 @@ PYMPP_NEEDS = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Seconds, medians, that calls of the view take.
+    """Seconds that undisturbed calls of the view take.
 
     Attributes:
         unpaid: Without payments.
+        verification: Not the view, but `verify_payment_package`.
         verified: The view verifies the package by itself.
         paid: The view is paid for.
         others: It is paid for under other middlewares, by their names.
     """
 
     unpaid: float
+    verification: float
     verified: float
     paid: float
     others: dict[str, float]
@@ -59,7 +62,7 @@ class _Measured:
     @property
     def overhead(self) -> float:
         """What the paid call costs beside the view and one verification."""
-        return self.paid - self.verified
+        return self.paid - self.unpaid - self.verification
 
     def ratio_to(self, name: str) -> float:
         """That, by what the call under another middleware costs beside the view."""
@@ -90,6 +93,7 @@ def pympp() -> Result | None:
 
 
 def _overhead_of(interface: str, measured: _Measured) -> Result:
+    print(f"{interface}, one verification: {measured.verification * 1e6:.0f} µs", flush=True)
     calls = {"verified by hand": measured.verified, "paid": measured.paid, **measured.others}
     for name, seconds in calls.items():
         beyond = (seconds - measured.unpaid) * 1e6
@@ -134,18 +138,26 @@ def _measure(
     party: Merchant, unpaid: Call, verified: Call, paid: Call, others: dict[str, Callable[[int], None]]
 ) -> _Measured:
     customer = key_from_mnemonic(new_mnemonic())
-    to_verify, to_pay = (packages(customer, open_channel(party, customer.address), ROUNDS) for _ in range(2))
-    json_headers = [{wire.PACKAGE: json.dumps(package)} for package in to_verify]
+    to_verify, to_send, to_pay = (
+        packages(customer, open_channel(party, customer.address), ROUNDS) for _ in range(3)
+    )
+    texts = [json.dumps(package) for package in to_verify]
+    headers = [{wire.PACKAGE: json.dumps(package)} for package in to_send]
 
     def call_unpaid(number: int) -> None:
         assert unpaid({}).status == 200
 
+    def verify(number: int) -> None:
+        payment = party.server.verify_payment_package(texts[number])
+        assert payment.error is None, payment
+
     def call_verified(number: int) -> None:
-        assert verified(json_headers[number]).status == 200
+        assert verified(headers[number]).status == 200
 
     pay = _paying(paid, [{wire.PACKAGE: wire.encode_package(package)} for package in to_pay])
-    medians = medians_of((call_unpaid, call_verified, pay, *others.values()), ROUNDS)
-    return _Measured(*medians[:3], dict(zip(others, medians[3:], strict=True)))
+    functions = (call_unpaid, verify, call_verified, pay, *others.values())
+    each = [undisturbed(taken) for taken in times_of(functions, ROUNDS, CALLS_IN_A_TURN)]
+    return _Measured(*each[:4], dict(zip(others, each[4:], strict=True)))
 
 
 def _paying(call: Call, payments: Sequence[Mapping[str, str]]) -> Callable[[int], None]:

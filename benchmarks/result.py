@@ -42,21 +42,32 @@ def ratio_of(subject: Callable[[int], None], floor: Callable[[int], None], round
         floor: What it is compared with.
         rounds: How many turns; the first tenth warms up and does not count.
     """
-    of_subject, of_floor = medians_of((subject, floor), rounds)
-    return of_subject / of_floor
+    of_subject, of_floor = times_of((subject, floor), rounds)
+    return statistics.median(of_subject) / statistics.median(of_floor)
 
 
-def medians_of(functions: Sequence[Callable[[int], None]], rounds: int) -> list[float]:
-    """Times functions in turns, so that all of them see the same machine, and returns their median times in seconds.
+def times_of(functions: Sequence[Callable[[int], None]], rounds: int, at_once: int = 1) -> list[list[float]]:
+    """Times functions in turns, so that all of them see the same machine, and returns the seconds of each call.
 
     Args:
         functions: Called with the number of the round.
-        rounds: How many turns; the first tenth warms up and does not count.
+        rounds: How often each is called; the first tenth warms up and does not count.
+        at_once: How many calls make a turn. With more than one, each function bears itself what it leaves behind for
+            the disk, and finds its own code in the processor's caches.
     """
     times: list[list[float]] = [[] for _ in functions]
-    for turn in range(rounds):
+    for first in range(0, rounds, at_once):
         for function, taken in zip(functions, times, strict=True):
-            started = time.perf_counter()
-            function(turn)
-            taken.append(time.perf_counter() - started)
-    return [statistics.median(taken[rounds // 10 :]) for taken in times]
+            for number in range(first, min(first + at_once, rounds)):
+                started = time.perf_counter()
+                function(number)
+                taken.append(time.perf_counter() - started)
+    return [taken[rounds // 10 :] for taken in times]
+
+
+def undisturbed(taken: Sequence[float]) -> float:
+    """The first decile: what a call takes on a shared machine while nobody else has the processor or the disk.
+
+    For differences. Two medians of calls that sync differ by what the disk has to do for others.
+    """
+    return statistics.quantiles(taken, n=10)[0]
