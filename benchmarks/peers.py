@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -36,8 +36,6 @@ from benchmarks.in_process import PATH, Call, asgi_call
 
 PRICE = 100
 NETWORK = "null:bench"
-
-MakePayments = Callable[[int], list[Mapping[str, str]]]
 
 
 async def temperature(request: Request) -> JSONResponse:
