@@ -230,6 +230,12 @@ class AsyncClient(AsyncParty[Client]):
         """What it pays in: `base` or an asset's id."""
         return self._party.asset
 
+    async def for_payee(self, peer_address: str, asset: str | None = None) -> AsyncClient:
+        """A client of another payee, with the same wallet and settings; see `Client.for_payee`."""
+        client = AsyncClient.__new__(AsyncClient)
+        AsyncParty.__init__(client, await self._in_thread(self._party.for_payee, peer_address, asset))
+        return client
+
     @property
     def aa_address(self) -> str | None:
         """The channel's address; see `Client.aa_address`."""

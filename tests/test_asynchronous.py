@@ -93,6 +93,27 @@ def test_a_channel_lives_its_whole_life_by_awaited_calls(tmp_path: Path) -> None
     assert [(event.period, event.amount) for event in told] == [(period, 20_000) for period in (1, 2, 3, 4)]
 
 
+def test_an_async_client_of_another_payee_has_the_same_wallet_and_its_own_channel(tmp_path: Path) -> None:
+    async def pay_both(merchant: AsyncServer, other: AsyncServer, client: AsyncClient) -> None:
+        async with merchant, other, client, await client.for_payee(other.address) as second:
+            assert (second.peer_address, second.asset) == (other.address, "base")
+            assert (client.peer_address, second.address) == (merchant.address, client.address)
+            for payer, payee in ((client, merchant), (second, other)):
+                payment = await payee.verify_payment_package(await payer.create_payment_package(20_000))
+                assert (payment.error, payment.aa_address) == (None, payer.aa_address)
+            assert client.aa_address != second.aa_address
+
+    with Devnet(speed=20) as net:
+        wallets = [wallet_on(net) for _ in range(3)]
+        merchant, other = (
+            AsyncServer(wallet=wallet, conf=conf_for(net, tmp_path / wallet.address)) for wallet in wallets[:2]
+        )
+        client = AsyncClient(merchant.address, wallet=wallets[2], conf=conf_for(net, tmp_path / "customer"))
+        asyncio.run(pay_both(merchant, other, client))
+        for wallet in wallets:
+            wallet.close()
+
+
 @pytest.mark.parametrize("party", [Client, Server, AsyncClient, AsyncServer])
 def test_the_names_of_the_javascript_library_are_the_same_methods(party: type) -> None:
     for alias, name in (
@@ -102,15 +123,8 @@ def test_the_names_of_the_javascript_library_are_the_same_methods(party: type) -
         assert getattr(party, alias) is getattr(party, name)
 
 
-FOR_OTHER_PARTS = {
-    "events",
-    "for_payee",
-    "receive_payment",
-    "receive_refund",
-    "sent_package",
-    "store",
-}
-"""What other parts of the package need; they work with the synchronous party, in threads."""
+FOR_OTHER_PARTS = {"store", "events", "receive_payment", "receive_refund", "sent_package"}
+"""What other parts of this package ask the original for: it leads to the books, or books in a transaction of theirs."""
 
 
 @pytest.mark.parametrize("twin, original", [(AsyncClient, Client), (AsyncServer, Server)])
