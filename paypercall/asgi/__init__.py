@@ -98,7 +98,7 @@ class PaymentMiddleware:
 
 
 class Payment:
-    """What is to be paid for in an ASGI application.
+    """What is to be paid for in an ASGI application. It starts watching the ledger, as whoever may be paid must.
 
     Args:
         app: A Starlette or FastAPI application, in which the middleware is installed; for others, wrap them in
@@ -134,6 +134,7 @@ class Payment:
             app.add_middleware(PaymentMiddleware, payment=self)
             if hasattr(app, "openapi"):
                 tell_prices(app)
+        self.server.server.start_node()
 
     def required(self, price: int | PriceFunction | None, asset: str = BASE) -> Callable[[_View], _View]:
         """Decorates an endpoint of Starlette, a function or a method of an `HTTPEndpoint`: it costs that much.

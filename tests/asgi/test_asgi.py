@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from starlette.routing import Mount, Route
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
 from paypercall.asgi.exchange import MAX_BODY
+from paypercall.devnet import Devnet
 from paypercall.paywall import WrongPrice
 from tests.asgi.fastapi_app import Runs, make_fastapi
 from tests.asgi.running_app import serving
+from tests.parties import merchant_on, wait_until
 from tests.paywall.merchant import Shop, open_shop
 
 
@@ -295,6 +298,21 @@ def test_a_table_of_paths_charges_for_any_application(shop: Shop, table: str) ->
         answer = requests.post(f"{table}/echo", data=b"x" * 200_000, headers=headers, timeout=20)
         assert (answer.status_code, answer.content) == (200, b"x" * 200_000)
         assert wire.RECEIPT in answer.headers
+
+
+def test_the_ledger_is_watched_before_the_first_payment_comes(tmp_path: Path) -> None:
+    with Devnet() as net:
+        merchant = merchant_on(net, tmp_path)
+
+        def has_looked() -> bool:
+            with merchant.store.reading() as books:
+                return books.node.health().synced_at is not None
+
+        assert not has_looked()
+        Payment(None, merchant)
+        wait_until(has_looked, "the merchant has looked at the ledger")
+        merchant.close_node()
+        merchant.wallet.close()
 
 
 # --- the channel endpoint --------------------------------------------------------------------------------------------
