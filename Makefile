@@ -44,8 +44,10 @@ lint: $(TEST)
 # Four workers on two cores: the slow tests bring up networks and processes, and wait most of the time. Those that live on
 # a whole network are not traced, which would double their work; the others show what is covered.
 PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=worksteal
-ON_A_NETWORK := tests/cli tests/demo tests/devnet tests/replay tests/settlement tests/test_concurrency.py \
-	tests/test_crashes.py tests/test_examples.py tests/test_funds.py tests/test_funds_crashes.py tests/test_recovery.py
+ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app tests/flask tests/httpx_client \
+	tests/methods tests/paying tests/paywall tests/replay tests/requests_client tests/settlement \
+	tests/test_asynchronous.py tests/test_concurrency.py tests/test_crashes.py tests/test_examples.py tests/test_funds.py \
+	tests/test_funds_crashes.py tests/test_quick_starts.py tests/test_recovery.py
 
 test: lint
 	$(PYTEST) $(ON_A_NETWORK)
