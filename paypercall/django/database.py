@@ -47,6 +47,7 @@ def _sqlite_url(name: str) -> str:
     if ":memory:" in name or "mode=memory" in name:
         raise ImproperlyConfigured(
             "payments must be kept in a file: give the database a NAME, and for tests TEST = {'NAME': <a file>}"
+            " and PAYPERCALL a data_dir of its own"
         )
     path = name
     if name.startswith("file:"):

@@ -24,5 +24,6 @@ class Command(BaseCommand):
         server = payment.project.server.server
         server.start_node()
         self.stdout.write(f"watching the channels of {server.address}")
+        self.stdout.flush()
         stopping.wait()
         payment.close()
