@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
-import inspect
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "paypercall"
@@ -28,6 +25,12 @@ _CODE = re.compile(r"`([^`\n]+)`")
 def python_blocks(document: Path) -> list[str]:
     """The Python programs in a document."""
     return _FENCE.findall(document.read_text())
+
+
+def program_with(text: str, document: Path) -> str:
+    """The only Python program in a document that has a text in it."""
+    (program,) = (program for program in python_blocks(document) if text in program)
+    return program
 
 
 def relative_links(document: Path) -> list[str]:
@@ -66,33 +69,6 @@ def unknown_names(program: str) -> set[str]:
         elif isinstance(node, ast.alias):
             known.add(node.asname or node.name)
     return used - known
-
-
-def calls_and_attributes(
-    program: str, classes: dict[str, type]
-) -> Iterator[tuple[type, str, ast.Call | None]]:
-    """Yields what a program asks of variables that hold an instance of a class: the class, the name, and the call.
-
-    Args:
-        program: Its source.
-        classes: The class of what each of these variables holds.
-    """
-    tree = ast.parse(program)
-    called = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in classes:
-            yield classes[node.value.id], node.attr, called.get(id(node))
-
-
-def fits(function: Any, call: ast.Call, *, is_method: bool) -> bool:
-    """Whether a function can be called with as many arguments, by these names."""
-    arguments: list[object] = [None] * (len(call.args) + is_method)
-    keywords = {str(keyword.arg): None for keyword in call.keywords}
-    try:
-        inspect.signature(function).bind(*arguments, **keywords)
-    except TypeError:
-        return False
-    return True
 
 
 def find_object(dotted: str) -> object:

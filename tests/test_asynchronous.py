@@ -106,7 +106,8 @@ def test_an_async_client_of_another_payee_has_the_same_wallet_and_its_own_channe
     with Devnet(speed=20) as net:
         wallets = [wallet_on(net) for _ in range(3)]
         merchant, other = (
-            AsyncServer(wallet=wallet, conf=conf_for(net, tmp_path / wallet.address)) for wallet in wallets[:2]
+            AsyncServer(wallet=wallet, conf=conf_for(net, tmp_path / wallet.address))
+            for wallet in wallets[:2]
         )
         client = AsyncClient(merchant.address, wallet=wallets[2], conf=conf_for(net, tmp_path / "customer"))
         asyncio.run(pay_both(merchant, other, client))

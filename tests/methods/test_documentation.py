@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from paypercall.store import Store
 from tests.documentation import ROOT, python_blocks
 from tests.methods.http_merchant import ANSWER, serving
 from tests.methods.third_party import balance, open_account, running_accounts
-from tests.parties import settings_for
+from tests.reader import use_conf_in
 
 DOCUMENT = ROOT / "docs" / "methods.md"
 MERCHANT, ON_CHAIN, TRANSFER, OWN = python_blocks(DOCUMENT)
@@ -43,15 +42,6 @@ def run(program: str, **addresses: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "program"}
     exec(compile(program, str(DOCUMENT), "exec"), namespace)
     return namespace
-
-
-def use_conf_in(folder: Path, net: Devnet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes a folder the project of whoever reads the conf next."""
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    for name, value in settings_for(net, folder).items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        monkeypatch.setitem(os.environ, f"PAYPERCALL_{name.upper()}", text)
 
 
 def test_the_three_methods_side_by_side_take_what_the_programs_pay(
