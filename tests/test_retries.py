@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-import paypercall
+import paypercall.flask
 from paypercall.client import Client
 from paypercall.demo.merchant import make_app
 from paypercall.devnet import Devnet
+from paypercall.payment_server import PaymentServer
 from paypercall.server import Server
-from tests.documentation import README, ROOT, python_blocks
+from tests.documentation import README, ROOT, program_with
 from tests.parties import customer_on, merchant_on
 
 PRICE = 100
@@ -24,10 +25,11 @@ PRICE = 100
 
 @pytest.fixture
 def customer(tmp_path: Path) -> Iterator[Client]:
-    """A customer of the merchant that `paypercall.Server()` gives meanwhile."""
+    """A customer of the merchant that programs get meanwhile, from `Server()` and from `Payment(app)`."""
     with Devnet(speed=20) as net, merchant_on(net, tmp_path / "merchant") as merchant:
         with pytest.MonkeyPatch.context() as programs:
             programs.setattr(paypercall, "Server", lambda **_: merchant)
+            programs.setattr(paypercall.flask, "PaymentServer", lambda **_: PaymentServer(merchant))
             with customer_on(net, tmp_path / "customer", merchant.address) as customer:
                 yield customer
         customer.wallet.close()
@@ -40,7 +42,7 @@ def the_server() -> Server:
 
 def readme() -> tuple[Flask, str]:
     program: dict[str, Any] = {"__name__": "merchant"}
-    exec(compile(python_blocks(README)[0], "merchant.py", "exec"), program)
+    exec(compile(program_with("from paypercall.flask", README), "merchant.py", "exec"), program)
     return program["app"], "/answer"
 
 
@@ -56,8 +58,9 @@ def try_twice(program: tuple[Flask, str], package: object, *cities: str) -> list
     """Sends the same package with two requests, and returns both answers."""
     app, path = program
     web = app.test_client()
-    form = {"payment_package": json.dumps(package)}
-    answers = [web.post(path, data={**form, "city": city}) for city in cities or ("Zug", "Zug")]
+    send, place = (web.get, "query_string") if path == "/answer" else (web.post, "data")
+    parts = [{"payment_package": json.dumps(package), "city": city} for city in cities or ("Zug", "Zug")]
+    answers = [send(path, **{place: part}) for part in parts]
     return [(answer.status_code, answer.get_json()) for answer in answers]
 
 
