@@ -46,7 +46,7 @@ lint: $(TEST)
 PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=worksteal
 ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app tests/flask tests/httpx_client \
 	tests/methods tests/paying tests/paywall tests/replay tests/requests_client tests/settlement \
-	tests/test_asynchronous.py tests/test_concurrency.py tests/test_crashes.py tests/test_examples.py tests/test_funds.py \
+	tests/test_concurrency.py tests/test_crashes.py tests/test_examples.py tests/test_funds.py \
 	tests/test_funds_crashes.py tests/test_quick_starts.py tests/test_recovery.py
 
 test: lint
