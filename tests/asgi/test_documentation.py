@@ -32,6 +32,7 @@ def shown(text: str, folder: Path) -> Iterator[tuple[str, Client]]:
             net.settle()
             with customer_on(net, folder / "customer", address) as client:
                 yield url, client
+            client.wallet.close()
         payment = program.get("payment") or program["app"]._payment
         payment.server.server.close_node()
 

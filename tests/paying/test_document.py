@@ -31,6 +31,7 @@ def _own_client(
     monkeypatch.setattr(paypercall, "Client", lambda *_, **__: client)
     yield
     client.close_node()
+    client.wallet.close()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
