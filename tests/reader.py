@@ -36,8 +36,9 @@ class Shop:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a program: this one, but for what would change its settings."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PAYPERCALL_")}
+    """The environment of a program: this one, but for what would change its settings, or when it prints."""
+    changing = ("PAYPERCALL_", "PYTHONUNBUFFERED")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(changing)}
     return {**clean, "NO_PROXY": "127.0.0.1", **variables}
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from paypercall import wire
+from paypercall.asgi import Payment as AsgiPayment
 from paypercall.conf import Conf
+from paypercall.django.project import _OWN as NOT_IN_CONF
 from paypercall.flask import Payment as FlaskPayment
 from tests.documentation import (
     ARCHITECTURE,
@@ -75,9 +77,15 @@ def test_the_document_on_payable_resources_names_every_header() -> None:
     assert len(headers) > 10 and [name for name in headers if f"`{name}`" not in cells] == []
 
 
-def test_the_document_on_payable_resources_names_every_argument_of_the_flask_adapter() -> None:
+def test_the_document_on_payable_resources_names_every_argument_of_the_adapters_for_flask_and_asgi() -> None:
     names = [cell.strip("`") for cell in table_with("argument of `Payment`", PAYWALL)]
     assert names == list(inspect.signature(FlaskPayment).parameters)
+    assert {*names, "prices"} == set(inspect.signature(AsgiPayment).parameters)
+
+
+def test_the_document_on_payable_resources_names_all_that_django_takes_besides_the_settings() -> None:
+    cells = table_with("name in `PAYPERCALL`", PAYWALL)
+    assert {name.strip(" `") for cell in cells for name in cell.split(",")} == {"database_url", *NOT_IN_CONF}
 
 
 @pytest.mark.parametrize("name", settings_in_the_readme())
