@@ -58,7 +58,7 @@ def test_the_readme_has_a_program_for_each_framework_and_one_for_the_customer() 
 def test_the_readme_names_every_extra() -> None:
     extras = configparser.ConfigParser()
     extras.read(ROOT / "setup.cfg")
-    names = set(extras["options.extras_require"]) - {"demo", "test"}
+    names = set(extras["options.extras_require"]) - {"bench", "demo", "test"}
     assert len(names) > 4 and names <= set(code_words(README))
 
 
