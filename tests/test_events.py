@@ -36,6 +36,8 @@ def test_the_kinds_have_the_names_that_the_documentation_gives() -> None:
         "closing",
         "closed",
         "fraud_proved",
+        "receipt_disputed",
+        "refund_missing",
     }
 
 
