@@ -62,13 +62,14 @@ reserve = 50_000
 # The assets that payments are accepted in. Each needs limits in both settings that follow.
 accepted_assets = ["base"]
 
-# How much customers may owe: from four fifths of it on their channels are swept, which makes the payments
-# final, and above it more is refused. This is a risk: under agent 1.1, a customer that closes with a lie and
-# proves its own lie gets back all that it paid since the last sweep. Low limits mean little risk and many
-# sweeps, at up to 15,000 bytes each, of which 10,000 come back to the side with the larger balance. A channel
-# that owes 12,500 bytes or less is not swept, since that would bring nothing, and does not count for the limit
-# over all customers; taking so little back costs the customer about half of it. So the limit for one customer
-# must be above 12,500 for base, and should leave room for its largest payment. An amount for each asset, None
+# How much customers may owe for what was accepted; what they signed beyond that goes back to them. From
+# four fifths of it on their channels are swept, which makes the payments final, and above it more is
+# refused. This is a risk: under agent 1.1, a customer that closes with a lie and proves its own lie gets
+# back all that it paid since the last sweep. Low limits mean little risk and many sweeps, at up to 15,000
+# bytes each, of which 10,000 come back to the side with the larger balance. A channel that owes 12,500
+# bytes or less is not swept, since that would bring nothing, and does not count for the limit over all
+# customers; taking so little back costs the customer about half of it. So the limit for one customer must
+# be above 12,500 for base, and should leave room for its largest payment. An amount for each asset, None
 # for no limit; base keeps its default unless it is named.
 max_unsettled_by_channel = {"base": 1_000_000}  # what one customer may owe
 max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may owe

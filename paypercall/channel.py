@@ -144,8 +144,8 @@ class Channel:
 
     @property
     def unsettled(self) -> int:
-        """What a close would bring me beyond my own deposits."""
-        return max(0, self.signed_by_peer - self.signed_by_me)
+        """What a close would bring me beyond my own deposits; the peer's credit is not served, and goes back."""
+        return max(0, self.accepted_from_peer - self.signed_by_me)
 
     @property
     def lacks_answer(self) -> bool:

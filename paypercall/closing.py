@@ -57,21 +57,21 @@ def close_channel(
     )
 
 
-def sweep_early(store: Store, node: Node, aa_address: str, amount_spent: int, limit: int | None) -> None:
+def sweep_early(store: Store, node: Node, aa_address: str, payment_amount: int, limit: int | None) -> None:
     """Starts the sweep that makes room for a package above the limits on unsettled payments.
 
     Args:
         store: The books.
         node: Sends the unit.
         aa_address: The channel.
-        amount_spent: The package's.
+        payment_amount: The package's.
         limit: What may be unsettled in the channel, or None for no limit.
     """
     try:
         with store.transaction() as books:
             record = books.channels.lock(aa_address)
             assert record is not None, "channels are never deleted"
-            if makes_room(record.channel, amount_spent, limit):
+            if makes_room(record.channel, payment_amount, limit):
                 decide_to_close(books, aa_address, node.now())
     except Refusal as refusal:
         logger.info("channel %s is not swept now: %s", aa_address, refusal)

@@ -233,7 +233,7 @@ class Party:
                     also_book(books, channel, result)
         except Refusal as refusal:
             if record is not None and refusal.code == RefusalCode.ABOVE_UNSETTLED_LIMITS.value:
-                self._sweep_early(record.channel, package.amount_spent)
+                self._sweep_early(record.channel, package.payment_amount)
             return replace(result, amount=0, payment_id=None, error=str(refusal), code=refusal.code)
         self._publish(EventKind.PAYMENT_RECEIVED, record.channel, package.payment_amount)
         return result
@@ -375,10 +375,10 @@ class Party:
         left = deadline - time.monotonic()
         close_channel(self._store, self._node, self._wait, aa_address, left, is_last=is_last)
 
-    def _sweep_early(self, channel: Channel, amount_spent: int) -> None:
+    def _sweep_early(self, channel: Channel, payment_amount: int) -> None:
         if self._has_looked:
             limit = limits_of(self._conf, channel.parameters.asset).max_unsettled_by_channel
-            sweep_early(self._store, self._node, channel.aa_address, amount_spent, limit)
+            sweep_early(self._store, self._node, channel.aa_address, payment_amount, limit)
 
     def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
         if not self._calls.wait_for(is_done, timeout, self._node.wait_for_change):

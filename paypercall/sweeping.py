@@ -25,7 +25,7 @@ def sweep_threshold(limit: int) -> int:
     return limit * 4 // 5
 
 
-def makes_room(channel: Channel, amount_spent: int, limit: int | None) -> bool:
+def makes_room(channel: Channel, payment_amount: int, limit: int | None) -> bool:
     """Whether a sweep makes room for a package that was refused because of a limit on unsettled payments.
 
     What was accepted before must be worth the sweep, since a package that is refused costs its signer nothing. And the
@@ -33,8 +33,8 @@ def makes_room(channel: Channel, amount_spent: int, limit: int | None) -> bool:
 
     Args:
         channel: Without the package.
-        amount_spent: The package's.
+        payment_amount: The package's.
         limit: The channel's, or None for no limit.
     """
-    is_above = limit is not None and amount_spent - channel.signed_by_me > limit
-    return is_above and is_worth_sweeping(channel)
+    unsettled = channel.accepted_from_peer + payment_amount - channel.signed_by_me
+    return limit is not None and unsettled > limit and is_worth_sweeping(channel)

@@ -156,8 +156,8 @@ def test_an_exposure_that_is_written_off_must_still_be_covered_before_more_is_ac
 
 
 def test_unsettled_is_what_a_close_would_bring_me() -> None:
-    assert payees_channel(signed_by_peer=70, signed_by_me=30).unsettled == 40
-    assert payees_channel(signed_by_peer=30, signed_by_me=70).unsettled == 0
+    assert payees_channel(signed_by_peer=90, accepted_from_peer=70, signed_by_me=30).unsettled == 40
+    assert payees_channel(signed_by_peer=90, accepted_from_peer=30, signed_by_me=70).unsettled == 0
 
 
 def test_no_package_stands_in_what_a_channel_or_a_command_prints() -> None:
@@ -363,12 +363,20 @@ def test_unsettled_payments_are_limited() -> None:
     assert accepted(refunding, parsed_package(31_000), limits=limits).unsettled == 30_000
 
 
-def test_unsettled_credit_counts_toward_the_limit_too() -> None:
+def test_credit_does_not_count_toward_the_limit_since_it_is_not_served_and_goes_back() -> None:
     limits = Limits(max_unsettled_by_channel=30_000)
-    assert (
-        refused(payees_channel(), parsed_package(30_001, 1), limits=limits)
-        is RefusalCode.ABOVE_UNSETTLED_LIMITS
-    )
+    assert accepted(payees_channel(), parsed_package(100_000, 1), limits=limits).unsettled == 1
+
+
+@pytest.mark.parametrize("amount_spent", [60_000, 100_000])
+def test_credit_that_is_used_up_counts_toward_the_limit_even_by_a_package_that_comes_late(
+    amount_spent: int,
+) -> None:
+    limits = Limits(max_unsettled_by_channel=30_000)
+    channel = accepted(payees_channel(), parsed_package(80_000, 29_000), limits=limits)
+    assert accepted(channel, parsed_package(amount_spent, 1_000), limits=limits).unsettled == 30_000
+    code = refused(channel, parsed_package(amount_spent, 1_001), limits=limits)
+    assert code is RefusalCode.ABOVE_UNSETTLED_LIMITS
 
 
 def test_a_channel_that_can_never_pay_for_its_sweeping_is_refused() -> None:
@@ -381,25 +389,26 @@ def test_what_is_accepted_is_worth_sweeping_once_the_deposits_are_used_up() -> N
     deposited = SWEEPING_COST + 1
     channel = accepted(payees_channel(deposited_by_peer=deposited), parsed_package(deposited))
     assert is_worth_sweeping(channel)
-    assert not is_worth_sweeping(replace(channel, signed_by_peer=SWEEPING_COST))
+    assert not is_worth_sweeping(replace(channel, accepted_from_peer=SWEEPING_COST))
 
 
 @pytest.mark.parametrize(
-    "signed_before, amount_spent, limit, expected",
+    "accepted_before, payment_amount, limit, expected",
     [
-        (SWEEPING_COST + 1, 50_001, 50_000, True),
-        (SWEEPING_COST, 50_001, 50_000, False),  # the refused package itself brings nothing
+        (SWEEPING_COST + 1, 37_500, 50_000, True),
+        (SWEEPING_COST, 37_501, 50_000, False),  # the refused package itself brings nothing
         (0, 50_001, 50_000, False),
-        (SWEEPING_COST + 1, 50_000, 50_000, False),  # above the asset's limit only
-        (SWEEPING_COST + 1, 50_001, None, False),
+        (SWEEPING_COST + 1, 37_499, 50_000, False),  # above the asset's limit only
+        (SWEEPING_COST + 1, 37_500, None, False),
     ],
 )
 def test_a_refused_package_starts_a_sweep_only_if_that_makes_room_and_was_worth_it_before(
-    signed_before: int, amount_spent: int, limit: int | None, expected: bool
+    accepted_before: int, payment_amount: int, limit: int | None, expected: bool
 ) -> None:
-    assert makes_room(payees_channel(signed_by_peer=signed_before), amount_spent, limit) is expected
-    refunded = payees_channel(signed_by_me=1_000, signed_by_peer=signed_before + 1_000)
-    assert makes_room(refunded, amount_spent + 1_000, limit) is expected
+    channel = payees_channel(signed_by_peer=90_000, accepted_from_peer=accepted_before)
+    assert makes_room(channel, payment_amount, limit) is expected
+    refunded = replace(channel, signed_by_me=1_000, accepted_from_peer=accepted_before + 1_000)
+    assert makes_room(refunded, payment_amount, limit) is expected
 
 
 def test_a_deposit_on_its_way_makes_a_small_channel_worth_its_sweeping() -> None:

@@ -319,7 +319,7 @@ class Played:
 
 
 @st.composite
-def played_periods(draw: st.DrawFn) -> Played:
+def played_periods(draw: st.DrawFn, assets: st.SearchStrategy[str] = assets) -> Played:
     world = World(channel_parameters(draw(assets)))
     world.deposit(world.customer, draw(st.sampled_from([SWEEPING_COST + 1, 100_000, 1_000_000])))
     if draw(st.booleans()):
@@ -407,22 +407,33 @@ def test_whatever_was_accepted_is_collected_and_whatever_was_not_is_returned(
     closer = world.payee if is_closed_by_payee else world.customer
     accepted = {side.address: side.channel.accepted_from_peer for side in world.sides}
     signed_by_payee = world.payee.channel.signed_by_me
-    if is_answered:
-        payout = world.settle(closer)
-    else:
-        period = closer.channel.period
-        world.confirm(world.post(closer, closer.close()))
-        world.ledger.time += TIMEOUT
-        draft = closer.end_own_close(world.ledger.time)
-        assert draft is not None
-        world.confirm(world.post(closer, draft))
-        payout = world.ledger.payouts[period]
+    payout = world.settle(closer) if is_answered else close_unanswered(world, closer)
     by_payee, by_customer = payout.deposits[PAYEE.address], payout.deposits[CUSTOMER.address]
     collected, refunded = accepted[PAYEE.address], accepted[CUSTOMER.address]
     check_share(payout, world.payee, by_payee + collected - signed_by_payee)
     if is_answered or is_closed_by_payee:
         check_share(payout, world.customer, by_customer - collected + refunded)
     assert world.ledger.is_balanced()
+
+
+def close_unanswered(world: World, closer: Side) -> Payout:
+    """Has a side close and, since the other does not answer, confirm that by itself after the timeout."""
+    period = closer.channel.period
+    world.confirm(world.post(closer, closer.close()))
+    world.ledger.time += TIMEOUT
+    draft = closer.end_own_close(world.ledger.time)
+    assert draft is not None
+    world.confirm(world.post(closer, draft))
+    return world.ledger.payouts[period]
+
+
+@given(played_periods(st.just(ASSET)))
+def test_what_is_unsettled_is_exactly_what_a_close_brings_the_payee(played: Played) -> None:
+    """In an asset, which no fee is taken of."""
+    unsettled = played.world.payee.channel.unsettled
+    payout = close_unanswered(played.world, played.world.payee)
+    brought = payout.paid[ASSET][PAYEE.address] - payout.deposits[PAYEE.address]
+    assert unsettled == max(0, brought)
 
 
 @given(st.lists(st.integers(1, 30_000), min_size=1, max_size=6), st.data())

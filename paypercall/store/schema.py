@@ -25,7 +25,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0008"
+REVISION = "0009"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"

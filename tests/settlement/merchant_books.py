@@ -45,11 +45,12 @@ class MerchantBooks:
         return parameters
 
     def sign(self, parameters: ChannelParameters, amount_spent: int) -> None:
-        """Brings the customer's signed total to an amount, as an accepted package does."""
+        """Brings the customer's signed total, and what is accepted of it, to an amount."""
         with self.store.transaction() as books:
             record = books.channels.lock(parameters.aa_address)
             assert record is not None
-            books.channels.save(record.channel, replace(record.channel, signed_by_peer=amount_spent))
+            paid = replace(record.channel, signed_by_peer=amount_spent, accepted_from_peer=amount_spent)
+            books.channels.save(record.channel, paid)
 
     def channel(self, parameters: ChannelParameters) -> Channel:
         with self.store.reading() as books:

@@ -207,8 +207,9 @@ def test_no_more_channels_are_swept_for_an_assets_limit_than_bring_it_below(book
         with books.store.transaction() as store:
             record = store.channels.lock(parameters.aa_address)
             assert record is not None
-            opened = replace(record.channel, status=Status.OPEN, deposited_by_peer=owed, signed_by_peer=owed)
+            opened = replace(record.channel, status=Status.OPEN, deposited_by_peer=owed)
             store.channels.save(record.channel, opened)
+        books.sign(parameters, owed)
     rules = SweepingRules(max_unsettled_by_channel={}, max_unsettled_by_asset={"base": 1_000_000})
     upkeep = Upkeep(books.store, PAYEE.address, rules, Events(), books.now, books.now)
     for _ in range(3):

@@ -44,7 +44,12 @@ class ManyChannels:
         """Adds a channel that has just opened, or did so at another time."""
         parameters = ChannelParameters(PAYEE.address, CUSTOMER.address, BASE, salt, 3600)
         channel = Channel(
-            parameters, PAYEE.address, status=Status.OPEN, deposited_by_peer=owed, signed_by_peer=owed
+            parameters,
+            PAYEE.address,
+            status=Status.OPEN,
+            deposited_by_peer=owed,
+            signed_by_peer=owed,
+            accepted_from_peer=owed,
         )
         with self.store.transaction() as books:
             books.channels.add(channel, created_at=0)

@@ -23,6 +23,7 @@ OPEN = Channel(
     deposited_by_peer=100_000,
     signed_by_me=10_000,
     signed_by_peer=90_000,
+    accepted_from_peer=90_000,
 )
 CLOSING_BY_PEER = replace(
     OPEN, status=Status.CLOSING, pending_close=PendingClose(False, 0, 90_000, CLOSED_AT)
@@ -83,8 +84,13 @@ def test_what_defends_an_asset_may_cost_what_is_held_back_for_the_channel() -> N
     assert limit(OutboxKind.CONFIRM, in_asset, LATE) == 20_000
 
 
+def test_credit_is_not_at_stake_since_it_goes_back() -> None:
+    partly_accepted = replace(CLOSING_BY_PEER, accepted_from_peer=60_000)
+    assert limit(OutboxKind.FRAUD_PROOF, partly_accepted, EARLY) == 55_000
+
+
 def test_what_is_at_stake_never_lowers_the_ordinary_limit() -> None:
-    small = replace(CLOSING_BY_PEER, deposited_by_me=0, signed_by_peer=11_000)
+    small = replace(CLOSING_BY_PEER, deposited_by_me=0, accepted_from_peer=11_000)
     assert limit(OutboxKind.FRAUD_PROOF, small, EARLY) == 20_000
     assert limit(OutboxKind.CONFIRM, small, LATE, owed_by_me=1_000) == 20_000
 

@@ -57,13 +57,15 @@ def test_a_customer_signs_and_closes_nothing_before_the_ledger_was_seen(
     with blind._store.transaction() as books:
         record = books.channels.lock(customer.aa_address)
         assert record is not None
-        books.channels.save(record.channel, replace(record.channel, signed_by_peer=90_000))
+        books.channels.save(
+            record.channel, replace(record.channel, signed_by_peer=90_000, accepted_from_peer=90_000)
+        )
     before = blind.balance()
     with pytest.raises(ChannelTimeout, match="not seen the ledger"):
         blind.create_payment_package(1_000, timeout=0.3)
     with pytest.raises(ChannelTimeout, match="not seen the ledger"):
         blind.sweep(timeout=0.3)
-    blind._sweep_early(blind.aa_address, 2_000_000)  # what a refund above the limits calls for
+    blind._sweep_early(record.channel, 2_000_000)  # what a refund above the limits calls for
     assert blind.balance() == before
     stop(blind)
 

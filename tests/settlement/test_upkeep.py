@@ -136,16 +136,27 @@ def test_of_several_servers_the_one_made_last_says_when_to_sweep_and_a_client_ne
     wallet.close()
 
 
-def test_a_channel_with_too_little_to_collect_is_not_swept_by_age(net: Devnet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost, paid", [(0, 12_500), (70_000, 1)])
+def test_a_channel_with_too_little_to_collect_is_not_swept_by_age(
+    net: Devnet, tmp_path: Path, lost: int, paid: int
+) -> None:
+    """What was signed and not accepted is not collected: it goes back."""
     merchant = Server(max_sweeping_period=1, wallet=wallet_on(net), conf=conf_for(net, tmp_path / "merchant"))
-    with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
-        pay(customer, merchant, 12_500)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "customer", merchant.address) as customer,
+        customer_on(net, tmp_path / "later", merchant.address) as later,
+    ):
+        if lost:
+            customer.create_payment_package(lost)
+        pay(customer, merchant, paid)
         wait_until_open(customer, merchant)
-        before = merchant._node.now()
-        wait_until(lambda: merchant._node.now() > before + 3, "the sweeping period has passed")
-        assert merchant.channels()[0].status is Status.OPEN
-    merchant.wallet.close()
-    customer.wallet.close()
+        pay(later, merchant, 20_000)
+        wait_until(lambda: later.balance().period == 2, "a channel that opened later is swept")
+        with merchant._store.reading() as books:
+            assert books.outbox.of_period(customer.aa_address, 1) == []
+    for party in (merchant, customer, later):
+        party.wallet.close()
 
 
 def test_unsettled_payments_above_the_limit_are_refused_and_swept(net: Devnet, tmp_path: Path) -> None:
@@ -178,12 +189,38 @@ def test_a_package_above_the_limit_costs_the_merchant_no_sweep_that_brings_nothi
         assert refused.code == "above_unsettled_limits"
         with merchant._store.reading() as books:
             assert books.outbox.of_period(customer.aa_address, 1) == []
-        # Its own amounts have grown too large to go on; the customer can still settle.
+        # What was refused is credit, which does not count: the customer can go on, and settle.
+        pay(customer, merchant, 1_000)
         customer.close()
         wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel is closed")
-        assert merchant.settled_periods()[0].accepted_from_peer == 12_500
+        assert merchant.settled_periods()[0].accepted_from_peer == 13_500
     merchant.wallet.close()
     customer.wallet.close()
+
+
+def test_a_customer_that_signs_much_and_pays_next_to_nothing_is_not_swept_and_blocks_nobody(
+    net: Devnet, tmp_path: Path
+) -> None:
+    """A close would give back all but what was accepted, at the merchant's cost, and the customer could go on so."""
+    limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "cheat", merchant.address) as cheat,
+        customer_on(net, tmp_path / "other", merchant.address) as other,
+    ):
+        cheat.create_payment_package(44_999)  # never sent
+        pay(cheat, merchant, 1)
+        wait_until(lambda: len(merchant.channels(Status.OPEN)) == 1, "the channel is open")
+        pay(other, merchant, 45_000)
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel that is worth it is swept")
+        refused = merchant.verify_payment_package(cheat.create_payment_package(50_000))
+        assert refused.code == "above_unsettled_limits"
+        assert merchant.settled_periods()[0].aa_address == other.aa_address
+        with merchant._store.reading() as books:
+            assert books.outbox.of_period(cheat.aa_address, 1) == []
+    for party in (merchant, cheat, other):
+        party.wallet.close()
 
 
 def test_all_channels_together_are_held_below_the_assets_limit(net: Devnet, tmp_path: Path) -> None:

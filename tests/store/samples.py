@@ -24,6 +24,11 @@ def channel(salt: str = "salt", asset: str = "base", **changes: Any) -> Channel:
     return Channel(parameters(salt, asset), PAYEE, **{"status": Status.OPEN, **changes})
 
 
+def paid(salt: str, amount: int, asset: str = "base", **changes: Any) -> Channel:
+    """Makes an open channel as the payee has it that accepted all of what the customer signed."""
+    return channel(salt, asset, signed_by_peer=amount, accepted_from_peer=amount, **changes)
+
+
 def package(
     of: Channel, amount_spent: int, amount: int = 1, text: str = '{"secret": "package"}'
 ) -> PaymentPackage:

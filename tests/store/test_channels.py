@@ -25,7 +25,7 @@ from paypercall.channel import (
 from paypercall.costs import SWEEPING_COST
 from paypercall.store import Refill, Store, StoreError
 from paypercall.store.statements import Connection, Statement
-from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, parameters, unconfirmed
+from tests.store.samples import ASSET, CUSTOMER, PAYEE, channel, paid, parameters, unconfirmed
 
 FROZEN = Freeze(Decision.CLOSE, 1, 2)
 
@@ -132,7 +132,7 @@ def test_a_stale_state_is_not_saved_over_a_newer_one(store: Store) -> None:
 
 
 def test_saving_the_same_state_changes_nothing(store: Store) -> None:
-    add(store, channel(signed_by_peer=4))
+    add(store, paid("salt", 4))
     with store.transaction() as books:
         record = books.channels.lock(channel().aa_address)
         assert record is not None
@@ -232,28 +232,29 @@ def test_what_is_at_stake_is_summed_up_to_an_amount_for_each_channel_that_is_not
     add(
         store,
         channel("nothing", deposited_by_peer=500),
-        channel("refunded", signed_by_me=9, signed_by_peer=9),
+        paid("refunded", 9, signed_by_me=9),
+        channel("not served", signed_by_peer=9),
     )
     assert at_stake() == 0
-    add(store, channel("little", signed_by_peer=30, signed_by_me=10))
+    add(store, paid("little", 30, signed_by_me=10))
     assert at_stake() == 20
-    add(store, channel("much", signed_by_peer=101), channel("mine", deposited_by_me=7, signed_by_me=7))
+    add(store, paid("much", 101), channel("mine", deposited_by_me=7, signed_by_me=7))
     assert at_stake() == 127
-    add(store, channel("closing", signed_by_peer=5, status=Status.CLOSING))
+    add(store, paid("closing", 5, status=Status.CLOSING))
     assert at_stake() == 132
-    add(store, channel("closed", signed_by_peer=5, status=Status.CLOSED))
+    add(store, paid("closed", 5, status=Status.CLOSED))
     assert at_stake() == 132
     # Neither can be compared with fees, or it is all that a customer has.
-    add(store, channel("asset", asset=ASSET, signed_by_peer=1), channel("no asset", asset=ASSET))
+    add(store, paid("asset", 1, ASSET), channel("no asset", asset=ASSET))
     assert at_stake() == 232
     add(store, Channel(parameters("customer's"), CUSTOMER, status=Status.OPEN, deposited_by_me=1))
     assert at_stake() == 332
 
 
 def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> None:
-    add(store, *(channel(salt, signed_by_peer=20_000) for salt in ("late", "early", "now", "never opened")))
-    add(store, channel("frozen", signed_by_peer=20_000, freeze=FROZEN))
-    add(store, channel("closed", signed_by_peer=20_000, status=Status.CLOSED))
+    add(store, *(paid(salt, 20_000) for salt in ("late", "early", "now", "never opened")))
+    add(store, paid("frozen", 20_000, freeze=FROZEN))
+    add(store, paid("closed", 20_000, status=Status.CLOSED))
     with store.transaction() as books:
         opened = {"late": 20, "early": 10, "now": 30, "frozen": 10, "closed": 10}
         for salt, opened_at in opened.items():
@@ -265,9 +266,9 @@ def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> Non
 
 def test_what_cannot_be_swept_or_is_not_worth_it_takes_no_others_place(store: Store) -> None:
     """Distrusted channels, which only their peers can close, and those that a sweep costs more than it brings."""
-    due = [channel("base", signed_by_peer=20_000), channel("asset", asset=ASSET, signed_by_peer=9)]
-    others = [channel(f"distrusted {n}", signed_by_peer=90_000, signs_from_period=2) for n in range(3)]
-    others += [channel(f"small {n}", signed_by_peer=SWEEPING_COST) for n in range(3)]
+    due = [paid("base", 20_000), paid("asset", 9, ASSET)]
+    others = [paid(f"distrusted {n}", 90_000, signs_from_period=2) for n in range(3)]
+    others += [paid(f"small {n}", SWEEPING_COST) for n in range(3)]
     add(store, *due, *others)
     with store.transaction() as books:
         for one in (*due, *others):
@@ -280,11 +281,11 @@ def test_what_cannot_be_swept_or_is_not_worth_it_takes_no_others_place(store: St
 
 
 def test_the_channels_with_the_most_unsettled_come_first(store: Store) -> None:
-    add(store, channel("5", signed_by_peer=5), channel("9", signed_by_peer=9), channel("0"))
+    add(store, paid("5", 5), paid("9", 9), channel("0"))
     add(
         store,
-        channel("frozen", signed_by_peer=9, freeze=FROZEN),
-        channel("asset", asset=ASSET, signed_by_peer=9),
+        paid("frozen", 9, freeze=FROZEN),
+        paid("asset", 9, ASSET),
     )
     with store.reading() as books:
         assert salts(books.channels.above_unsettled("base", 0, 10)) == ["9", "5"]
@@ -293,11 +294,11 @@ def test_the_channels_with_the_most_unsettled_come_first(store: Store) -> None:
 
 
 def test_what_is_unsettled_is_summed_over_the_channels_with_more_than_an_amount(store: Store) -> None:
-    add(store, *(channel(str(number), signed_by_peer=number) for number in (5, 9)))
+    add(store, *(paid(str(number), number) for number in (5, 9)))
     add(
         store,
-        channel("frozen", signed_by_peer=20, freeze=FROZEN),
-        channel("asset", asset=ASSET, signed_by_peer=40),
+        paid("frozen", 20, freeze=FROZEN),
+        paid("asset", 40, ASSET),
     )
     with store.reading() as books:
         assert [books.channels.sum_unsettled("base", least) for least in (0, 4, 5, 20)] == [34, 34, 29, 0]

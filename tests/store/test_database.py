@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from paypercall.store import Store, StoreError, database
 from paypercall.store.database import Database, server_url
-from tests.store.samples import PAYEE, channel
+from tests.store.samples import PAYEE, channel, paid
 
 AA_ADDRESS = channel().aa_address
 
@@ -47,7 +47,7 @@ def test_a_transaction_is_kept_as_a_whole(store: Store) -> None:
 def test_a_transaction_with_an_exception_is_lost_as_a_whole(store: Store) -> None:
     with suppress(InterruptedError), store.transaction() as books:
         books.node.claim("4.0", PAYEE, now=10)
-        books.channels.add(channel(signed_by_peer=5), created_at=1)
+        books.channels.add(paid("salt", 5), created_at=1)
         raise InterruptedError
     with store.reading() as books:
         assert books.node.identity() is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from paypercall.channel import Channel
 from paypercall.store import Store
-from tests.store.samples import ASSET, channel
+from tests.store.samples import ASSET, channel, paid
 
 
 def test_totals_of_an_unknown_asset_are_zero(store: Store) -> None:
@@ -16,13 +16,13 @@ def test_totals_of_an_unknown_asset_are_zero(store: Store) -> None:
 
 
 def test_totals_follow_every_save_and_each_asset_has_its_own(store: Store) -> None:
-    first, second = channel("1", signed_by_peer=10), channel("2", asset=ASSET, signed_by_peer=3)
+    first, second = paid("1", 10), paid("2", 3, ASSET)
     with store.transaction() as books:
         books.channels.add(first, created_at=1)
         books.channels.add(second, created_at=1)
-        backed = replace(first, signed_by_peer=15, deposited_by_peer=12)
+        backed = replace(first, signed_by_peer=15, accepted_from_peer=11, deposited_by_peer=12)
         books.channels.save(first, backed)
-        assert (books.totals.exposure("base", since=0), books.totals.unsettled("base")) == (3, 15)
+        assert (books.totals.exposure("base", since=0), books.totals.unsettled("base")) == (3, 11)
         assert (books.totals.exposure(ASSET, since=0), books.totals.unsettled(ASSET)) == (3, 3)
         settled = Channel(backed.parameters, backed.my_address, period=2)
         books.channels.save(backed, settled)
@@ -31,7 +31,7 @@ def test_totals_follow_every_save_and_each_asset_has_its_own(store: Store) -> No
 
 def test_losses_count_toward_the_exposure_from_a_time_on(store: Store) -> None:
     with store.transaction() as books:
-        books.channels.add(channel(signed_by_peer=10), created_at=1)
+        books.channels.add(paid("salt", 10), created_at=1)
         books.totals.add_loss("base", 5, now=100)
         books.totals.add_loss("base", 7, now=200)
         books.totals.add_loss(ASSET, 9, now=200)
@@ -45,7 +45,7 @@ def test_losses_count_toward_the_exposure_from_a_time_on(store: Store) -> None:
 def test_totals_can_be_locked_before_there_are_any(store: Store) -> None:
     with store.transaction() as books:
         books.totals.lock("base")
-        books.channels.add(channel(signed_by_peer=1), created_at=1)
+        books.channels.add(paid("salt", 1), created_at=1)
         books.totals.lock("base")
         assert books.totals.unsettled("base") == 1
 

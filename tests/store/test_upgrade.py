@@ -120,6 +120,8 @@ def add_a_row_to_each(url: str, tables: MetaData) -> None:
 def sample(column: Column[Any]) -> bool | int | str:
     if isinstance(column.type, Boolean):
         return True
+    if column.name == "signed_by_me":
+        return 0  # so that the 1 that was accepted is unsettled
     return 1 if isinstance(column.type, Integer) else "text"
 
 
@@ -156,6 +158,42 @@ def test_books_from_before_coins_were_kept_know_none_and_no_position(
         assert [books.positions.get(subject) for subject in Subject] == [None, None]
     store.close()
     assert rows_of(url, old_tables) == before
+
+
+def test_what_is_unsettled_is_counted_anew_without_the_credit_that_older_books_counted(
+    url_without_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_without_tables
+    tables = make_old_books(url, "0008", monkeypatch).tables
+    channels = [
+        # asset, signed by the peer, accepted of it, signed by me: what is unsettled is then 1, 40, 0 and 5
+        ("base", 800_000, 1, 0),
+        ("base", 90, 70, 30),
+        ("base", 90, 30, 70),
+        ("asset", 9, 5, 0),
+    ]
+    with engine_for(url).begin() as connection:
+        for number, (asset, signed_by_peer, accepted, signed_by_me) in enumerate(channels):
+            row = {column.name: sample(column) for column in tables["channels"].c} | {
+                "aa_address": f"{number}",
+                "asset": asset,
+                "signed_by_peer": signed_by_peer,
+                "accepted_from_peer": accepted,
+                "signed_by_me": signed_by_me,
+                "unsettled": signed_by_peer - signed_by_me,
+            }
+            connection.execute(tables["channels"].insert().values(row))
+        for asset, unsettled in (("base", 800_080), ("asset", 9), ("no channel", 7)):
+            row = {"asset": asset, "exposure": 3, "unsettled": unsettled}
+            connection.execute(tables["totals"].insert().values(row))
+    store = Store(url)
+    store.migrate()
+    with store.reading() as books:
+        assert [books.totals.unsettled(asset) for asset in ("base", "asset", "no channel")] == [41, 5, 0]
+        assert [books.channels.sum_unsettled("base", least) for least in (0, 1, 40)] == [41, 40, 0]
+        assert books.channels.sum_unsettled("asset", 0) == 5
+        assert books.totals.exposure("base", since=0) == 3
+    store.close()
 
 
 def test_an_sqlite_file_of_an_older_version_is_migrated_by_itself(

@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
     """One of these for each revision of the books' schema that was released."""
 
     initial = True
-    operations: ClassVar = [Upgrade("0008")]
+    operations: ClassVar = [Upgrade("0009")]
