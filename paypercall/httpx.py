@@ -6,6 +6,7 @@ into what the client sends elsewhere. What is sent again, and what is paid, is d
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any
@@ -21,7 +22,7 @@ from paypercall.paying.body import Kept, Traits
 from paypercall.paying.budget import Budget
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
-from paypercall.paying.exchange import Look, Pause, Send, Steps, exchange
+from paypercall.paying.exchange import Do, Look, Pause, Send, Steps, exchange
 from paypercall.paying.offer import Offer, read_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
@@ -301,14 +302,50 @@ async def _drive(steps: Steps, send: Any, look: Any) -> Any:
                     step = next(steps)
                 else:
                     try:
-                        # Not abandoned when the call is cancelled: what it has reserved must be let go.
-                        outcome = await anyio.to_thread.run_sync(step.function)
+                        outcome = await _do(step)
                     except Exception as error:  # noqa: BLE001  it is the exchange's
                         step = steps.throw(error)
                     else:
                         step = steps.send(outcome)
         except StopIteration as end:
             return end.value
+
+
+class _Errand:
+    """A function that runs in a thread, and may be left alone there: asyncio's own way to cancel waits for no thread."""
+
+    def __init__(self, step: Do) -> None:
+        self._step = step
+        self._lock = threading.Lock()
+        self._is_left = False
+        self._outcomes: list[Any] = []
+
+    def run(self) -> Any:
+        """Runs it; what nobody waits for any more is undone."""
+        outcome = self._step.function()
+        with self._lock:
+            self._outcomes.append(outcome)
+            is_left = self._is_left
+        if is_left:
+            self._step.undo(outcome)
+        return outcome
+
+    def leave(self) -> None:
+        """Waits for it no more."""
+        with self._lock:
+            self._is_left = True
+            done = list(self._outcomes)
+        for outcome in done:
+            self._step.undo(outcome)
+
+
+async def _do(step: Do) -> Any:
+    errand = _Errand(step)
+    try:
+        return await anyio.to_thread.run_sync(errand.run)
+    except anyio.get_cancelled_exc_class():
+        errand.leave()
+        raise
 
 
 def _is_short(response: httpx.Response) -> bool:

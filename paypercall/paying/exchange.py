@@ -64,11 +64,21 @@ class Pause:
     seconds: float
 
 
+def _keep(outcome: Any) -> None:
+    """Undoes nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Calls a function that blocks; the outcome is what it returns or raises."""
+    """Calls a function that blocks; the outcome is what it returns or raises.
+
+    Attributes:
+        function: The function.
+        undo: What a shell whose call is cancelled meanwhile does with what the function returns after all.
+    """
 
     function: Callable[[], Any]
+    undo: Callable[[Any], None] = _keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,7 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
     payer.prices.learn_offer(call, offer)
     if not call.may_pay:
         return None
-    purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer))
+    purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.release)
     return purchase
 
 
@@ -153,7 +163,7 @@ def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purcha
         yield Pause(_LOOK_SECONDS)
         now = yield Do(lambda: payer.others_at(call))
         others = {number: until for number, until in now.items() if others.get(number) == until}
-    purchase: Purchase | None = yield Do(lambda: payer.resume(call))
+    purchase: Purchase | None = yield Do(lambda: payer.resume(call), payer.release)
     if purchase is not None:
         return purchase
     quote = yield Do(lambda: payer.quote(call))
@@ -162,7 +172,7 @@ def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purcha
     if quote is None:
         return None
     try:
-        purchase = yield Do(lambda: payer.buy(call, quote))
+        purchase = yield Do(lambda: payer.buy(call, quote), payer.release)
     except PaymentDeclined:
         return None  # the price may be another by now
     return purchase

@@ -249,8 +249,10 @@ class Payer:
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 
-    def release(self, purchase: Purchase) -> None:
+    def release(self, purchase: Purchase | None) -> None:
         """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
+        if purchase is None:
+            return
         self._heartbeat.remove(purchase.row)
         if purchase.is_over:
             return

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from paypercall.asynchronous import AsyncClient
 from paypercall.httpx import AsyncPaymentTransport, PaymentTransport
+from paypercall.paying import Offer
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Seen
 
@@ -53,6 +55,40 @@ def test_a_call_that_is_cancelled_is_gone_on_with_by_the_next_one(market: Market
     asyncio.run(cancel())
     assert len({str(package) for package in market.site.packages}) == 1
     assert market.site.served == 1
+
+
+def test_a_call_that_is_cancelled_while_it_is_being_paid_for_is_gone_on_with_by_the_next_one(
+    market: Market,
+) -> None:
+    url = market.site.url + "/cancelled-early"
+    is_asked, may_go = threading.Event(), threading.Event()
+
+    def approve(offer: Offer, last: int) -> bool:
+        is_asked.set()
+        return may_go.wait(10.0)
+
+    async def cancel() -> None:
+        transport = AsyncPaymentTransport(market.client, replace(BUDGET, approve=approve))
+        async with httpx.AsyncClient(transport=transport) as api:
+            await api.get(url)
+            market.site.price = 150
+            call = asyncio.create_task(api.get(url))
+            await asyncio.to_thread(is_asked.wait, 10.0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            may_go.set()
+            while len(market.rows()) < rows + 3 or market.rows()[-1]["run"] is not None:
+                await asyncio.sleep(0.01)
+            assert (await api.get(url)).status_code == 200
+
+    rows = len(market.rows())
+    asyncio.run(asyncio.wait_for(cancel(), 30.0))
+    assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [
+        (100, "answered"),
+        (100, "refunded"),
+        (150, "answered"),
+    ]
 
 
 def test_a_client_that_does_not_block_can_pay(market: Market) -> None:
