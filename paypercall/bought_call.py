@@ -30,7 +30,8 @@ class BoughtCall:
     """A call, its place in the budget, and its payment.
 
     Attributes:
-        request: The digest of method, address and body; unique where the body cannot be known before it is sent.
+        request: The digest of method, address, body and what chooses the answer; unique where the body cannot be known
+            before it is sent.
         resource: The digest of what has one price: method and address without the query.
         origin: Whom it was sent to.
         payee: Who is paid.

@@ -252,7 +252,9 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         url = str(request.url)
         # The extensions are what a request shares with its redirections.
         chain = Chain.of(request.extensions, request, url)
-        self.call = Call.of(request.method, url, traits, chain, request.extensions.get(MAX_PRICE))
+        self.call = Call.of(
+            request.method, url, request.headers, traits, chain, request.extensions.get(MAX_PRICE)
+        )
 
     def request_with(self, package: str | None) -> httpx.Request:
         """The request with a payment, or without; the program's own stays without."""

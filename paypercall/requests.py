@@ -81,7 +81,7 @@ class PaymentAdapter(HTTPAdapter):
         body = _Body(request.body)
         # The dict of hooks is the only thing of a request that its redirections share.
         chain = Chain.of(request.hooks, request, request.url, may_pay=_may_pay.get())
-        call = Call.of(request.method, request.url, body.traits, chain, _max_price.get())
+        call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
         really_send = partial(super().send, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         last: requests.Response | None = None
 

@@ -16,6 +16,9 @@ from paypercall.paying.offer import ReadHeaders
 _CHAIN = "paypercall"
 _FREE_METHODS = ("HEAD", "OPTIONS")
 
+_CHOOSING = ("Authorization", "Accept", "Accept-Language", "Range")
+"""Headers by which the answers to one address differ: a merchant's answer to one is none to another."""
+
 
 class Chain:
     """A request and its redirections: one of them may be paid, and none that leaves the first one's origin.
@@ -69,7 +72,7 @@ class Call:
     """One request to one origin.
 
     Attributes:
-        request: What it is recognised by when it is made again after a crash: method, address and body.
+        request: What it is recognised by when it is made again after a crash: method, address, body, who asks for what.
         resource: What has one price: method and address without the query.
         method: The method, in capitals.
         origin: Where it goes.
@@ -91,12 +94,15 @@ class Call:
     is_large: bool
 
     @classmethod
-    def of(cls, method: str, url: str, body: Traits, chain: Chain, max_price: int | None) -> Call:
+    def of(
+        cls, method: str, url: str, headers: ReadHeaders, body: Traits, chain: Chain, max_price: int | None
+    ) -> Call:
         """Describes a request.
 
         Args:
             method: The method.
             url: The whole address.
+            headers: Its headers.
             body: What is known of its body.
             chain: The redirections that it belongs to.
             max_price: In bytes or units of the asset.
@@ -104,7 +110,14 @@ class Call:
         method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
         known = secrets.token_bytes(32) if body.digest is None else body.digest
         return cls(
-            request=_digest(method, origin, parts.path, parts.query, known.hex()),
+            request=_digest(
+                method,
+                origin,
+                parts.path,
+                parts.query,
+                known.hex(),
+                *(str(headers.get(name)) for name in _CHOOSING),
+            ),
             resource=_digest(method, origin, parts.path),
             method=method,
             origin=origin,

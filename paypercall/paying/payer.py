@@ -18,6 +18,7 @@ from paypercall.bought_call import (
     LEASE_SECONDS,
     RESUME_SECONDS,
     BoughtCall,
+    Spending,
     end,
     give_up,
     is_left,
@@ -143,14 +144,14 @@ class Payer:
         return {row.id: row.runs_until for row in pending if row.run != _this.run and not is_left(row, now)}
 
     def resume(self, call: Call) -> Purchase | None:
-        """Goes on with a call like this one that was left with an unknown outcome, if there is one."""
+        """Goes on with a call like this one that was left with an unknown outcome, if it may cost that now."""
         now = wall_clock()
         with self._store.reading() as books:
             if not books.bought_calls.pending(call.request, now - RESUME_SECONDS):
                 return None
         with self._store.transaction() as books:
             pending = books.bought_calls.lock_pending(call.request, now - RESUME_SECONDS)
-            left = next((row for row in pending if is_left(row, now)), None)
+            left = next((row for row in pending if is_left(row, now) and self._may_cost(call, row)), None)
             if left is None:
                 return None
             row = resume(left, _this.run, now)
@@ -190,6 +191,16 @@ class Payer:
         purchase = Purchase(call, reserve(self._store, budget, row), client)
         self._heartbeat.add(purchase.row)
         return self._packed(purchase)
+
+    def _may_cost(self, call: Call, row: BoughtCall) -> bool:
+        """Whether a call may cost what was reserved for one like it, which another session may have made."""
+        try:
+            budget = self._require_allowed(call, Quote(row.amount, row.asset, row.payee))
+            # What was reserved is among what was spent already.
+            require_within(budget, Wish(row.amount, row.origin, row.payee), Spending())
+        except PaymentDeclined:
+            return False
+        return True
 
     def _require_allowed(self, call: Call, quote: Quote) -> Budget:
         budget = self._budgets.get(quote.asset)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import requests
 
 from paypercall import wire
-from paypercall.paying import PaymentRejected
+from paypercall.paying import Budget, PaymentDeclined, PaymentRejected
 from paypercall.requests import Session
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen
@@ -132,6 +133,42 @@ def test_another_call_does_not_go_on_with_it(market: Market, api: Session, url: 
     assert lost not in market.site.packages[3:]
     assert api.post(url, data=b"one").ok
     assert market.site.packages[-1] == lost
+
+
+@pytest.mark.parametrize(
+    "budget, max_price",
+    [
+        (BUDGET, 99),
+        (replace(BUDGET, per_call=99), None),
+        (replace(BUDGET, origins=["https://other.example"]), None),
+        (replace(BUDGET, asset="A" * 43 + "="), None),
+    ],
+)
+def test_a_call_that_may_not_cost_so_much_does_not_go_on_with_it(
+    market: Market, api: Session, url: str, budget: Budget, max_price: int | None
+) -> None:
+    market.site.trick = reset_before
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    market.site.begin()
+    with Session(market.client, budget) as thrifty, pytest.raises(PaymentDeclined):
+        thrifty.get(url, max_price=max_price)
+    assert market.site.packages == []
+    assert api.get(url, max_price=100).ok
+    assert len(market.site.packages) == 1
+
+
+def test_a_call_on_behalf_of_somebody_else_does_not_go_on_with_it(
+    market: Market, api: Session, url: str
+) -> None:
+    market.site.view = lambda seen: Reply(200, [], (seen.headers.get("Authorization") or "").encode())
+    market.site.trick = reset_after
+    with pytest.raises(requests.ConnectionError):
+        api.get(url, headers={"Authorization": "Bearer one"})
+    market.site.trick = None
+    assert api.get(url, headers={"Authorization": "Bearer two"}).text == "Bearer two"
+    assert api.get(url, headers={"Authorization": "Bearer one"}).text == "Bearer one"
+    assert market.site.served == 2
 
 
 def test_what_may_have_been_spent_counts_until_its_time_is_over(market: Market, url: str) -> None:
