@@ -314,7 +314,7 @@ async def _drive(steps: Steps, send: Any, look: Any) -> Any:
 
 
 class _Errand:
-    """A function that runs in a thread, and may be left alone there: asyncio's own way to cancel waits for no thread."""
+    """A function that runs in a thread, and may be left alone there: asyncio's own cancellation waits for none."""
 
     def __init__(self, step: Do) -> None:
         self._step = step

@@ -244,13 +244,14 @@ class Payer:
 
     def _let_go_unsent(self, purchase: Purchase) -> None:
         """Takes a reservation back if nothing was signed for it; the package did not leave this process."""
-        # Asked while the call is still this process's: nobody else has the package made meanwhile.
-        if self._may_be_signed(purchase):
+        try:
+            # It is still this process's: let go first, another one might sign for what is dropped here then.
+            if not self._may_be_signed(purchase):
+                with self._store.transaction() as books:
+                    books.bought_calls.drop(purchase.row.id)
+                purchase.is_over = True
+        finally:
             self.release(purchase)
-            return
-        self._heartbeat.remove(purchase.row)
-        with self._store.transaction() as books:
-            books.bought_calls.drop(purchase.row.id)
 
     def _may_be_signed(self, purchase: Purchase) -> bool:
         try:

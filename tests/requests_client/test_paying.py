@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import requests
 
 from paypercall import wire
 from paypercall.client import Client
+from paypercall.errors import Refusal
 from paypercall.methods import Channel
 from paypercall.paying import Budget, Limits, PaymentDeclined
 from paypercall.payment_server import PaymentServer
@@ -245,3 +247,26 @@ def test_no_payment_is_left_in_what_the_program_and_its_logs_see(
         assert secret not in caplog.text
         assert secret not in repr(failed.value)
         assert secret not in repr(failed.getrepr(showlocals=False))
+
+
+def test_what_cannot_be_paid_is_taken_back_before_another_call_could_go_on_with_it(
+    market: Market, url: str
+) -> None:
+    owners: list[str | None] = []
+
+    class Watched(Client):
+        def sent_package(self, idempotency_key: str) -> dict[str, Any] | None:
+            owners.append(market.rows()[-1]["run"])
+            return super().sent_package(idempotency_key)
+
+    rows, market.site.price = len(market.rows()), 300_000
+    lavish = Budget(1_000_000, 1_000_000, 1_000_000)
+    with (
+        Watched(market.client.peer_address, wallet=market.client.wallet, conf=market.client.conf) as client,
+        Session(client, lavish) as api,
+        pytest.raises(Refusal),
+    ):
+        api.get(url)
+    assert len(owners) == 1
+    assert None not in owners
+    assert len(market.rows()) == rows
