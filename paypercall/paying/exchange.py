@@ -29,6 +29,9 @@ _SHORTEST_PAUSE = 0.25
 _LONGEST_PAUSE = 10.0
 _PROXY_ERRORS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
+_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT)
+"""What a paywall says to a payment. Whoever says something else has hardly seen it: it is good for the next attempt."""
+
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 
@@ -208,7 +211,7 @@ def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head
         if _was_taken(outcome):
             refund = yield Do(lambda: payer.settle(purchase, outcome))
             return outcome, refund == purchase.row.amount
-        if outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and pause is None:
+        if outcome.status in _REFUSALS and pause is None:
             yield Do(lambda: payer.abandon(purchase))
         return outcome, False
     finally:

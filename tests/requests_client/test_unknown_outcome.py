@@ -200,11 +200,12 @@ def test_a_call_whose_outcome_was_never_known_is_forgotten_after_an_hour(
     assert market.site.packages[-1] != lost
 
 
-def test_an_error_of_the_server_that_says_nothing_of_the_payment_is_handed_on_and_gone_on_with_next_time(
-    market: Market, api: Session, url: str
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 413, 429, 431, 500])
+def test_an_error_that_says_nothing_of_the_payment_is_handed_on_and_gone_on_with_next_time(
+    market: Market, api: Session, url: str, status: int
 ) -> None:
-    first_do(market, lambda seen, honest: Reply(500, [], b"?"))
-    assert api.get(url).status_code == 500
+    first_do(market, lambda seen, honest: Reply(status, [], b"?"))
+    assert api.get(url).status_code == status
     assert market.rows()[-1]["state"] == "pending"
     assert api.get(url).ok
     first, second = market.site.packages
