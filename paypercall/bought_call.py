@@ -120,7 +120,9 @@ def end(call: BoughtCall, aa_address: str) -> BoughtCall:
 
 
 def give_up(call: BoughtCall, aa_address: str) -> BoughtCall:
-    """Ends a call whose payment the merchant says it has not taken; it goes on counting, since it may have been."""
+    """Ends a call whose payment the merchant does not say it took; what did not come back counts, since it may have."""
     if call.state is not BoughtCallState.PENDING:
         return call
-    return replace(let_go(call), state=BoughtCallState.GIVEN_UP, aa_address=aa_address)
+    ended = end(call, aa_address)
+    is_refunded = ended.state is BoughtCallState.REFUNDED
+    return ended if is_refunded else replace(ended, state=BoughtCallState.GIVEN_UP)

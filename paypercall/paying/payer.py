@@ -18,6 +18,7 @@ from paypercall.bought_call import (
     LEASE_SECONDS,
     RESUME_SECONDS,
     BoughtCall,
+    BoughtCallState,
     Spending,
     end,
     give_up,
@@ -122,8 +123,11 @@ class Payer:
         told = self.prices.quote(call)
         if told is not None or self.prices.must_be_asked_for(call):
             return told
-        last = self._last_paid(call)
-        return None if last is None else Quote(last.amount - last.refund, last.asset, last.payee)
+        with self._store.reading() as books:
+            last = books.bought_calls.last_ended(call.resource)
+        if last is None or last.state is BoughtCallState.GIVEN_UP:
+            return None
+        return Quote(last.amount - last.refund, last.asset, last.payee)
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
@@ -286,7 +290,7 @@ class Payer:
             RefundMissing: In strict mode, when a refund is missing or wrong; all else is booked then.
         """
         verdict = weigh(purchase, head)
-        ended = self._end(purchase, end)
+        ended = self._end(purchase, give_up if verdict.receipt is None else end)
         price = ended.amount - ended.refund
         if verdict.receipt is None:
             self.prices.learn(purchase.call, None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, literal, or_, select, update
 
 from paypercall.bought_call import BoughtCall, BoughtCallState, Spending, Spent
 from paypercall.store.schema import bought_calls
@@ -61,7 +61,12 @@ class BoughtCalls:
 
     def last_answered(self, resource: str) -> BoughtCall | None:
         """The last call for a resource, by its digest, that was answered and not refunded."""
-        row = self._connection.first(_LAST, {"key_resource": resource})
+        row = self._connection.first(_LAST_ANSWERED, {"key_resource": resource})
+        return None if row is None else _read(row)
+
+    def last_ended(self, resource: str) -> BoughtCall | None:
+        """The last call for a resource, by its digest, whose price was not given back: answered, or given up."""
+        row = self._connection.first(_LAST_ENDED, {"key_resource": resource})
         return None if row is None else _read(row)
 
     def spending(self, asset: str, origin: str, payee: str, *, hour_ago: int, day_ago: int) -> Spending:
@@ -133,6 +138,18 @@ def _selected_pending() -> Select[Any]:
     )
 
 
+def _selected_last(*states: BoughtCallState) -> Select[Any]:
+    return (
+        _selected()
+        .where(
+            bought_calls.c.resource == bindparam("key_resource"),
+            or_(*(bought_calls.c.state == state.value for state in states)),
+        )
+        .order_by(bought_calls.c.id.desc())
+        .limit(1)
+    )
+
+
 def _sums() -> list[ColumnElement[Any]]:
     net = bought_calls.c.amount - bought_calls.c.refund
     in_hour = bought_calls.c.made_at > bindparam("hour_ago")
@@ -165,15 +182,8 @@ _PROLONG = Statement(
     .values(runs_until=bindparam("runs_until"))
 )
 _DROP = Statement(delete(bought_calls).where(_IS_IT))
-_LAST = Statement(
-    _selected()
-    .where(
-        bought_calls.c.resource == bindparam("key_resource"),
-        bought_calls.c.state == BoughtCallState.ANSWERED.value,
-    )
-    .order_by(bought_calls.c.id.desc())
-    .limit(1)
-)
+_LAST_ANSWERED = Statement(_selected_last(BoughtCallState.ANSWERED))
+_LAST_ENDED = Statement(_selected_last(BoughtCallState.ANSWERED, BoughtCallState.GIVEN_UP))
 _SPENT = Statement(
     select(*_sums()).where(
         bought_calls.c.asset == bindparam("key_asset"), bought_calls.c.made_at > bindparam("day_ago")

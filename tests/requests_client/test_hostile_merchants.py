@@ -222,9 +222,12 @@ def test_an_answer_without_a_receipt_is_told_and_the_price_asked_for_again_next_
     market.site.trick = lambda seen, honest: changed(honest(), {wire.RECEIPT: None})
     assert api.get(url).ok
     assert kinds_of(market, events) == [EventKind.RECEIPT_DISPUTED]
+    assert market.rows()[-1]["state"] == "given_up"
     market.site.seen.clear()
     market.site.trick = lambda seen, honest: Reply(200, [], b"free now")
-    assert api.get(url).ok
+    with Session(market.client, BUDGET) as next_program:
+        for each in (api, next_program):
+            assert each.get(url).ok
     assert market.site.packages == []
 
 
