@@ -15,6 +15,9 @@ RESUME_SECONDS = 3600
 LEASE_SECONDS = 6
 """How long a pending call belongs to its process after the last sign of life."""
 
+CLOCK_SECONDS = 60
+"""How far the clocks of machines with one database may be apart."""
+
 
 class BoughtCallState(Enum):
     """Where a call is."""
@@ -93,7 +96,9 @@ class Spending:
 
 def is_left(call: BoughtCall, now: int) -> bool:
     """Whether a pending call is nobody's: its process has let it go, or has died."""
-    return call.state is BoughtCallState.PENDING and (call.run is None or call.runs_until < now)
+    # Far beyond the longest lease, it is one of a clock that was put back since.
+    is_held = call.run is not None and now <= call.runs_until <= now + LEASE_SECONDS + CLOCK_SECONDS
+    return call.state is BoughtCallState.PENDING and not is_held
 
 
 def resume(call: BoughtCall, run: str, now: int) -> BoughtCall:

@@ -200,6 +200,18 @@ def test_a_call_whose_outcome_was_never_known_is_forgotten_after_an_hour(
     assert market.site.packages[-1] != lost
 
 
+def test_a_clock_that_is_put_back_keeps_nobody_waiting(market: Market, api: Session, url: str) -> None:
+    market.site.trick = reset_before
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    market.site.trick = None
+    with market.client.store.transaction() as books:
+        lost = books.bought_calls.lock(market.rows()[-1]["id"])
+        books.bought_calls.save(replace(lost, run="0" * 32, runs_until=int(time.time()) + 86_400))
+    assert api.get(url).ok
+    assert len({str(package) for package in market.site.packages}) == 1
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 407, 413, 429, 431, 500])
 def test_an_error_that_says_nothing_of_the_payment_is_handed_on_and_gone_on_with_next_time(
     market: Market, api: Session, url: str, status: int
