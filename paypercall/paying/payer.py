@@ -36,6 +36,7 @@ from paypercall.paying.budget import (
     Budget,
     PaymentDeclined,
     Wish,
+    WrongBudget,
     may_pay_at,
     require_allowed,
     require_within,
@@ -232,7 +233,16 @@ class Payer:
         with self._making:
             client = self._clients.get((payee, asset))
             if client is None:
-                client = self._clients[payee, asset] = self._make_client(payee, asset)
+                client = self._clients[payee, asset] = self._made_client(payee, asset)
+        return client
+
+    def _made_client(self, payee: str, asset: str) -> Client:
+        client = self._make_client(payee, asset)
+        if (client.peer_address, client.asset, client.store.url) != (payee, asset, self._store.url):
+            client.close_node()
+            raise WrongBudget(
+                "clients must make one of the payee and asset that it is told, with the same database"
+            )
         return client
 
     def _packed(self, purchase: Purchase, *, is_new: bool = True) -> Purchase:

@@ -12,11 +12,12 @@ from paypercall import wire
 from paypercall.client import Client
 from paypercall.errors import Refusal
 from paypercall.methods import Channel
-from paypercall.paying import Budget, Limits, PaymentDeclined
+from paypercall.paying import Budget, Limits, PaymentDeclined, WrongBudget
+from paypercall.paying.payer import ClientFactory
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.requests import PaymentAdapter, Session
-from tests.parties import merchant_on
+from tests.parties import customer_on, merchant_on
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, Site
 
@@ -270,3 +271,23 @@ def test_what_cannot_be_paid_is_taken_back_before_another_call_could_go_on_with_
     assert len(owners) == 1
     assert None not in owners
     assert len(market.rows()) == rows
+
+
+def test_a_client_that_would_pay_another_or_keep_other_books_is_not_used(
+    market: Market, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with merchant_on(market.net, tmp_path_factory.mktemp("third")) as merchant:
+        server = PaymentServer(merchant)
+        site = Site(Paywall(server.calls, [Channel(server)]))
+        makers: list[ClientFactory] = [
+            lambda payee, asset: market.client.for_payee(market.client.peer_address, asset),
+            lambda payee, asset: customer_on(market.net, tmp_path_factory.mktemp("fourth"), payee),
+        ]
+        try:
+            for make in makers:
+                budget = replace(BUDGET, payees=[merchant.address])
+                with Session(market.client, budget, clients=make) as api, pytest.raises(WrongBudget):
+                    api.get(site.url)
+            assert site.packages == []
+        finally:
+            site.close()
