@@ -91,6 +91,14 @@ def test_a_call_that_is_cancelled_while_it_is_being_paid_for_is_gone_on_with_by_
     ]
 
 
+def test_a_request_that_was_made_once_and_is_sent_again_is_paid_each_time(market: Market) -> None:
+    with httpx.Client(transport=PaymentTransport(market.client, BUDGET)) as api:
+        request = api.build_request("GET", market.site.url + "/again", extensions={"max_price": 100})
+        for _ in range(2):
+            assert api.send(request).status_code == 200
+    assert len(market.site.packages) == 2
+
+
 def test_a_client_that_does_not_block_can_pay(market: Market) -> None:
     async def call() -> int:
         payer = AsyncClient(market.client.peer_address, wallet=market.client.wallet, conf=market.client.conf)
