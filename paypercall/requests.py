@@ -189,7 +189,7 @@ class _Body:
         """The body from its beginning."""
         if self._start is not None:
             self._body.seek(self._start)
-        return iter(self._body) if isinstance(self._body, Kept) else self._body
+        return self._body
 
     def close(self) -> None:
         """Forgets what was kept."""

@@ -39,21 +39,38 @@ class Kept:
     def __init__(self, source: Iterator[bytes] | AsyncIterator[bytes]) -> None:
         self._source = source
         self._kept = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        self._failure: Exception | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         """What was read before, and then the rest of the source."""
-        assert isinstance(self._source, Iterator)
+        source = self._source
+        assert isinstance(source, Iterator)
         yield from self._again()
-        for part in self._source:
+        while True:
+            try:
+                part = next(source)
+            except StopIteration:
+                return
+            except Exception as error:
+                self._failure = error
+                raise
             self._kept.write(part)
             yield part
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """What was read before, and then the rest of the source."""
-        assert isinstance(self._source, AsyncIterator)
+        source = self._source
+        assert isinstance(source, AsyncIterator)
         for part in self._again():
             yield part
-        async for part in self._source:
+        while True:
+            try:
+                part = await anext(source)
+            except StopAsyncIteration:
+                return
+            except Exception as error:
+                self._failure = error
+                raise
             self._kept.write(part)
             yield part
 
@@ -66,6 +83,8 @@ class Kept:
         while True:
             self._kept.seek(position)
             part = self._kept.read(CHUNK)
+            if not part and self._failure is not None:
+                raise self._failure  # what was read is not all: without this it would pass for the whole body
             if not part:
                 return
             position += len(part)

@@ -223,3 +223,16 @@ def test_no_payment_is_left_in_what_the_program_sees(market: Market, api: Api, u
         api.request("GET", url)
     assert wire.PACKAGE not in failed.value.request.headers
     assert wire.encode_package(market.site.packages[-1]) not in repr(failed.getrepr(showlocals=False))
+
+
+def test_a_stream_that_fails_like_a_connection_is_not_sent_by_halves(
+    market: Market, api: Api, url: str
+) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise httpx.ReadError("no more")
+
+    api.terms(url, "POST")
+    with pytest.raises(httpx.ReadError):
+        api.request("POST", url, content=broken())
+    assert market.site.served == 0

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import requests
+from urllib3 import Retry
 
 from paypercall.paying import PaymentDeclined
 from paypercall.requests import Session
@@ -155,6 +157,41 @@ def test_a_body_that_got_lost_on_its_way_is_sent_again_whole(
     assert bodies == [CONTENT] * 2
     first, second = market.site.packages[-2:]
     assert first == second
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_that_urllib3_sends_again_by_itself_is_whole(
+    market: Market, bodies: list[bytes], kind: str
+) -> None:
+    url, left = f"{market.site.url}/retried/{kind}", [Reset(), Reset()]
+
+    def lose_the_first(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        if left:
+            raise left.pop()
+        return honest()
+
+    retries = Retry(2, allowed_methods=None, backoff_factor=0)
+    with Session(market.client, BUDGET, max_retries=retries) as api:
+        api.get_402_info(url, "POST")
+        market.site.trick = lose_the_first
+        assert api.post(url, data=KINDS[kind]()).ok
+    assert bodies == [CONTENT]
+    assert len({str(package) for package in market.site.packages}) == 1
+
+
+@pytest.mark.parametrize("error", [OSError, requests.ConnectionError])
+def test_a_stream_that_fails_like_a_connection_is_not_sent_by_halves(
+    market: Market, api: Session, bodies: list[bytes], error: type[Exception]
+) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"half"
+        raise error("no more")
+
+    url = market.site.url + "/broken-like-a-connection"
+    api.get_402_info(url, "POST")
+    with pytest.raises(requests.ConnectionError):
+        api.post(url, data=broken())
+    assert bodies == []
 
 
 def test_a_stream_that_fails_is_the_programs_own_error_and_nothing_goes_on_with_half_of_it(
