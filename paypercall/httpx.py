@@ -19,7 +19,7 @@ from paypercall import wire
 from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
 from paypercall.paying.body import Kept, Traits
-from paypercall.paying.budget import Budget
+from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import Do, Look, Pause, Send, Steps, exchange
@@ -84,7 +84,10 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
             RefundMissing: In strict mode.
             httpx.TransportError: When there is no answer.
         """
-        body = _Body(request, iter)
+        origin = origin_of(str(request.url))
+        if origin is None:
+            return self._inner.handle_request(request)
+        body = _Body(request, origin, iter)
         last: httpx.Response | None = None
 
         def send(package: str | None) -> Head | Lost:
@@ -169,7 +172,10 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request, pays if it is asked to, and sends it again; see `PaymentTransport.handle_request`."""
-        body = _Body(request, aiter)
+        origin = origin_of(str(request.url))
+        if origin is None:
+            return await self._inner.handle_async_request(request)
+        body = _Body(request, origin, aiter)
         last: httpx.Response | None = None
 
         async def send(package: str | None) -> Head | Lost:
@@ -238,10 +244,11 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     Args:
         request: The request.
+        origin: Where it goes.
         iterate: `iter` or `aiter`: some bodies can do both.
     """
 
-    def __init__(self, request: httpx.Request, iterate: Callable[[Any], Any]) -> None:
+    def __init__(self, request: httpx.Request, origin: str, iterate: Callable[[Any], Any]) -> None:
         self._request = request
         self._kept: Kept | None = None
         traits = Traits()
@@ -249,11 +256,15 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             traits = Traits.of(b"".join(request.stream))
         else:
             self._kept = Kept(iterate(request.stream))
-        url = str(request.url)
         # The extensions are what a request shares with its redirections.
-        chain = Chain.of(request.extensions, request, url)
+        chain = Chain.of(request.extensions, request, origin)
         self.call = Call.of(
-            request.method, url, request.headers, traits, chain, request.extensions.get(MAX_PRICE)
+            request.method,
+            str(request.url),
+            request.headers,
+            traits,
+            chain,
+            request.extensions.get(MAX_PRICE),
         )
 
     def request_with(self, package: str | None) -> httpx.Request:
@@ -367,7 +378,7 @@ def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
 
 def _unpaid(method: str, url: str, **kwargs: Any) -> httpx.Request:
     request = httpx.Request(method, url, **kwargs)
-    Chain.forbid(request.extensions, url)
+    Chain.forbid(request.extensions)
     return request
 
 

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from paypercall import wire
 from paypercall.client import Client
 from paypercall.paying.body import CHUNK, Kept, Traits
-from paypercall.paying.budget import Budget
+from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
@@ -78,11 +78,14 @@ class PaymentAdapter(HTTPAdapter):
             requests.RequestException: When there is no answer.
         """
         assert request.url is not None and request.method is not None
+        really_send = partial(super().send, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
+        origin = origin_of(request.url)
+        if origin is None:
+            return really_send(request, stream=stream)
         body = _Body(request.body)
         # The dict of hooks is the only thing of a request that its redirections share.
-        chain = Chain.of(request.hooks, request, request.url, may_pay=_may_pay.get())
+        chain = Chain.of(request.hooks, request, origin, may_pay=_may_pay.get())
         call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
-        really_send = partial(super().send, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         last: requests.Response | None = None
 
         def send(package: str | None) -> Head | Lost:

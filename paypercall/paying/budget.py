@@ -173,25 +173,21 @@ def require_allowed(budget: Budget, origin: str, payee: str, own_payee: str) -> 
         )
 
 
-def origin_of(url: str) -> str:
-    """Scheme, host and port of an address, in one spelling.
-
-    Raises:
-        ValueError: When it has none.
-    """
-    parts = urlsplit(url)
-    scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+def origin_of(url: str) -> str | None:
+    """Scheme, host and port of an address, in one spelling; None if it is no http address."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:
+        return None
     if scheme not in _PORTS or not host:
-        raise ValueError("not an http address")
+        return None
     host = f"[{host}]" if ":" in host else host
     return f"{scheme}://{host}" if port in (None, _PORTS[scheme]) else f"{scheme}://{host}:{port}"
 
 
 def _listed_origin(text: str) -> str:
-    try:
-        origin, path = origin_of(text), urlsplit(text).path
-    except ValueError:
-        path, origin = text, ""
-    if not origin or path not in ("", "/"):
-        raise WrongBudget("an origin is written as https://host or https://host:port")
+    origin = origin_of(text)
+    if origin is None or not origin.isascii() or urlsplit(text).path not in ("", "/"):
+        raise WrongBudget("an origin is written as https://host or https://host:port, in ASCII (xn--…)")
     return origin

@@ -36,27 +36,27 @@ class Chain:
 
     @classmethod
     def of(
-        cls, shared: MutableMapping[str, Any], request: object, url: str, *, may_pay: bool = True
+        cls, shared: MutableMapping[str, Any], request: object, origin: str, *, may_pay: bool = True
     ) -> Chain:
         """The chain of a request: a new one, unless it is a redirection of another.
 
         Args:
             shared: What the library hands on from a request to its redirections.
             request: The library's own.
-            url: Its address.
+            origin: Where it goes.
             may_pay: Whether a new one may be paid.
         """
         known = shared.get(_CHAIN)
         # The same request again is a call of its own.
         if isinstance(known, cls) and known._first is not request:
             return known
-        chain = shared[_CHAIN] = cls(origin_of(url), request, may_pay=may_pay)
+        chain = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
         return chain
 
     @classmethod
-    def forbid(cls, shared: MutableMapping[str, Any], url: str) -> None:
+    def forbid(cls, shared: MutableMapping[str, Any]) -> None:
         """Has a request that is still to be sent, and its redirections, pay nothing."""
-        shared[_CHAIN] = cls(origin_of(url), None, may_pay=False)
+        shared[_CHAIN] = cls("", None, may_pay=False)
 
     def may_pay(self, origin: str) -> bool:
         """Whether a request of the chain may be paid."""
@@ -101,13 +101,14 @@ class Call:
 
         Args:
             method: The method.
-            url: The whole address.
+            url: The whole http address.
             headers: Its headers.
             body: What is known of its body.
             chain: The redirections that it belongs to.
             max_price: In bytes or units of the asset.
         """
         method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
+        assert origin is not None, "what is no http address is not paid for"
         known = secrets.token_bytes(32) if body.digest is None else body.digest
         return cls(
             request=_digest(

@@ -236,3 +236,10 @@ def test_a_stream_that_fails_like_a_connection_is_not_sent_by_halves(
     with pytest.raises(httpx.ReadError):
         api.request("POST", url, content=broken())
     assert market.site.served == 0
+
+
+def test_a_redirection_to_nowhere_is_the_librarys_own_error(market: Market, api: Api, url: str) -> None:
+    market.site.view = lambda seen: Reply(302, [("Location", "ftp://127.0.0.1/")], b"")
+    with pytest.raises(httpx.UnsupportedProtocol):
+        api.request("GET", url)
+    assert market.rows()[-1]["state"] == "answered"

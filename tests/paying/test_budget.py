@@ -187,6 +187,8 @@ def declined_code(budget: Budget, origin: str, payee: str) -> str | None:
         {"origins": "https://one.example"},
         {"origins": ["one.example"]},
         {"origins": ["https://one.example/path"]},
+        {"origins": ["https://one.example:99999"]},
+        {"origins": ["https://b\u00fccher.example"]},
         {"by_origin": {"ftp://one.example": Limits()}},
     ],
 )

@@ -292,6 +292,14 @@ def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(
     assert market.other.packages == []
 
 
+def test_a_redirection_to_nowhere_is_the_librarys_own_error(market: Market, api: Session, url: str) -> None:
+    nowhere = [("Location", "http://127.0.0.1:99999/")]
+    market.site.view = lambda seen: Reply(302, nowhere, b"")
+    with pytest.raises(requests.exceptions.InvalidURL):
+        api.get(url)
+    assert market.rows()[-1]["state"] == "answered"
+
+
 def test_an_unpaid_redirection_to_another_origin_gets_nothing_either(
     market: Market, api: Session, url: str
 ) -> None:
