@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from paypercall import wire
 from paypercall.paying.body import Traits
 from paypercall.paying.budget import origin_of
 from paypercall.paying.offer import ReadHeaders
 
 _CHAIN = "paypercall"
 _FREE_METHODS = ("HEAD", "OPTIONS")
+
+_PAYMENTS = (wire.PACKAGE, wire.TOKEN, wire.UNIT, wire.TRANSFER)
+"""Headers with which a program pays by itself: a second payment would be refused, or lost."""
 
 _CHOOSING = ("Authorization", "Accept", "Accept-Language", "Range")
 """Headers by which the answers to one address differ: a merchant's answer to one is none to another."""
@@ -124,7 +128,11 @@ class Call:
             origin=origin,
             path=unquote(parts.path),
             chain=chain,
-            may_pay=chain.may_pay(origin) and method not in _FREE_METHODS,
+            may_pay=(
+                chain.may_pay(origin)
+                and method not in _FREE_METHODS
+                and all(headers.get(name) is None for name in _PAYMENTS)
+            ),
             max_price=max_price,
             is_large=body.is_large,
         )

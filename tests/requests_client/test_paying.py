@@ -43,6 +43,21 @@ def test_the_first_call_asks_for_the_price_and_further_ones_pay_at_once(
     assert market.spent() - before == 300
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_request_with_a_payment_of_the_programs_own_gets_no_other(
+    market: Market, api: Session, url: str, is_known: bool
+) -> None:
+    if is_known:
+        api.get_402_info(url)
+    rows = len(market.rows())
+    own = wire.encode_package(market.client.create_payment_package(100))
+    market.signed_besides += 100
+    assert api.get(url, headers={wire.PACKAGE: own}).ok
+    assert api.get(url, headers={wire.TOKEN: "unknown"}).status_code == 402
+    assert [wire.encode_package(package) for package in market.site.packages] == [own]
+    assert len(market.rows()) == rows
+
+
 def test_a_price_is_known_to_the_next_process_from_the_books(market: Market, api: Session, url: str) -> None:
     api.get(url)
     with Session(market.client, BUDGET) as later:
