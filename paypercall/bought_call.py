@@ -6,6 +6,7 @@ it: money that may be spent is spent, until a refund is proven.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -101,10 +102,20 @@ def is_left(call: BoughtCall, now: int) -> bool:
     return call.state is BoughtCallState.PENDING and not is_held
 
 
-def resume(call: BoughtCall, run: str, now: int) -> BoughtCall:
-    """Takes a call that was left."""
+def resume(call: BoughtCall, request: str, resource: str, run: str, now: int) -> BoughtCall:
+    """Takes a call that was left, for the same request or, if it was put aside, for another."""
     assert is_left(call, now)
-    return replace(call, run=run, runs_until=now + LEASE_SECONDS)
+    return replace(call, request=request, resource=resource, run=run, runs_until=now + LEASE_SECONDS)
+
+
+def unsent(origin: str, payee: str, asset: str, amount: int) -> str:
+    """Stands in place of a request's digest where the payment has not left this machine: any like it may use it."""
+    return hashlib.sha256(f"unsent {origin} {payee} {asset} {amount}".encode()).hexdigest()
+
+
+def put_aside(call: BoughtCall) -> BoughtCall:
+    """Leaves a call whose payment has not left this machine to any that costs the same at the same place."""
+    return replace(let_go(call), request=unsent(call.origin, call.payee, call.asset, call.amount))
 
 
 def let_go(call: BoughtCall) -> BoughtCall:

@@ -30,6 +30,7 @@ from paypercall.paying.price_list import MAX_LIST
 MAX_PRICE = "max_price"
 """The extension of a request that limits what it may cost, in bytes or units of the asset."""
 
+_NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _MOST_READ = 1024 * 1024
 """Answers up to this length count as answered only when they are there as a whole; merchants keep no longer ones."""
 
@@ -101,7 +102,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                     with closing(last):
                         last = _whole(last, b"".join(last.stream))
             except httpx.TransportError as error:
-                return Lost(error)
+                return Lost(error, not isinstance(error, _NO_CONNECTION))
             return Head(last.status_code, last.headers, last)
 
         def look(url: str) -> bytes | None:
@@ -192,7 +193,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                         await last.aclose()
                     last = _whole(last, content)
             except httpx.TransportError as error:
-                return Lost(error)
+                return Lost(error, not isinstance(error, _NO_CONNECTION))
             return Head(last.status_code, last.headers, last)
 
         async def look(url: str) -> bytes | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from paypercall import wire
 from paypercall.client import Client
@@ -103,7 +104,7 @@ class PaymentAdapter(HTTPAdapter):
                     last.content  # noqa: B018  an answer that breaks off is none
             except requests.RequestException as error:
                 error.request = request
-                return Lost(error)
+                return Lost(error, may_have_left=self.max_retries.total != 0 or _has_connected(error))
             return Head(last.status_code, last.headers, last)
 
         def look(url: str) -> bytes | None:
@@ -198,6 +199,12 @@ class _Body:
         """Forgets what was kept."""
         if isinstance(self._body, Kept):
             self._body.close()
+
+
+def _has_connected(error: requests.RequestException) -> bool:
+    """Whether there may have been a connection, in the only try that urllib3 has made."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return not isinstance(reason, (NewConnectionError, ConnectTimeoutError))
 
 
 def _is_seekable(body: Any) -> bool:

@@ -159,9 +159,11 @@ class Lost:
 
     Attributes:
         error: The library's own, without the payment in it.
+        may_have_left: Whether anything of the request may have been sent: not without a connection.
     """
 
     error: Exception
+    may_have_left: bool = True
 
 
 def _digest(*parts: str) -> str:

@@ -196,7 +196,7 @@ def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head
     try:
         sends, waited = 0, 0.0
         while True:
-            outcome = yield Send(purchase.header)
+            outcome = yield from _send(purchase)
             pause = _pause_before_next(outcome, sends)
             if pause is None:
                 break
@@ -217,6 +217,15 @@ def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head
     finally:
         # What has no outcome is there for whoever makes the call again.
         payer.release(purchase)
+
+
+def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
+    before = purchase.may_have_left
+    purchase.may_have_left = True
+    outcome = yield Send(purchase.header)
+    if isinstance(outcome, Lost):
+        purchase.may_have_left = before or outcome.may_have_left
+    return outcome
 
 
 def _was_taken(head: Head) -> bool:

@@ -24,7 +24,9 @@ from paypercall.bought_call import (
     give_up,
     is_left,
     let_go,
+    put_aside,
     resume,
+    unsent,
 )
 from paypercall.client import Client
 from paypercall.errors import PaypercallError
@@ -150,20 +152,27 @@ class Payer:
 
     def resume(self, call: Call) -> Purchase | None:
         """Goes on with a call like this one that was left with an unknown outcome, if it may cost that now."""
+        row = self._take_left(call.request, call)
+        if row is None:
+            return None
+        purchase = Purchase(call, row, self._client_for(row.payee, row.asset), may_have_left=True)
+        self._heartbeat.add(row)
+        return self._packed(purchase, is_new=False)
+
+    def _take_left(self, request: str, call: Call) -> BoughtCall | None:
+        """Takes what was left of a request, by its digest, or put aside, if the call may cost that."""
         now = wall_clock()
         with self._store.reading() as books:
-            if not books.bought_calls.pending(call.request, now - RESUME_SECONDS):
+            if not books.bought_calls.pending(request, now - RESUME_SECONDS):
                 return None
         with self._store.transaction() as books:
-            pending = books.bought_calls.lock_pending(call.request, now - RESUME_SECONDS)
+            pending = books.bought_calls.lock_pending(request, now - RESUME_SECONDS)
             left = next((row for row in pending if is_left(row, now) and self._may_cost(call, row)), None)
             if left is None:
                 return None
-            row = resume(left, _this.run, now)
+            row = resume(left, call.request, call.resource, _this.run, now)
             books.bought_calls.save(row)
-        purchase = Purchase(call, row, self._client_for(row.payee, row.asset))
-        self._heartbeat.add(row)
-        return self._packed(purchase, is_new=False)
+        return row
 
     def buy(self, call: Call, quote: Quote, offer: Offer | None = None) -> Purchase:
         """Pays for a call.
@@ -182,6 +191,12 @@ class Payer:
         client = self._client_for(quote.payee, quote.asset)
         if offer is not None:
             require_payable(offer, self._network, self._timeout if client.aa_address is None else None)
+        aside = self._take_left(unsent(call.origin, quote.payee, quote.asset, quote.price), call)
+        purchase = Purchase(call, aside or self._reserved(budget, call, quote), client)
+        self._heartbeat.add(purchase.row)
+        return self._packed(purchase, is_new=aside is None)
+
+    def _reserved(self, budget: Budget, call: Call, quote: Quote) -> BoughtCall:
         row = BoughtCall(
             request=call.request,
             resource=call.resource,
@@ -193,9 +208,7 @@ class Payer:
             made_at=0,
             run=_this.run,
         )
-        purchase = Purchase(call, reserve(self._store, budget, row), client)
-        self._heartbeat.add(purchase.row)
-        return self._packed(purchase)
+        return reserve(self._store, budget, row)
 
     def _may_cost(self, call: Call, row: BoughtCall) -> bool:
         """Whether a call may cost what was reserved for one like it, which another session may have made."""
@@ -284,7 +297,8 @@ class Payer:
             return
         purchase.is_over = True
         with self._store.brief_transaction() as books:
-            books.bought_calls.save(let_go(books.bought_calls.lock(purchase.row.id)))
+            row = books.bought_calls.lock(purchase.row.id)
+            books.bought_calls.save(let_go(row) if purchase.may_have_left else put_aside(row))
 
     def abandon(self, purchase: Purchase) -> None:
         """Ends a purchase whose payment the merchant says it has not taken; it goes on counting in the budget."""

@@ -29,6 +29,7 @@ class Purchase:
         client: Who pays.
         package: The payment.
         is_over: Whether the outcome is booked.
+        may_have_left: Whether the payment may have left this machine.
     """
 
     call: Call
@@ -36,6 +37,7 @@ class Purchase:
     client: Client
     package: dict[str, Any] = field(default_factory=dict, repr=False)
     is_over: bool = False
+    may_have_left: bool = False
 
     @property
     def header(self) -> str:

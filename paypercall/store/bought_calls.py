@@ -42,6 +42,8 @@ class BoughtCalls:
     def save(self, call: BoughtCall) -> None:
         """Saves the state of a locked call."""
         row = {
+            "request": call.request,
+            "resource": call.resource,
             "state": call.state.value,
             "refund": call.refund,
             "aa_address": call.aa_address,
@@ -162,16 +164,13 @@ def _sums() -> list[ColumnElement[Any]]:
     ]
 
 
+_CHANGING = ("request", "resource", "state", "refund", "aa_address", "run", "runs_until")
 _IS_IT = bought_calls.c.id == bindparam("key_id")
 _ADD = adding(bought_calls)
 _LOCK = Statement(_selected().where(_IS_IT).with_for_update())
 _PENDING = Statement(_selected_pending())
 _LOCK_PENDING = Statement(_selected_pending().with_for_update())
-_SAVE = Statement(
-    update(bought_calls)
-    .where(_IS_IT)
-    .values({name: bindparam(name) for name in ("state", "refund", "aa_address", "run", "runs_until")})
-)
+_SAVE = Statement(update(bought_calls).where(_IS_IT).values({name: bindparam(name) for name in _CHANGING}))
 _PROLONG = Statement(
     update(bought_calls)
     .where(

@@ -17,7 +17,7 @@ from paypercall import wire
 from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
 from tests.httpx_client.conftest import Api, ApiMaker
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen, changed
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed
 from tests.paywall.merchant import Headers
 
 CONTENT = bytes(range(256)) * 1000
@@ -243,3 +243,22 @@ def test_a_redirection_to_nowhere_is_the_librarys_own_error(market: Market, api:
     with pytest.raises(httpx.UnsupportedProtocol):
         api.request("GET", url)
     assert market.rows()[-1]["state"] == "answered"
+
+
+def test_a_payment_that_could_not_be_sent_pays_for_the_next_call_that_costs_the_same(
+    market: Market, api: Api
+) -> None:
+    def answer_and_close(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        reply = honest()
+        return changed(reply, {"Content-Length": str(len(reply.body))})
+
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    site.trick = answer_and_close
+    try:
+        api.terms(site.url)
+    finally:
+        site.close()
+    for number in range(3):
+        with pytest.raises(httpx.ConnectError):
+            api.request("GET", f"{site.url}?{number}")
+    assert len(market.rows()) == rows + 1

@@ -77,10 +77,10 @@ class Site:
         served: How often the view ran.
     """
 
-    def __init__(self, paywall: Paywall | None) -> None:
+    def __init__(self, paywall: Paywall | None, port: int = 0) -> None:
         self.paywall = paywall
         self.begin()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -13,7 +14,7 @@ from paypercall import wire
 from paypercall.paying import Budget, PaymentDeclined, PaymentRejected
 from paypercall.requests import Session
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site
 
 Honest = Callable[[], Reply]
 
@@ -198,6 +199,44 @@ def test_a_call_whose_outcome_was_never_known_is_forgotten_after_an_hour(
         later.setattr("paypercall.paying.payer.wall_clock", lambda: now)
         assert api.get(url).ok
     assert market.site.packages[-1] != lost
+
+
+def test_a_payment_that_could_not_be_sent_pays_for_the_next_call_that_costs_the_same(
+    market: Market, api: Session
+) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    try:
+        api.get_402_info(site.url)
+    finally:
+        site.close()
+    for number in range(3):
+        with pytest.raises(requests.ConnectionError):
+            api.get(f"{site.url}?{number}")
+    assert len(market.rows()) == rows + 1
+    again = Site(market.site.paywall, urlsplit(site.url).port or 0)
+    try:
+        assert api.get(f"{again.url}?other").ok
+        assert api.get(f"{again.url}?other").ok
+        first, second = again.packages
+    finally:
+        again.close()
+    assert first != second
+    assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [(100, "answered")] * 2
+
+
+def test_a_payment_that_may_have_been_sent_pays_for_no_other_call(market: Market, api: Session) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    try:
+        api.get_402_info(site.url)
+        site.trick = reset_before
+        with pytest.raises(requests.ConnectionError):
+            api.get(f"{site.url}?0")
+    finally:
+        site.close()
+    for path in ("?0", "?1", "?2"):
+        with pytest.raises(requests.ConnectionError):
+            api.get(site.url + path)
+    assert len(market.rows()) == rows + 2
 
 
 def test_a_clock_that_is_put_back_keeps_nobody_waiting(market: Market, api: Session, url: str) -> None:
