@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from paypercall.bought_call import (
+    CLOCK_SECONDS,
     LEASE_SECONDS,
     BoughtCall,
     BoughtCallState,
@@ -18,8 +19,10 @@ from paypercall.bought_call import (
     give_up,
     is_left,
     let_go,
+    put_aside,
     resume,
     take_back,
+    unsent,
 )
 from paypercall.store import Store
 
@@ -91,6 +94,19 @@ def test_signs_of_life_prolong_what_is_pending_and_ones_own(store: Store) -> Non
     assert until == [11, 5, 5]
 
 
+def test_what_was_put_aside_is_there_for_any_call_that_costs_the_same_at_the_same_place(store: Store) -> None:
+    call = add(store)
+    aside = unsent(call.origin, call.payee, call.asset, call.amount)
+    with store.transaction() as books:
+        books.bought_calls.save(put_aside(call))
+        assert books.bought_calls.pending(call.request, 0) == []
+        [found] = books.bought_calls.pending(aside, 0)
+        taken = resume(found, "other request", "other resource", "me", now=100)
+        books.bought_calls.save(taken)
+        assert books.bought_calls.pending(aside, 0) == []
+        assert books.bought_calls.pending("other request", 0) == [taken]
+
+
 def test_what_bought_nothing_is_dropped(store: Store) -> None:
     call = add(store)
     with store.transaction() as books:
@@ -99,10 +115,11 @@ def test_what_bought_nothing_is_dropped(store: Store) -> None:
 
 
 def test_a_call_is_left_when_it_was_let_go_or_its_process_gives_no_sign_of_life() -> None:
-    held = resume(CALL, "me", now=100)
+    held = resume(CALL, CALL.request, CALL.resource, "me", now=100)
     assert not is_left(held, 100 + LEASE_SECONDS)
     assert is_left(held, 101 + LEASE_SECONDS)
     assert is_left(let_go(held), 100)
+    assert is_left(held, 99 - CLOCK_SECONDS), "of a clock that was put back"
     assert not is_left(end(held, AA), 200)
 
 
