@@ -6,6 +6,8 @@ elsewhere. What is sent again, and what is paid, is decided in `paying/`.
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -55,6 +57,12 @@ class PaymentAdapter(HTTPAdapter):
     ) -> None:
         super().__init__(**kwargs)
         self._payer = Payer(client, budget, clients=clients, strict=strict, patience=patience)
+        _adapters.add(self)
+
+    def _begin_in_child(self) -> None:
+        """Leaves the connections to the process that this one was forked from: on one, each would read the other's."""
+        # As after unpickling, with no lock that another thread may have held at the fork.
+        self.__setstate__(self.__getstate__())  # type: ignore[attr-defined]  # which the stubs leave out
 
     def close(self) -> None:
         """Closes the connections, and the clients that were made for other payees."""
@@ -230,3 +238,12 @@ def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
         yield
     finally:
         variable.reset(token)
+
+
+def _begin_all_in_child() -> None:
+    for adapter in tuple(_adapters):
+        adapter._begin_in_child()
+
+
+_adapters: weakref.WeakSet[PaymentAdapter] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_begin_all_in_child)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -306,3 +308,25 @@ def test_a_client_that_would_pay_another_or_keep_other_books_is_not_used(
             assert site.packages == []
         finally:
             site.close()
+
+
+def test_a_process_that_was_forked_has_connections_of_its_own(market: Market, api: Session, url: str) -> None:
+    def all_are_answered(who: str) -> bool:
+        queries = [f"?{who}{number}" for number in range(5)]
+        return all(api.get(url + query, timeout=3.0).text.endswith(query) for query in queries)
+
+    market.site.view = lambda seen: Reply(200, [], seen.path.encode())
+    api.get(url)
+    before = market.spent()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        passed = False
+        try:
+            passed = all_are_answered("child")
+        finally:
+            os._exit(0 if passed else 1)
+    assert all_are_answered("parent")
+    assert os.waitpid(child, 0) == (child, 0)
+    assert market.spent() - before == 1000
+    assert len(market.site.packages) == market.site.served == 11
