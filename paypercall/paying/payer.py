@@ -126,8 +126,7 @@ class Payer:
         told = self.prices.quote(call)
         if told is not None or self.prices.must_be_asked_for(call):
             return told
-        with self._store.reading() as books:
-            last = books.bought_calls.last_ended(call.resource)
+        last = self._last_paid(call)
         if last is None or last.state is BoughtCallState.GIVEN_UP:
             return None
         return Quote(last.amount - last.refund, last.asset, last.payee)
@@ -139,7 +138,7 @@ class Payer:
 
     def _last_paid(self, call: Call) -> BoughtCall | None:
         with self._store.reading() as books:
-            return books.bought_calls.last_answered(call.resource)
+            return books.bought_calls.last_ended(call.resource)
 
     # --- paying ------------------------------------------------------------------------------------------------------
 

@@ -61,14 +61,9 @@ class BoughtCalls:
         """Drops a call for which nothing was signed."""
         self._connection.change(_DROP, {"key_id": call_id})
 
-    def last_answered(self, resource: str) -> BoughtCall | None:
-        """The last call for a resource, by its digest, that was answered and not refunded."""
-        row = self._connection.first(_LAST_ANSWERED, {"key_resource": resource})
-        return None if row is None else _read(row)
-
     def last_ended(self, resource: str) -> BoughtCall | None:
         """The last call for a resource, by its digest, whose price was not given back: answered, or given up."""
-        row = self._connection.first(_LAST_ENDED, {"key_resource": resource})
+        row = self._connection.first(_LAST, {"key_resource": resource})
         return None if row is None else _read(row)
 
     def spending(self, asset: str, origin: str, payee: str, *, hour_ago: int, day_ago: int) -> Spending:
@@ -140,18 +135,6 @@ def _selected_pending() -> Select[Any]:
     )
 
 
-def _selected_last(*states: BoughtCallState) -> Select[Any]:
-    return (
-        _selected()
-        .where(
-            bought_calls.c.resource == bindparam("key_resource"),
-            or_(*(bought_calls.c.state == state.value for state in states)),
-        )
-        .order_by(bought_calls.c.id.desc())
-        .limit(1)
-    )
-
-
 def _sums() -> list[ColumnElement[Any]]:
     net = bought_calls.c.amount - bought_calls.c.refund
     in_hour = bought_calls.c.made_at > bindparam("hour_ago")
@@ -181,8 +164,18 @@ _PROLONG = Statement(
     .values(runs_until=bindparam("runs_until"))
 )
 _DROP = Statement(delete(bought_calls).where(_IS_IT))
-_LAST_ANSWERED = Statement(_selected_last(BoughtCallState.ANSWERED))
-_LAST_ENDED = Statement(_selected_last(BoughtCallState.ANSWERED, BoughtCallState.GIVEN_UP))
+_LAST = Statement(
+    _selected()
+    .where(
+        bought_calls.c.resource == bindparam("key_resource"),
+        or_(
+            bought_calls.c.state == BoughtCallState.ANSWERED.value,
+            bought_calls.c.state == BoughtCallState.GIVEN_UP.value,
+        ),
+    )
+    .order_by(bought_calls.c.id.desc())
+    .limit(1)
+)
 _SPENT = Statement(
     select(*_sums()).where(
         bought_calls.c.asset == bindparam("key_asset"), bought_calls.c.made_at > bindparam("day_ago")

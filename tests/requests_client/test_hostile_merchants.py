@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -290,6 +291,16 @@ def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(
     assert len(market.site.packages) == 1
     assert len(market.other.seen) == 1
     assert market.other.packages == []
+
+
+def test_a_merchant_that_gives_no_receipts_cannot_raise_its_price_unasked(market: Market, url: str) -> None:
+    market.site.trick = lambda seen, honest: changed(honest(), {wire.RECEIPT: None})
+    with Session(market.client, replace(BUDGET, approve=lambda offer, last: False)) as api:
+        assert api.get(url).ok
+        market.site.price = 150
+        with pytest.raises(PaymentDeclined) as declined:
+            api.get(url)
+    assert declined.value.code == "not_approved"
 
 
 def test_a_redirection_to_nowhere_is_the_librarys_own_error(market: Market, api: Session, url: str) -> None:
