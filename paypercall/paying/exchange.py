@@ -200,7 +200,7 @@ def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head
             pause = _pause_before_next(outcome, sends)
             if pause is None:
                 break
-            if isinstance(outcome, Lost) or outcome.status in _PROXY_ERRORS:
+            if _retry_after(outcome) is None:
                 sends += 1
             if sends >= SENDS or waited + pause > payer.patience:
                 break
@@ -236,6 +236,13 @@ def _was_taken(head: Head) -> bool:
     )
 
 
+def _retry_after(outcome: Head | Lost) -> str | None:
+    """When to come again, where somebody says so: nothing is lost then, and only the patience bounds how often."""
+    if isinstance(outcome, Lost) or outcome.status not in _LATER:
+        return None
+    return outcome.headers.get("Retry-After")
+
+
 def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:
     """How long to wait before the same payment is sent again; None if it is not."""
     longer: float = min(_SHORTEST_PAUSE * 2.0**sends, _LONGEST_PAUSE)
@@ -243,8 +250,8 @@ def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:
         return longer
     if _was_taken(outcome):
         return None
-    text = outcome.headers.get("Retry-After")
-    if text is not None and outcome.status in _LATER:
+    text = _retry_after(outcome)
+    if text is not None:
         seconds = int(text) if _SECONDS.fullmatch(text) else 1
         return max(longer, min(seconds, _LONGEST_PAUSE))
     return longer if outcome.status in _PROXY_ERRORS else None

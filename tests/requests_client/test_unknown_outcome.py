@@ -98,6 +98,24 @@ def test_the_same_package_is_sent_again_and_the_call_is_paid_once(
     assert market.rows()[-1]["state"] == "answered"
 
 
+@pytest.mark.parametrize("status", [409, 503])
+def test_a_merchant_that_says_when_to_come_again_is_asked_until_the_patience_ends(
+    market: Market, url: str, status: int
+) -> None:
+    before = market.spent()
+    with Session(market.client, BUDGET) as patient:
+        patient.get_402_info(url)
+        first_do(market, *[not_now(status, "0")] * 4)
+        assert patient.get(url).ok
+    assert len(market.site.packages) == 5
+    assert market.spent() - before == 100
+    market.site.trick = not_now(status, "0")
+    with Session(market.client, BUDGET, patience=0.3) as hasty:
+        assert hasty.get(url).status_code == status
+    assert len(market.site.packages) == 7
+    assert market.rows()[-1]["state"] == "pending"
+
+
 def test_an_answer_that_breaks_off_is_fetched_again(market: Market, api: Session, url: str) -> None:
     first_do(market, break_off)
     assert api.get(url, timeout=0.5).json() == {"method": "GET", "length": 0}
