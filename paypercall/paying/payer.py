@@ -271,10 +271,10 @@ class Payer:
     def _let_go_unsent(self, purchase: Purchase) -> None:
         """Takes a reservation back if nothing was signed for it; the package did not leave this process."""
         try:
-            # It is still this process's: let go first, another one might sign for what is dropped here then.
+            # Only while it is still this process's: another one might sign for what is dropped here.
             if not self._may_be_signed(purchase):
                 with self._store.transaction() as books:
-                    books.bought_calls.drop(purchase.row.id)
+                    books.bought_calls.drop(purchase.row.id, _this.run)
                 purchase.is_over = True
         finally:
             self.release(purchase)
@@ -297,7 +297,9 @@ class Payer:
         purchase.is_over = True
         with self._store.brief_transaction() as books:
             row = books.bought_calls.lock(purchase.row.id)
-            books.bought_calls.save(let_go(row) if purchase.may_have_left else put_aside(row))
+            # After a long sleep it may be another process's, which may have sent the payment.
+            if row.run == _this.run:
+                books.bought_calls.save(let_go(row) if purchase.may_have_left else put_aside(row))
 
     def abandon(self, purchase: Purchase) -> None:
         """Ends a purchase whose payment the merchant says it has not taken; it goes on counting in the budget."""

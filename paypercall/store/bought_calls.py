@@ -57,9 +57,9 @@ class BoughtCalls:
         for call_id in call_ids:
             self._connection.change(_PROLONG, {"key_id": call_id, "key_run": run, "runs_until": runs_until})
 
-    def drop(self, call_id: int) -> None:
-        """Drops a call for which nothing was signed."""
-        self._connection.change(_DROP, {"key_id": call_id})
+    def drop(self, call_id: int, run: str) -> None:
+        """Drops a call for which nothing was signed, if it is still that process's."""
+        self._connection.change(_DROP, {"key_id": call_id, "key_run": run})
 
     def last_ended(self, resource: str) -> BoughtCall | None:
         """The last call for a resource, by its digest, whose price was not given back: answered, or given up."""
@@ -163,7 +163,7 @@ _PROLONG = Statement(
     )
     .values(runs_until=bindparam("runs_until"))
 )
-_DROP = Statement(delete(bought_calls).where(_IS_IT))
+_DROP = Statement(delete(bought_calls).where(_IS_IT, bought_calls.c.run == bindparam("key_run")))
 _LAST = Statement(
     _selected()
     .where(

@@ -257,6 +257,22 @@ def test_a_payment_that_may_have_been_sent_pays_for_no_other_call(market: Market
     assert len(market.rows()) == rows + 2
 
 
+def test_what_another_process_has_taken_over_meanwhile_is_left_to_it(
+    market: Market, api: Session, url: str
+) -> None:
+    def take_over(seen: Seen, honest: Honest) -> Reply:
+        with market.client.store.transaction() as books:
+            row = books.bought_calls.lock(market.rows()[-1]["id"])
+            books.bought_calls.save(replace(row, run="0" * 32, runs_until=int(time.time())))
+        raise Reset
+
+    api.get_402_info(url)
+    market.site.trick = take_over
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    assert market.rows()[-1]["run"] == "0" * 32
+
+
 def test_a_clock_that_is_put_back_keeps_nobody_waiting(market: Market, api: Session, url: str) -> None:
     market.site.trick = reset_before
     with pytest.raises(requests.ConnectionError):

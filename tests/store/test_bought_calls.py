@@ -107,10 +107,12 @@ def test_what_was_put_aside_is_there_for_any_call_that_costs_the_same_at_the_sam
         assert books.bought_calls.pending("other request", 0) == [taken]
 
 
-def test_what_bought_nothing_is_dropped(store: Store) -> None:
-    call = add(store)
+def test_what_bought_nothing_is_dropped_by_the_process_that_it_belongs_to(store: Store) -> None:
+    call = add(store, run="me")
     with store.transaction() as books:
-        books.bought_calls.drop(call.id)
+        books.bought_calls.drop(call.id, "another")
+        assert books.bought_calls.pending(CALL.request, 0) == [call]
+        books.bought_calls.drop(call.id, "me")
         assert books.bought_calls.pending(CALL.request, 0) == []
 
 
