@@ -21,11 +21,22 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from paypercall.call_book import AnswerLimits
-from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Answer, Endpoint, Paywall, Price, PriceTag, Request, Resource, Running
+from paypercall.paywall import (
+    Answer,
+    CurrentPayment,
+    Endpoint,
+    Paywall,
+    Price,
+    PriceTag,
+    Request,
+    Resource,
+    Running,
+    WrongUse,
+)
+from paypercall.paywall.current import Unpaid
 from paypercall.paywall.endpoint import MAX_BODY, METHODS, PATH
 from paypercall.paywall.gate import FREE_METHODS, RefundPolicy
 from paypercall.paywall.price import PriceFunction
@@ -37,12 +48,6 @@ _EXTENSION = "paypercall"
 _VISIT = "paypercall.visit"
 
 _ViewT = TypeVar("_ViewT", bound=Callable[..., Any])
-
-
-class WrongUse(PaypercallError, RuntimeError):
-    """The program uses payable views in a way that cannot work, or that would charge nobody; it has to be mended."""
-
-    code = "wrong_use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class _Visit:
     answer: Answer | None = None
 
 
-class Payment:
+class Payment(CurrentPayment):
     """Charges for views of Flask apps.
 
     Args:
@@ -231,45 +236,12 @@ class Payment:
             raise WrongUse("call init_app of the Payment with this app first")
         return paywalls[self]
 
-    # --- inside a view -----------------------------------------------------------------------------------------------
-
-    @property
-    def amount(self) -> int:
-        """What was paid for this request, in bytes or units of the asset; 0 if it is free."""
-        running = _running()
-        return 0 if running is None else running.amount
-
-    @property
-    def asset(self) -> str | None:
-        """The asset that was paid in; None if this request is free."""
-        running = _running()
-        return None if running is None else running.asset
-
-    @property
-    def aa_address(self) -> str | None:
-        """The channel, where there is one."""
-        running = _running()
-        return None if running is None else running.aa_address
-
-    @property
-    def payment_id(self) -> str | None:
-        """Identifies the payment, also in the receipt; None if this request is free."""
-        running = _running()
-        return None if running is None else running.payment_id
-
-    def refund(self, amount: int | None = None) -> None:
-        """Gives back the whole price of this request, or a part of it; nothing happens if it is free.
-
-        Args:
-            amount: In bytes or units of the asset.
-
-        Raises:
-            Refusal: With `wrong_amount`.
-            WrongUse: Outside of a payable view.
-        """
-        running = _running()
-        if running is not None:
-            running.refund(amount)
+    def _current(self) -> Running | Unpaid:
+        """Of the request, so that hooks and error handlers of the app can ask, too."""
+        visit: _Visit | None = request.environ.get(_VISIT) if has_request_context() else None
+        if visit is None:
+            return Unpaid.OUTSIDE
+        return visit.running or Unpaid.FREE
 
 
 # --- the app's hooks -------------------------------------------------------------------------------------------------
@@ -321,13 +293,6 @@ def _clean_up(error: BaseException | None) -> None:
 
 
 # --- between Flask and the paywall -----------------------------------------------------------------------------------
-
-
-def _running() -> Running | None:
-    visit: _Visit | None = request.environ.get(_VISIT) if has_request_context() else None
-    if visit is None:
-        raise WrongUse("there is a payment inside of a payable view only, while it answers a request")
-    return visit.running
 
 
 def _payable(view: object, method: str) -> _Payable | None:

@@ -27,16 +27,15 @@ from paypercall.asgi.charge import Charge, resources_of, tell_prices
 from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, exchange_of, path_of
 from paypercall.asynchronous import AsyncServer
 from paypercall.call_book import AnswerLimits
-from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Answer, Paywall, PriceTag
+from paypercall.paywall import Answer, CurrentPayment, Paywall, PriceTag, WrongUse
 from paypercall.paywall.answer import problem
+from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.endpoint import ANY_METHOD, MAX_BODY, PATH, Endpoint, Resource
 from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
-from paypercall.paywall.running import CURRENT
 from paypercall.server import Server
 
 MAX_THREADS = 32
@@ -49,12 +48,6 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _View = TypeVar("_View", bound=Callable[..., Any])
 _Row = tuple[str | None, str, re.Pattern[str], Mapping[str, Convertor[Any]], PriceTag]
-
-
-class NotPaid(PaypercallError):
-    """The view gives back what was not paid."""
-
-    code = "not_paid"
 
 
 class PaymentMiddleware:
@@ -79,7 +72,7 @@ class PaymentMiddleware:
             return
         exchange = Exchange(self._payment.paywall, self._payment.in_thread, scope, receive, send)
         scope[SCOPE_KEY] = exchange
-        token = CURRENT.set(None)
+        token = CURRENT.set(Unpaid.OUTSIDE)
         try:
             if path_of(scope) == self._payment.endpoint:
                 await exchange.answer(await self._payment.answer_at_endpoint(scope, exchange))
@@ -97,7 +90,7 @@ class PaymentMiddleware:
             CURRENT.reset(token)
 
 
-class Payment:
+class Payment(CurrentPayment):
     """What is to be paid for in an ASGI application. It starts watching the ledger, as whoever may be paid must.
 
     Args:
@@ -153,10 +146,12 @@ class Payment:
             @functools.wraps(view)
             async def paid(*arguments: Any) -> Any:
                 request: StarletteRequest = arguments[-1]  # a method of an HTTPEndpoint has itself before it
-                await exchange_of(request).charge(tag, request.path_params)
-                if inspect.iscoroutinefunction(view):
-                    return await view(*arguments)
-                return await run_in_threadpool(view, *arguments)
+                exchange = exchange_of(request)
+                await exchange.charge(tag, request.path_params)
+                with exchange.refunding_failures():
+                    if inspect.iscoroutinefunction(view):
+                        return await view(*arguments)
+                    return await run_in_threadpool(view, *arguments)
 
             paid.price_tag = tag  # type: ignore[attr-defined]
             return paid  # type: ignore[return-value]
@@ -173,17 +168,6 @@ class Payment:
             WrongPrice: When the price makes no sense.
         """
         return Charge(PriceTag(price, asset))
-
-    def refund(self, amount: int | None = None) -> None:
-        """Gives back the whole price of the request that is being answered, or a part of it; see `Running.refund`.
-
-        Raises:
-            NotPaid: When the request is not paid for.
-        """
-        running = CURRENT.get()
-        if running is None:
-            raise NotPaid("this request is not paid for, so that there is nothing to refund")
-        running.refund(amount)
 
     # --- for the middleware ------------------------------------------------------------------------------------------
 
@@ -250,6 +234,8 @@ def _payment_server(
     server: Server | AsyncServer | PaymentServer | None, answers: AnswerLimits | None
 ) -> PaymentServer:
     if isinstance(server, PaymentServer):
+        if answers is not None:
+            raise WrongUse("give `answers` to the PaymentServer, which keeps them")
         return server
     return PaymentServer(server.party if isinstance(server, AsyncServer) else server, answers=answers)
 

@@ -5,7 +5,7 @@ Imports no FastAPI: what it needs of a request is Starlette's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from starlette.requests import Request as StarletteRequest
@@ -26,9 +26,12 @@ class Charge:
     def __init__(self, tag: PriceTag) -> None:
         self.tag = tag
 
-    async def __call__(self, request: StarletteRequest) -> Running | None:
-        """Takes the payment for a request."""
-        return await exchange_of(request).charge(self.tag, request.path_params)
+    async def __call__(self, request: StarletteRequest) -> AsyncIterator[Running | None]:
+        """Takes the payment for a request, and refunds it if the view fails."""
+        exchange = exchange_of(request)
+        running = await exchange.charge(self.tag, request.path_params)
+        with exchange.refunding_failures():
+            yield running
 
 
 def tell_prices(app: Any) -> None:

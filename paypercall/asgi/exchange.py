@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request as StarletteRequest
 from starlette.types import Message, Receive, Scope, Send
 
-from paypercall.errors import PaypercallError
-from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running
-from paypercall.paywall.answer import problem
+from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running, WrongUse
+from paypercall.paywall.answer import body_too_large, problem
+from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
-from paypercall.paywall.running import CURRENT
+from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.wire import FIELD
-
-MAX_BODY = 16 * 1024 * 1024
-"""Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
-
 
 SCOPE_KEY = "paypercall.exchange"
 """Where a request's scope holds its exchange."""
@@ -35,18 +33,6 @@ class InThread(Protocol):
     """Runs a function outside of the loop; it begins at once, whether or not it is waited for."""
 
     def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
-
-
-class NotInstalled(PaypercallError):
-    """A price is asked for where the middleware has not seen the request: `Payment(app, …)` installs it."""
-
-    code = "not_installed"
-
-
-class ChargedTwice(PaypercallError):
-    """Two places want to be paid for one request: the host has to mend it."""
-
-    code = "charged_twice"
 
 
 class Stop(Exception):
@@ -102,16 +88,16 @@ class _Body:
         while not self._is_whole:
             message = await self._next()
             self._ahead.append(message)
-            if message["type"] != "http.request" or self._size > MAX_BODY:
+            if message["type"] != "http.request" or self._size > MAX_PAID_BODY:
                 return None
-        return None if self._size > MAX_BODY else b"".join(self._parts)
+        return None if self._size > MAX_PAID_BODY else b"".join(self._parts)
 
     async def _next(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             part = message.get("body", b"")
             self._size += len(part)
-            if self._size <= MAX_BODY:
+            if self._size <= MAX_PAID_BODY:
                 self._parts.append(part)
             else:
                 self._parts.clear()
@@ -155,12 +141,13 @@ class Exchange:
 
         Raises:
             Stop: When the paywall answers itself.
-            ChargedTwice: When it was charged already.
+            WrongUse: When it was charged already.
         """
         if self.running is not None:
-            raise ChargedTwice("this request has two prices: leave one of them out")
+            raise WrongUse("this request has two prices: leave one of them out")
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
+        CURRENT.set(Unpaid.FREE)
         price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
         if isinstance(price, Awaitable):
             price = tag.checked(await price)
@@ -174,8 +161,19 @@ class Exchange:
         return outcome
 
     def mute(self) -> None:
-        """Keeps the body of the application's answer back."""
+        """Keeps the body of the application's answer back, which costs nothing then."""
+        CURRENT.set(Unpaid.FREE)
         self._is_mute = True
+
+    @contextmanager
+    def refunding_failures(self) -> Iterator[None]:
+        """Around the view: what it raises is refunded, whatever an error handler of the application answers."""
+        try:
+            yield
+        except Exception as error:
+            if self.running is not None:
+                self._paywall.fail(self.running, _status_of(error))
+            raise
 
     async def request(self) -> Request:
         """The request as the paywall sees it.
@@ -188,13 +186,7 @@ class Exchange:
             return request
         body = await self.body.whole()
         if body is None:
-            raise Stop(
-                problem(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    "body_too_large",
-                    f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
-                )
-            )
+            raise Stop(body_too_large())
         return await self._with_body(request, body)
 
     async def beginning(self, size: int) -> Request:
@@ -331,6 +323,11 @@ def path_of(scope: Scope) -> str:
     return path.removeprefix(root) if path == root or path.startswith(root.rstrip("/") + "/") else path
 
 
+def _status_of(error: Exception) -> int:
+    """The status that an exception stands for."""
+    return error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
@@ -338,7 +335,7 @@ def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def exchange_of(request: StarletteRequest) -> Exchange:
     exchange = request.scope.get(SCOPE_KEY)
     if exchange is None:
-        raise NotInstalled(
+        raise WrongUse(
             "the payment middleware has not seen this request: use Payment(app, …), or wrap the application in"
             " PaymentMiddleware"
         )

@@ -10,9 +10,10 @@ The settings are `PAYPERCALL = {...}` (those of `conf.example.py`, by their name
 
 from __future__ import annotations
 
-from paypercall.django.decorator import NotPaid, Payment
+from paypercall.django.decorator import Payment
+from paypercall.paywall import WrongUse
 
-__all__ = ["NotPaid", "Payment", "payment"]
+__all__ = ["Payment", "WrongUse", "payment"]
 
 payment = Payment()
 """The project's. It reads the settings when it is first needed."""

@@ -5,37 +5,33 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.handlers.exception import response_for_exception
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
 
 from paypercall.django.database import ALIAS
-from paypercall.django.exchange import MAX_BODY, keep_from_caches, request_of, response_of, whole_body
+from paypercall.django.exchange import keep_from_caches, request_of, response_of, whole_body
 from paypercall.django.project import Project, open_project
-from paypercall.errors import PaypercallError
 from paypercall.obyte.amounts import BASE
-from paypercall.paywall import Answer, Price, PriceTag, Running
-from paypercall.paywall.answer import problem
+from paypercall.paywall import Answer, CurrentPayment, Price, PriceTag, Running, WrongUse
+from paypercall.paywall.answer import body_too_large
+from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
-from paypercall.paywall.running import CURRENT
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _Result = TypeVar("_Result")
 
 
-class NotPaid(PaypercallError):
-    """The view gives back what was not paid."""
-
-    code = "not_paid"
-
-
-class Payment:
+class Payment(CurrentPayment):
     """What is to be paid for in a project."""
 
     def __init__(self) -> None:
@@ -87,17 +83,6 @@ class Payment:
 
         return decorate
 
-    def refund(self, amount: int | None = None) -> None:
-        """Gives back the whole price of the request that is being answered, or a part of it; see `Running.refund`.
-
-        Raises:
-            NotPaid: When the request is not paid for.
-        """
-        running = CURRENT.get()
-        if running is None:
-            raise NotPaid("this request is not paid for, so that there is nothing to refund")
-        running.refund(amount)
-
     # --- the views ---------------------------------------------------------------------------------------------------
 
     def _sync_view(
@@ -106,50 +91,64 @@ class Payment:
         atomic = _atomic(view)
 
         def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if CURRENT.get() is not Unpaid.OUTSIDE:
+                return view(request, *args, **kwargs)  # called by another payable view, whose price covers it
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
             price = tag.ask_now(request, *args, **kwargs)
-            if price is None:
-                unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
-                return unpaid
-            outcome = self._begin(request, price)
-            if not isinstance(outcome, Running):
+            outcome = Unpaid.FREE if price is None else self._begin(request, price)
+            if isinstance(outcome, HttpResponse):
                 keep_from_caches(request)
                 return outcome
             token = CURRENT.set(outcome)
             try:
-                response = _run(atomic, request, args, kwargs)
+                if isinstance(outcome, Unpaid):
+                    unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
+                    return unpaid
+                with self._leaving_unanswered(outcome):
+                    response = self._run(outcome, atomic, request, args, kwargs)
+                    return self._finish_with_transaction(outcome, request, response)
             finally:
                 CURRENT.reset(token)
-            keep_from_caches(request)
-            if not connections[ALIAS].in_atomic_block:
-                return self._finish(outcome, response)
-            # A method of a class, in the transaction of its class: that holds SQLite's only writer, and may yet fail.
-            transaction.on_commit(functools.partial(self._finish, outcome, response), using=ALIAS)
-            return response
 
         return paid
+
+    def _finish_with_transaction(
+        self, running: Running, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        keep_from_caches(request)
+        if not connections[ALIAS].in_atomic_block:
+            return self._finish(running, response)
+        # A method of a class, in the transaction of its class: that holds SQLite's only writer, and may yet fail.
+        transaction.on_commit(functools.partial(self._finish, running, response), using=ALIAS)
+        return response
 
     def _async_view(
         self, view: Callable[..., Awaitable[HttpResponseBase]], tag: PriceTag
     ) -> Callable[..., Awaitable[HttpResponseBase]]:
         async def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if CURRENT.get() is not Unpaid.OUTSIDE:
+                return await view(request, *args, **kwargs)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
             price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
                 price = tag.checked(await price)
-            if price is None:
-                return await view(request, *args, **kwargs)
-            outcome = await _in_thread(self._begin, request, price)
-            if not isinstance(outcome, Running):
+            outcome = Unpaid.FREE if price is None else await _in_thread(self._begin, request, price)
+            if isinstance(outcome, HttpResponse):
                 keep_from_caches(request)
                 return outcome
-            # To its end though its client goes away: who hung up before each answer would have it made again and again.
-            answering = asyncio.ensure_future(self._answer(view, outcome, request, args, kwargs))
-            self._answering.add(answering)
-            answering.add_done_callback(self._answering.discard)
-            return await asyncio.shield(answering)
+            if isinstance(outcome, Running):
+                # To its end though its client goes away: who hung up before each answer would have it made again.
+                answering = asyncio.ensure_future(self._answer(view, outcome, request, args, kwargs))
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
+                return await asyncio.shield(answering)
+            token = CURRENT.set(outcome)
+            try:
+                return await view(request, *args, **kwargs)
+            finally:
+                CURRENT.reset(token)
 
         return markcoroutinefunction(paid)
 
@@ -157,9 +156,40 @@ class Payment:
         self, view: Callable[..., Any], running: Running, request: HttpRequest, args: Any, kwargs: Any
     ) -> HttpResponseBase:
         CURRENT.set(running)  # in a task of its own
-        response = await _run_async(view, request, args, kwargs)
-        keep_from_caches(request)
-        return await _in_thread(self._finish, running, response)
+        with self._leaving_unanswered(running):
+            response = await self._run_async(running, view, request, args, kwargs)
+            keep_from_caches(request)
+            return await _in_thread(self._finish, running, response)
+
+    @contextmanager
+    def _leaving_unanswered(self, running: Running) -> Iterator[None]:
+        """Where the worker is told to end, the same payment runs the view anew."""
+        try:
+            yield
+        except BaseException:
+            self.project.paywall.abandon(running)
+            raise
+
+    def _run(
+        self, running: Running, view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
+    ) -> HttpResponseBase:
+        """Runs the view; where it fails, makes the answer that Django would make, to put the refund into."""
+        try:
+            return _rendered(view(request, *args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - Django's own way with them
+            return self._failure(running, request, error)
+
+    async def _run_async(
+        self, running: Running, view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
+    ) -> HttpResponseBase:
+        try:
+            return await sync_to_async(_rendered)(await view(request, *args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - Django's own way with them
+            return await sync_to_async(self._failure)(running, request, error)
+
+    def _failure(self, running: Running, request: HttpRequest, error: Exception) -> HttpResponseBase:
+        self.project.paywall.fail(running, _status_of(error))
+        return response_for_exception(request, error)
 
     def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
         paywall = self.project.paywall
@@ -167,13 +197,7 @@ class Payment:
         if paywall.needs_body(asked):
             body = whole_body(request)
             if body is None:
-                return response_of(
-                    problem(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                        "body_too_large",
-                        f"the body of a request that is paid for may have {MAX_BODY} bytes; nothing was charged",
-                    )
-                )
+                return response_of(body_too_large())
             asked = request_of(request, body)
         outcome = paywall.begin(asked, price)
         return response_of(outcome) if isinstance(outcome, Answer) else outcome
@@ -214,28 +238,28 @@ def _atomic(view: Callable[..., Any]) -> Callable[..., Any]:
     return atomic
 
 
-def _run(view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any) -> HttpResponseBase:
-    """Runs the view; where it fails, makes the answer that Django would make, to put the refund into."""
-    try:
-        response: HttpResponseBase = view(request, *args, **kwargs)
-        return _rendered(response)
-    except Exception as error:  # noqa: BLE001 - Django's own way with them
-        return response_for_exception(request, error)
+def _status_of(error: Exception) -> int:
+    """The status that an exception stands for, whatever the project's handler makes of it."""
+    if isinstance(error, Http404):
+        return HTTPStatus.NOT_FOUND
+    if isinstance(error, PermissionDenied):
+        return HTTPStatus.FORBIDDEN
+    if isinstance(error, (BadRequest, MultiPartParserError, SuspiciousOperation)):
+        return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-async def _run_async(
-    view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
-) -> HttpResponseBase:
-    try:
-        return await sync_to_async(_rendered)(await view(request, *args, **kwargs))
-    except Exception as error:  # noqa: BLE001 - Django's own way with them
-        return await sync_to_async(response_for_exception)(request, error)
+def _rendered(response: Any) -> HttpResponseBase:
+    """A response whose content is there, which a `TemplateResponse` is not yet.
 
-
-def _rendered(response: HttpResponseBase) -> HttpResponseBase:
-    """A response whose content is there, which a `TemplateResponse` is not yet."""
+    Raises:
+        WrongUse: When it is none.
+    """
+    if not isinstance(response, HttpResponseBase):
+        raise WrongUse(f"a view must return a response, not {type(response).__name__}")
     render = getattr(response, "render", None)
-    return render() if callable(render) else response
+    rendered: HttpResponseBase = render() if callable(render) else response
+    return rendered
 
 
 async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:

@@ -9,10 +9,8 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from paypercall.paywall import Answer, Request
+from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.wire import FIELD
-
-MAX_BODY = 16 * 1024 * 1024
-"""Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
 
 
 def request_of(request: HttpRequest, body: bytes = b"") -> Request:
@@ -47,8 +45,8 @@ def whole_body(request: HttpRequest) -> bytes | None:
         return request.body
     if request._read_started:  # type: ignore[attr-defined]
         return _form_read_before(request)
-    body = request.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
+    body = request.read(MAX_PAID_BODY + 1)
+    if len(body) > MAX_PAID_BODY:
         return None
     request._body = body
     request._stream = io.BytesIO(body)

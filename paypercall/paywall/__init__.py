@@ -7,6 +7,7 @@ An adapter makes a `Request` of what it got, asks `Paywall.begin` what to do, an
 from __future__ import annotations
 
 from paypercall.paywall.answer import Answer
+from paypercall.paywall.current import CurrentPayment, WrongUse
 from paypercall.paywall.endpoint import Endpoint, Resource
 from paypercall.paywall.gate import Ending, Paywall
 from paypercall.paywall.price import Price, PriceTag, WrongPrice
@@ -15,6 +16,7 @@ from paypercall.paywall.running import Running
 
 __all__ = [
     "Answer",
+    "CurrentPayment",
     "Ending",
     "Endpoint",
     "Paywall",
@@ -24,4 +26,5 @@ __all__ = [
     "Resource",
     "Running",
     "WrongPrice",
+    "WrongUse",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 
 from paypercall.errors import PaypercallError, RefusalCode
 from paypercall.paid_call import PaymentInProgress, PaymentPending, PaymentUsed
+from paypercall.paywall.request import MAX_PAID_BODY
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -102,6 +103,15 @@ def refused(error: PaypercallError, terms: dict[str, str]) -> Answer:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return unavailable(error.code, str(error))
     return problem(status, error.code, str(error))
+
+
+def body_too_large() -> Answer:
+    """The answer to a request whose body is larger than what can be paid for."""
+    return problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body_too_large",
+        f"the body of a request that is paid for may have {MAX_PAID_BODY} bytes; nothing was charged",
+    )
 
 
 def unavailable(code: str, detail: str) -> Answer:

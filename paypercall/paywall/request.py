@@ -11,6 +11,9 @@ from urllib.parse import parse_qsl
 
 from paypercall.wire import FIELD
 
+MAX_PAID_BODY = 16 * 1024 * 1024
+"""Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
+
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
 

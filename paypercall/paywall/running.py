@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.methods.base import PaymentMethod
 from paypercall.paid_call import PaidCall
@@ -81,7 +79,3 @@ class Running:
                 RefusalCode.WRONG_AMOUNT, f"payments by {self.method.name} can be refunded as a whole only"
             )
         self.refund_asked = max(self.refund_asked, amount)
-
-
-CURRENT: ContextVar[Running | None] = ContextVar("paypercall_running", default=None)
-"""The paid request that the running view answers."""

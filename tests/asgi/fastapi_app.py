@@ -4,12 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Form, HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
-from paypercall.asgi import NotPaid, Payment
-from paypercall.paywall import Running
+from paypercall.asgi import Payment
+from paypercall.paywall import Running, WrongUse
 from tests.paywall.merchant import Shop
 
 Runs = list[str]
+
+
+class Mended(Exception):
+    """For which the application has an error handler that answers 200."""
 
 
 def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
@@ -42,8 +47,9 @@ def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
         return {"text": content["text"]}
 
     @app.get("/free", dependencies=[Depends(charge(0))])
-    def free() -> str:
-        return "free"
+    def free() -> dict[str, Any]:
+        payments.refund(5)
+        return {"amount": payments.amount, "asset": payments.asset}
 
     @app.get("/teapot", dependencies=[Depends(charge(100))])
     def teapot() -> None:
@@ -54,6 +60,14 @@ def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
         runs.append("broken")
         raise RuntimeError("the view is broken")
 
+    @app.get("/mended", dependencies=[Depends(charge(100))])
+    def mended() -> None:
+        raise Mended
+
+    @app.exception_handler(Mended)
+    def mend(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"mended": True})
+
     @app.get("/nothing-found", dependencies=[Depends(charge(100))])
     def nothing_found() -> dict[str, list[str]]:
         payments.refund(60)
@@ -63,7 +77,7 @@ def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
     def unpaid() -> str:
         try:
             payments.refund()
-        except NotPaid as error:
+        except WrongUse as error:
             return error.code
         return "refunded"
 

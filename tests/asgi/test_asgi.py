@@ -17,9 +17,9 @@ from starlette.routing import Mount, Route
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
-from paypercall.asgi.exchange import MAX_BODY
 from paypercall.devnet import Devnet
 from paypercall.paywall import WrongPrice
+from paypercall.paywall.request import MAX_PAID_BODY
 from tests.asgi.fastapi_app import Runs, make_fastapi
 from tests.asgi.running_app import serving
 from tests.parties import merchant_on, wait_until
@@ -101,9 +101,18 @@ def test_what_fails_is_refunded_whoever_makes_the_answer(shop: Shop, fastapi: st
     assert refund_in(shop, broken) == 100
 
 
+@pytest.mark.parametrize("framework", ["fastapi", "starlette"])
+def test_what_fails_is_refunded_also_when_an_error_handler_answers_200(
+    shop: Shop, framework: str, request: pytest.FixtureRequest
+) -> None:
+    answer = paid(shop, f"{request.getfixturevalue(framework)}/mended", 110)
+    assert (answer.status_code, answer.json()) == (200, {"mended": True})
+    assert refund_in(shop, answer) == 110
+
+
 def test_a_view_gives_a_part_back(shop: Shop, fastapi: str) -> None:
     assert refund_in(shop, paid(shop, f"{fastapi}/nothing-found", 110)) == 70
-    assert requests.get(f"{fastapi}/unpaid", timeout=20).json() == "not_paid"
+    assert requests.get(f"{fastapi}/unpaid", timeout=20).json() == "wrong_use"
 
 
 @pytest.mark.parametrize("is_multipart", [True, False])
@@ -132,7 +141,7 @@ def test_a_package_in_a_json_body_pays_and_its_refund_is_in_the_answer(shop: Sho
 
 
 def test_what_is_free_needs_no_payment(fastapi: str) -> None:
-    assert requests.get(f"{fastapi}/free", timeout=20).status_code == 200
+    assert requests.get(f"{fastapi}/free", timeout=20).json() == {"amount": 0, "asset": None}
     preflight = requests.options(f"{fastapi}/temperature", timeout=20)
     assert preflight.status_code == 405
 
@@ -207,13 +216,21 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     async def download(request: Request) -> FileResponse:
         return FileResponse(file)
 
+    @payment.required(100)
+    async def mended(request: Request) -> JSONResponse:
+        raise LookupError
+
+    def mend(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"mended": True})
+
     routes = [
+        Route("/mended", mended),
         Route("/cookies", cookies, methods=["GET", "POST"]),
         Route("/events", events),
         Route("/download", download),
         Mount("/inner", routes=[Route("/named/{name}", named)]),
     ]
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={LookupError: mend})
     app.add_middleware(PaymentMiddleware, payment=payment)
     with serving(app) as address:
         yield address
@@ -253,7 +270,7 @@ def test_a_body_that_is_too_large_is_refused_and_charges_nothing(shop: Shop, sta
     headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
 
     def parts() -> Iterator[bytes]:
-        for _ in range(MAX_BODY // 2**20 + 1):
+        for _ in range(MAX_PAID_BODY // 2**20 + 1):
             yield bytes(2**20)
 
     answer = requests.post(f"{starlette}/cookies", data=parts(), headers=headers, timeout=60)

@@ -72,6 +72,8 @@ def test_a_body_arrives_whole(site: Site) -> None:
         ("async-broken", 500),
         ("bad-template", 500),
         ("async-bad-template", 500),
+        ("mended", 200),
+        ("async-mended", 200),
     ],
 )
 def test_what_fails_is_refunded(site: Site, path: str, status: int) -> None:
@@ -93,6 +95,17 @@ def test_a_payment_is_kept_when_the_views_transaction_is_rolled_back_and_the_vie
     User.objects.filter(username="kept").delete()
     assert site.paid("writes").text == "written"
     assert User.objects.filter(username="kept").exists()
+
+
+def test_a_free_request_has_nothing_to_refund_and_one_to_another_view_has_no_payment(site: Site) -> None:
+    assert site.ask("free").json() == {"amount": 0, "asset": None}
+    assert site.ask("unpaid").text == "wrong_use"
+
+
+def test_a_payable_view_that_calls_another_is_paid_once(site: Site) -> None:
+    answer = site.paid("both")
+    assert json.loads(answer.json()["text"]) == {"celsius": 21}
+    assert json.loads(answer.headers[wire.RECEIPT])["amount"] == 100
 
 
 def test_a_view_gives_a_part_back(site: Site) -> None:

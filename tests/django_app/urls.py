@@ -17,7 +17,7 @@ from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
 
 from paypercall import wire
-from paypercall.django import payment
+from paypercall.django import WrongUse, payment
 from tests.django_app.project import RUNS, async_parts, length_price, parts
 
 
@@ -101,6 +101,20 @@ def missing(request: HttpRequest) -> HttpResponse:
 
 
 @payment.required(100)
+def mended(request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied("mended")
+
+
+@payment.required(100)
+async def async_mended(request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied("mended")
+
+
+def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return HttpResponse(str(exception), status=200 if str(exception) == "mended" else 403)
+
+
+@payment.required(100)
 def forbidden(request: HttpRequest) -> HttpResponse:
     raise PermissionDenied
 
@@ -160,6 +174,25 @@ async def slow(request: HttpRequest) -> HttpResponse:
     return HttpResponse("slow")
 
 
+@payment.required(100)
+def both(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"text": temperature(request).content.decode()})
+
+
+@payment.required(0)
+def free(request: HttpRequest) -> JsonResponse:
+    payment.refund(5)
+    return JsonResponse({"amount": payment.amount, "asset": payment.asset})
+
+
+def unpaid(request: HttpRequest) -> HttpResponse:
+    try:
+        payment.refund()
+    except WrongUse as error:
+        return HttpResponse(error.code)
+    return HttpResponse("refunded")
+
+
 @payment.required(lambda request: "much")
 def odd(request: HttpRequest) -> HttpResponse:
     RUNS.append("odd")
@@ -192,8 +225,13 @@ views: list[tuple[str, Any]] = [
     ("async-stream", async_stream),
     ("template", template),
     ("bad-template", bad_template),
-    ("async-bad-template", async_bad_template),
     ("slow", slow),
+    ("mended", mended),
+    ("async-mended", async_mended),
+    ("async-bad-template", async_bad_template),
+    ("both", both),
+    ("free", free),
+    ("unpaid", unpaid),
     ("odd", odd),
     ("mixed", mixed),
 ]
