@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from urllib.parse import urlencode
 
+from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from paypercall.paywall import Answer, Request
 from paypercall.paywall.request import MAX_PAID_BODY
@@ -29,11 +32,21 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
     )
     if not asked.has_form or FIELD.encode() not in body:
         return asked
-    is_read = hasattr(request, "_body") or hasattr(request, "_post")
-    fields = request.POST if is_read else QueryDict(body, encoding=request.encoding)
-    return Request(
-        asked.method, asked.path, asked.query, asked.headers, body, tuple(map(str, fields.getlist(FIELD)))
-    )
+    return replace(asked, form_packages=tuple(map(str, _fields(request, body).getlist(FIELD))))
+
+
+def _fields(request: HttpRequest, body: bytes) -> QueryDict:
+    """The fields of a form, by whatever method it came: `request.POST` has only those of a POST."""
+    if hasattr(request, "_post") and not hasattr(request, "_body"):
+        return request.POST  # see `_form_read_before`
+    if request.content_type != "multipart/form-data":
+        return QueryDict(body, encoding=request.encoding)
+    meta = {**request.META, "CONTENT_LENGTH": str(len(body))}
+    try:
+        fields, _ = MultiPartParser(meta, io.BytesIO(body), [MemoryFileUploadHandler(request)]).parse()
+    except MultiPartParserError:
+        return QueryDict()  # the view's business
+    return fields
 
 
 def whole_body(request: HttpRequest) -> bytes | None:

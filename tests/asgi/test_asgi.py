@@ -361,6 +361,21 @@ def test_a_token_of_the_endpoint_pays_for_a_request(shop: Shop, fastapi: str) ->
     assert form.json()["token"]
 
 
+@pytest.mark.parametrize("content_type", ["multipart/form-data; boundary=b", "multipart/form-data"])
+def test_a_multipart_form_that_cannot_be_read_holds_no_payment(
+    fastapi: str, table: str, content_type: str
+) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="payment_package" \x00'
+    options: dict[str, Any] = {"data": body, "headers": {"Content-Type": content_type}, "timeout": 20}
+    for answer in (
+        requests.put(f"{fastapi}/payment", **options),
+        requests.put(f"{table}/payment", **options),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "wrong_shape")
+    charged = requests.post(f"{table}/echo", **options)
+    assert (charged.status_code, charged.json()["code"]) == (402, "payment_required")
+
+
 def test_the_endpoint_refuses_a_large_body_unread(fastapi: str) -> None:
     answer = requests.post(f"{fastapi}/payment", data=b"x" * 1_000_000, timeout=20)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

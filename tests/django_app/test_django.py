@@ -150,7 +150,17 @@ def test_the_endpoint_tells_terms_and_prices_and_takes_payments(site: Site) -> N
     assert site.ask("temperature", {wire.TOKEN: token}).json() == {"celsius": 21}
     package = json.dumps(site.client.create_payment_package(100))
     assert site.ask("payment", method="PUT", data={"payment_package": package}).json()["token"]
+    form = {"payment_package": (None, json.dumps(site.client.create_payment_package(100)))}
+    assert site.ask("payment", method="PUT", files=form).json()["token"]
     assert site.ask("payment", method="POST", data=b"x" * 100_000).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["payment", "raw"])
+def test_a_multipart_form_that_cannot_be_read_holds_no_payment(site: Site, path: str) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    body = b'--b\r\nContent-Disposition: form-data; name="payment_package"'
+    answer = site.ask(path, headers, "PUT", data=body)
+    assert answer.json()["code"] == ("wrong_shape" if path == "payment" else "payment_required")
 
 
 def test_the_tables_are_those_that_our_own_migrations_make(site: Site, tmp_path: object) -> None:
