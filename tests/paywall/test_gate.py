@@ -204,6 +204,15 @@ def test_a_header_that_is_no_package_is_refused_with_400(shop: Shop, text: str) 
     assert answer.status == 400
 
 
+def test_a_body_is_part_of_what_is_paid_for_wherever_the_payment_is(shop: Shop) -> None:
+    package = wire.encode_package(shop.pay())
+    text = {"Content-Type": "text/plain"}
+    assert not shop.paywall.needs_body(shop.request(text))
+    assert shop.paywall.needs_body(shop.request({**text, wire.PACKAGE: package}))
+    assert shop.paywall.needs_body(shop.request(text, query=f"payment_package={package}"))
+    assert shop.paywall.needs_body(shop.request(text, query=f"payment%5Fpackage={package}"))
+
+
 def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
