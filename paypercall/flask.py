@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, has_request_context, request
 from flask.signals import request_finished, request_started
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wsgi import LimitedStream
 
 from paypercall.call_book import AnswerLimits
 from paypercall.methods import Channel, PaymentMethod
@@ -40,8 +41,11 @@ from paypercall.paywall.current import Unpaid
 from paypercall.paywall.endpoint import MAX_BODY, METHODS, PATH
 from paypercall.paywall.gate import FREE_METHODS, RefundPolicy
 from paypercall.paywall.price import PriceFunction
+from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.server import Server
 from paypercall.wire import FIELD
+
+__all__ = ["Payment", "WrongUse"]
 
 _MARK = "__paypercall__"
 _EXTENSION = "paypercall"
@@ -315,10 +319,20 @@ def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:
 
 
 def _body(paywall: Paywall) -> bytes:
-    """The body, as far as the paywall needs it; the view can still read it in every way."""
+    """The body, as far as the paywall needs it; the view can still read it in every way.
+
+    Raises:
+        RequestEntityTooLarge: When it is above the app's limit, or ours if the app has none.
+    """
     if not paywall.needs_body(_request(b"")):
         return b""
+    if request.max_content_length is None:
+        if (request.content_length or 0) > MAX_PAID_BODY:
+            raise RequestEntityTooLarge
+        limited = LimitedStream(request.stream, MAX_PAID_BODY + 1, is_max=True)
+        request.stream = cast(IO[bytes], limited)
     body = request.get_data()
+    request.stream.read(1)  # a body without a length is cut at the limit, and only who reads on is told so
     request.stream = request.environ["wsgi.input"] = BytesIO(body)
     return body
 

@@ -38,6 +38,8 @@ from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
 from paypercall.server import Server
 
+__all__ = ["Payment", "PaymentMiddleware", "WrongUse"]
+
 MAX_THREADS = 32
 """Requests whose payment is looked at at once; more wait their turn."""
 

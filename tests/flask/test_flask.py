@@ -354,6 +354,8 @@ def test_a_form_that_a_hook_reads_is_part_of_what_was_paid_for(site: Site) -> No
 def test_a_body_above_the_apps_limit_charges_nothing(site: Site) -> None:
     package, charged, runs = site.pay(), site.accepted(), site.runs["post"]
     assert site.ask("/post", package, "POST", data=b"x" * 300_001).status_code == 413
+    parts = iter([b"x" * 200_000, b"x" * 200_000])
+    assert site.ask("/post", package, "POST", data=parts).status_code == 413
     assert (site.accepted(), site.runs["post"]) == (charged, runs)
     assert site.ask("/answer", package).status_code == 200
 

@@ -18,6 +18,7 @@ from paypercall.methods import Channel, Order, PaymentMethod
 from paypercall.paid_call import PaidCall
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import WrongPrice
+from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.server import Server
 from tests.flask.site import Site, code_in, open_site, receipt_in, served
 from tests.gunicorn import Keys
@@ -146,6 +147,22 @@ def test_the_endpoint_takes_a_multipart_form(site: Site, app: Flask) -> None:
     with served(app) as site.url:
         response = site.ask("/payment", method="PUT", data=form, files={"file": b""})
     assert response.json()["token"]
+
+
+def test_a_body_above_the_limit_charges_nothing_though_the_app_sets_none(site: Site, app: Flask) -> None:
+    payment = Payment(app, site.merchant)
+    app.add_url_rule("/answer", view_func=payment.required(100)(view), methods=["POST"])
+    package = site.pay()
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(MAX_PAID_BODY // 2**20 + 1):
+            yield bytes(2**20)
+
+    with served(app) as site.url:
+        assert site.ask("/answer", package, "POST", data=parts()).status_code == 413
+        too_long = {"data": b"", "headers": {"Content-Length": str(MAX_PAID_BODY + 1)}}
+        assert site.ask("/answer", package, "POST", **too_long).status_code == 413
+        assert site.ask("/answer", package, "POST", data=bytes(MAX_PAID_BODY)).status_code == 200
 
 
 def test_an_app_may_have_no_endpoint(site: Site, app: Flask) -> None:
