@@ -12,6 +12,9 @@ from enum import Enum
 
 from paypercall.errors import PaypercallError, RefusalCode
 
+SAME_REQUEST = 32
+"""Digits of a request's digest by which it is the same request; the others are of what else its price may depend on."""
+
 RUN_SECONDS = 15
 """How long a run is left alone after its last sign of life; then its worker counts as dead, and a retry runs anew."""
 
@@ -112,7 +115,7 @@ class Attempt:
     """One attempt of a worker to answer a request.
 
     Attributes:
-        request: The digest of method, path, query and body.
+        request: The digest of method, path, query and body; and, after `SAME_REQUEST` digits, of headers and mount.
         run: Tells this attempt from all others.
         price: What the request costs, in bytes or units of the asset.
         asset: What it costs it in.
@@ -171,7 +174,7 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
 def _require_usable(call: PaidCall, attempt: Attempt) -> None:
     if call.asset != attempt.asset:
         raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
-    if call.request not in (None, attempt.request):
+    if call.request is not None and call.request[:SAME_REQUEST] != attempt.request[:SAME_REQUEST]:
         raise PaymentUsed("this payment was used for another request; pay for each request")
     if call.state is PaidCallState.RUNNING and 0 < call.runs_until - attempt.now <= LONGEST_LEASE_SECONDS:
         raise PaymentInProgress(
@@ -180,8 +183,13 @@ def _require_usable(call: PaidCall, attempt: Attempt) -> None:
 
 
 def _require_agreed_price(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> None:
-    if can_refund or call.request is not None or call.amount == attempt.price:
+    if can_refund or call.request == attempt.request or call.amount == attempt.price:
         return
+    if call.request is not None:
+        # A price may depend on headers: what was agreed for a cheap request must not buy a dear one.
+        raise PaymentUsed(
+            "this payment is kept for the same request with other headers, which costs something else"
+        )
     code = RefusalCode.UNDERPAID.value if call.amount < attempt.price else "overpaid"
     raise PaymentRefused(
         f"the payment is {call.amount}, the price {attempt.price}: pay exactly that, since this way of paying"

@@ -9,6 +9,7 @@ import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -55,6 +56,10 @@ class _Headers:
     def get(self, name: str) -> str | None:
         """The value of a header."""
         return self._values.get(name.lower())
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values."""
+        return self._values.items()
 
 
 class _Body:
@@ -195,11 +200,12 @@ class Exchange:
 
     def _bodiless(self) -> Request:
         query = self._scope["query_string"].decode("latin-1")
-        return Request(self.method, path_of(self._scope), query, _Headers(self._scope))
+        mount = self._scope.get("root_path", "")
+        return Request(self.method, path_of(self._scope), query, _Headers(self._scope), mount=mount)
 
     async def _with_body(self, request: Request, body: bytes) -> Request:
         packages = await self._form_packages(body) if request.has_form and FIELD.encode() in body else ()
-        return Request(request.method, request.path, request.query, request.headers, body, packages)
+        return replace(request, body=body, form_packages=packages)
 
     async def _form_packages(self, body: bytes) -> tuple[str, ...]:
         if not (_Headers(self._scope).get("Content-Type") or "").lower().startswith("multipart/"):

@@ -29,6 +29,7 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
         request.META.get("QUERY_STRING", ""),
         request.headers,
         body,
+        mount=request.path.removesuffix(request.path_info),
     )
     if not asked.has_form or FIELD.encode() not in body:
         return asked

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from paypercall.paid_call import SAME_REQUEST
 from paypercall.wire import FIELD
 
 MAX_PAID_BODY = 16 * 1024 * 1024
@@ -18,8 +19,17 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
 
 
+_OF_ONE_ATTEMPT = frozenset(
+    {"cf-ray", "date", "traceparent", "tracestate", "x-amzn-trace-id", "x-correlation-id", "x-request-id"}
+)
+"""Headers that are new with every attempt, also of the same request."""
+
+
 class Headers(Protocol):
     """The headers of a request; names are compared without their case."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values."""
 
     def get(self, name: str, /) -> str | None:
         """The value of a header."""
@@ -36,6 +46,7 @@ class Request:
         headers: The headers.
         body: The whole body; empty where `Paywall.needs_body` says that it is not needed.
         form_packages: What a form, urlencoded or multipart, has under `payment_package`.
+        mount: Where the application is mounted, in front of the path.
     """
 
     method: str
@@ -44,6 +55,7 @@ class Request:
     headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     form_packages: tuple[str, ...] = field(default=(), repr=False)
+    mount: str = ""
 
     @property
     def has_form(self) -> bool:
@@ -65,18 +77,19 @@ class Request:
         return any(name == FIELD for name, _ in self._query())
 
     def digest(self) -> str:
-        """What tells this request from others: method, path, query without a payment, and body; hex sha256.
+        """What tells this request from others: method, path, query without a payment, and body; 64 hex digits.
 
-        No header is part of it: the answer that is given again is the one that was made for the headers then, `Accept`
-        and `Range` included. What costs more must differ in its path, query or body.
+        The answer that is given again is the one that was made for the headers then, `Accept` and `Range` included. The
+        second half tells what the price may depend on besides, and which a retry may change: headers and mount.
         """
-        digest = hashlib.sha256()
         query = (part for pair in self._query() if pair[0] != FIELD for part in pair)
-        for part in (self.method, self.path, *query):
-            encoded = part.encode("utf-8", "surrogateescape")
-            digest.update(b"%d:" % len(encoded) + encoded)
-        digest.update(b"body:" + self.body)
-        return digest.hexdigest()
+        request = _digest((self.method, self.path, *query), b"body:" + self.body)
+        headers = sorted(
+            f"{name.lower()}:{value}"
+            for name, value in self.headers.items()
+            if name.lower() not in _OF_ONE_ATTEMPT
+        )
+        return request[:SAME_REQUEST] + _digest((self.mount, *headers))[SAME_REQUEST:]
 
     def packages(self) -> Iterator[Any]:
         """The payment packages outside of the headers: in the form, the JSON body or the query."""
@@ -95,3 +108,12 @@ class Request:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None  # the view's business
+
+
+def _digest(texts: Iterable[str], rest: bytes = b"") -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogateescape")
+        digest.update(b"%d:" % len(encoded) + encoded)
+    digest.update(rest)
+    return digest.hexdigest()

@@ -57,11 +57,18 @@ class LedgerShop:
         return self.customer.unit_payer.prepare(amount, payee or self.payee)
 
     def ask(
-        self, unit: PreparedUnit | str, price: int = PRICE, path: str = "/answer", asset: str = "base"
+        self,
+        unit: PreparedUnit | str,
+        price: int = PRICE,
+        path: str = "/answer",
+        asset: str = "base",
+        more: Mapping[str, str] | None = None,
+        mount: str = "",
     ) -> Answer | Running:
         """Asks for something with a unit, or with any text in its place."""
         headers = {wire.UNIT: unit} if isinstance(unit, str) else unit.headers
-        return self.paywall.begin(Request("GET", path, "", Headers(headers)), Price(price, asset))
+        request = Request("GET", path, "", Headers({**headers, **(more or {})}), mount=mount)
+        return self.paywall.begin(request, Price(price, asset))
 
     def ask_with(self, value: Mapping[str, Any], **options: Any) -> Answer | Running:
         """Asks for something with any object in the place of a unit."""

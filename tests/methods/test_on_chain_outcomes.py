@@ -70,6 +70,22 @@ def test_a_unit_is_served_once_it_is_final_whatever_the_price_is_by_then(patient
     patient_shop.sell(unit, price=5 * PRICE)
 
 
+@pytest.mark.parametrize(
+    "dearer", [{"more": {"Prefer": "quality=high"}}, {"more": {"Host": "dear.example"}}, {"mount": "/dear"}]
+)
+def test_a_unit_that_waits_for_a_cheap_request_does_not_buy_a_dear_one_that_differs_in_its_headers_only(
+    patient_shop: LedgerShop, dearer: dict[str, Any]
+) -> None:
+    unit = patient_shop.prepare()
+    cheap: dict[str, Any] = {"more": {"Prefer": "quality=low", "X-Request-ID": "1"}}
+    assert code_of(patient_shop.ask(unit, **cheap)) == (409, "payment_pending")
+    assert code_of(patient_shop.ask(unit, price=5 * PRICE, **dearer)) == (409, "payment_used")
+    patient_shop.net.settle()
+    assert code_of(patient_shop.ask(unit, price=5 * PRICE, **dearer)) == (409, "payment_used")
+    cheap["more"]["X-Request-ID"] = "2"
+    patient_shop.sell(unit, price=5 * PRICE, **cheap)
+
+
 def test_a_unit_that_lost_while_it_was_waited_for_buys_nothing(patient_shop: LedgerShop) -> None:
     value, rival = rivals(patient_shop)
     assert code_of(patient_shop.ask_with(value)) == (409, "payment_pending")
