@@ -6,16 +6,19 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from paypercall import Client, wire
+from paypercall.devnet import Devnet
 from paypercall.errors import Refusal
+from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Endpoint, PriceTag, Request, Resource
 from paypercall.paywall.endpoint import MAX_BODY
-from tests.parties import customer_on, open_channel, wait_until
+from tests.parties import customer_on, merchant_on, open_channel, wait_until
 from tests.paywall.merchant import Headers, Shop, headers_of, open_shop
 
 JSON = {"Content-Type": "application/json"}
@@ -295,6 +298,28 @@ def test_a_close_that_would_cost_more_than_it_brings_is_refused(shop: Shop) -> N
         headers = {wire.SIGNATURE: small.close_request()}
         answer = ask(shop, "DELETE", query=f"aa_address={small.aa_address}", headers=headers)
         assert problem_in(answer) == (409, "uneconomic")
+
+
+def test_a_close_that_brings_nothing_is_refused_in_an_asset_too(tmp_path: Path) -> None:
+    with Devnet() as net:
+        asset = net.issue_asset(10_000)
+        limits = dict.fromkeys(("base", asset))
+        settings: dict[str, Any] = {"max_unsettled_by_channel": limits, "max_unsettled_by_asset": limits}
+        settings |= {"accepted_assets": ("base", asset)}
+        in_asset: dict[str, Any] = {"asset": asset, "deposit_amount": 5_000, "refill_threshold": 1_000}
+        with (
+            merchant_on(net, tmp_path / "merchant", **settings) as merchant,
+            customer_on(net, tmp_path / "customer", merchant.address, **in_asset, **settings) as customer,
+        ):
+            net.fund(customer.address, 10_000, asset)
+            net.settle()
+            server = PaymentServer(merchant)
+            server.receive_payment(customer.create_payment_package(1_000))
+            assert customer.aa_address is not None
+            merchant.create_payment_package(1_000, customer.aa_address)
+            with pytest.raises(Refusal) as refusal:
+                server.close(customer.aa_address, customer.close_request())
+            assert refusal.value.code == "uneconomic"
 
 
 def test_a_close_that_is_decided_but_not_posted_is_answered_at_once(
