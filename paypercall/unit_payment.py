@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,12 +112,13 @@ def read_unit_payment(value: Mapping[str, Any], network: Network, payee: str) ->
     return UnitPayment(unit, secret)
 
 
-def check_signatures(payment: UnitPayment, definitions: Mapping[str, Any]) -> None:
+def check_signatures(payment: UnitPayment, look_up: Callable[[str], Any]) -> None:
     """Checks that every author has signed, with the definition in the unit or a known one.
 
     Args:
         payment: Read.
-        definitions: By address, at least of those authors whose definition is not in the unit; from anybody.
+        look_up: Gives an address's definition, from anybody, or None; asked where it is not in the unit, and not for
+            another author before this one has signed: it may cost a request each, and authors are free to invent.
 
     Raises:
         Refusal: With `wrong_signer` for an address whose definition is unknown, foreign or not a single signature, or
@@ -126,7 +127,7 @@ def check_signatures(payment: UnitPayment, definitions: Mapping[str, Any]) -> No
     digest = hash_to_sign(payment.unit)
     for author in payment.authors:
         address = author["address"]
-        definition = author.get("definition", definitions.get(address))
+        definition = author["definition"] if "definition" in author else look_up(address)
         public_key = single_signature_key(definition)
         if public_key is None or not _is_definition_of(address, definition):
             raise Refusal(

@@ -96,8 +96,7 @@ class OnChain(PaymentMethod):
             raise PaymentRefused(
                 f"less than {self._minimum(order.asset)} cannot be paid by a unit", code="below_minimum"
             )
-        unsaid = [author["address"] for author in offered.authors if "definition" not in author]
-        check_signatures(offered, {address: self._light.definition(address) for address in unsaid})
+        check_signatures(offered, self._light.definition)
         require_usable_asset(order.asset, self._light)
 
     def _collect(self, offered: UnitPayment) -> None:

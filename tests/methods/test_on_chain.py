@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paypercall import wire
+from paypercall.errors import Refusal
 from paypercall.methods import OnChain
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
@@ -19,7 +20,7 @@ from paypercall.obyte.unit import Unit
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.server import Server
-from paypercall.unit_payment import COMMITMENT, commitment
+from paypercall.unit_payment import COMMITMENT, UnitPayment, check_signatures, commitment
 from tests.methods.ledger_shop import (
     ANSWER,
     PRICE,
@@ -283,6 +284,14 @@ def test_a_unit_whose_author_nobody_knows_is_refused(shop: LedgerShop) -> None:
             value["unit"], changed("authors.0.definition", ["or", [newcomer.wallet.key.definition] * 2])
         )
         is_refused_without_a_trace(shop, several, 400, "wrong_signer")
+
+
+def test_of_many_invented_authors_the_hub_is_asked_about_one(offer: dict[str, Any]) -> None:
+    authors = [{"address": letter * 32, "authentifiers": {"r": "A" * 86 + "=="}} for letter in "ABC"]
+    asked: list[str] = []
+    with pytest.raises(Refusal) as refusal:
+        check_signatures(UnitPayment({**offer["unit"], "authors": authors}, SECRET), asked.append)
+    assert (refusal.value.code, asked) == ("wrong_signer", ["A" * 32])
 
 
 def test_a_unit_that_pays_somebody_else_is_refused(shop: LedgerShop, stranger: Stranger) -> None:
