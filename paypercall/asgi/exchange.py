@@ -83,11 +83,6 @@ class _Body:
                 break
         return b"".join(self._parts)[:size]
 
-    async def again(self) -> Message:
-        """All of it as one message, for who looks at the request before the application does, or while it does."""
-        body = await self.whole()
-        return {"type": "http.disconnect"} if body is None else {"type": "http.request", "body": body}
-
     async def whole(self) -> bytes | None:
         """All of it, whoever has read it before; None if it is too large, or the client has gone."""
         while not self._is_whole:
@@ -96,6 +91,17 @@ class _Body:
             if message["type"] != "http.request" or self._size > MAX_PAID_BODY:
                 return None
         return None if self._size > MAX_PAID_BODY else b"".join(self._parts)
+
+    async def again(self) -> Message:
+        """All of it in one message, for who looks at it besides the application.
+
+        Raises:
+            Stop: When it cannot be read.
+        """
+        body = await self.whole()
+        if body is None:
+            raise Stop(body_too_large())
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def _next(self) -> Message:
         message = await self._receive()
@@ -189,10 +195,7 @@ class Exchange:
         request = self._bodiless()
         if not self._paywall.needs_body(request):
             return request
-        body = await self.body.whole()
-        if body is None:
-            raise Stop(body_too_large())
-        return await self._with_body(request, body)
+        return await self._with_body(request, (await self.body.again())["body"])
 
     async def beginning(self, size: int) -> Request:
         """The request with the first bytes of its body."""

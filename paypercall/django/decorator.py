@@ -95,6 +95,8 @@ class Payment(CurrentPayment):
                 return view(request, *args, **kwargs)  # called by another payable view, whose price covers it
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
+            if not tag.is_fixed and (too_large := self._read(request)) is not None:
+                return too_large
             price = tag.ask_now(request, *args, **kwargs)
             outcome = Unpaid.FREE if price is None else self._begin(request, price)
             if isinstance(outcome, HttpResponse):
@@ -131,6 +133,8 @@ class Payment(CurrentPayment):
                 return await view(request, *args, **kwargs)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
+            if not tag.is_fixed and (too_large := await _in_thread(self._read, request)) is not None:
+                return too_large
             price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
                 price = tag.checked(await price)
@@ -190,6 +194,12 @@ class Payment(CurrentPayment):
     def _failure(self, running: Running, request: HttpRequest, error: Exception) -> HttpResponseBase:
         self.project.paywall.fail(running, _status_of(error))
         return response_for_exception(request, error)
+
+    def _read(self, request: HttpRequest) -> HttpResponse | None:
+        """Reads the body, as far as it is paid for, before a price function reads a part of it."""
+        if not self.project.paywall.needs_body(request_of(request)) or whole_body(request) is not None:
+            return None
+        return response_of(body_too_large())
 
     def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
         paywall = self.project.paywall

@@ -69,14 +69,17 @@ def whole_body(request: HttpRequest) -> bytes | None:
 
 
 def _form_read_before(request: HttpRequest) -> bytes:
-    """What tells a form from others whose body is not there any more: middleware, or a price, has taken it apart."""
+    """What tells a form from others whose body is not there any more: middleware has taken it apart."""
     if not hasattr(request, "_files"):
         return request.body  # which raises, since it was read as no form
     fields = [(name, value) for name, values in request.POST.lists() for value in values]
     for name, files in request.FILES.lists():
         for file in files:
-            fields.append((name, hashlib.sha256(file.read()).hexdigest()))
+            digest = hashlib.sha256(f"{file.name}\n{file.content_type}\n".encode())
+            for chunk in file.chunks():
+                digest.update(chunk)
             file.seek(0)
+            fields.append((name, digest.hexdigest()))
     return urlencode(fields).encode()
 
 

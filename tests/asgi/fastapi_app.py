@@ -46,6 +46,13 @@ def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
     def with_json(content: dict[str, Any]) -> dict[str, Any]:
         return {"text": content["text"]}
 
+    async def price_of_text(request: Request) -> int:
+        return len((await request.json())["text"])
+
+    @app.post("/priced-json", dependencies=[Depends(charge(price_of_text))])
+    def priced_json(content: dict[str, Any]) -> dict[str, Any]:
+        return {"text": content["text"]}
+
     @app.get("/free", dependencies=[Depends(charge(0))])
     def free() -> dict[str, Any]:
         payments.refund(5)

@@ -86,6 +86,18 @@ def test_an_async_view_and_an_async_price_are_paid_for(shop: Shop, fastapi: str)
     assert wire.PACKAGE not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "framework, path", [("fastapi", "priced-json"), ("starlette", "priced"), ("table", "priced")]
+)
+def test_a_price_may_depend_on_the_body_which_still_arrives_whole(
+    shop: Shop, framework: str, path: str, request: pytest.FixtureRequest
+) -> None:
+    url, content = f"{request.getfixturevalue(framework)}/{path}", {"text": "x" * 70}
+    assert requests.post(url, json=content, timeout=20).headers[wire.PRICE] == "70"
+    answer = paid(shop, url, 70, "POST", json=content)
+    assert (answer.status_code, answer.json()) == (200, content)
+
+
 def test_too_little_is_refused_and_refunded(shop: Shop, fastapi: str) -> None:
     answer = paid(shop, f"{fastapi}/temperature", 40)
     assert (answer.status_code, answer.json()["code"]) == (402, "underpaid")
@@ -184,6 +196,10 @@ def test_a_wrong_price_fails_when_it_is_said(shop: Shop, price: Any) -> None:
         Payment(None, shop.server).dependency(price)
 
 
+async def price_of_text(request: Request) -> int:
+    return len((await request.json())["text"])
+
+
 # --- Starlette -------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +232,10 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     async def download(request: Request) -> FileResponse:
         return FileResponse(file)
 
+    @payment.required(price_of_text)
+    async def priced(request: Request) -> JSONResponse:
+        return JSONResponse(await request.json())
+
     @payment.required(100)
     async def mended(request: Request) -> JSONResponse:
         raise LookupError
@@ -225,6 +245,7 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     routes = [
         Route("/mended", mended),
+        Route("/priced", priced, methods=["POST"]),
         Route("/cookies", cookies, methods=["GET", "POST"]),
         Route("/events", events),
         Route("/download", download),
@@ -296,6 +317,7 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
 def table(shop: Shop) -> Iterator[str]:
     prices = {
         "POST /echo": 100,
+        "POST /priced": price_of_text,
         "/items/{number:int}": lambda request, number: number * 10,
         "/free": None,
     }

@@ -196,13 +196,6 @@ def fastapi(shop: Shop, late: list[str]) -> Iterator[str]:
     def answer() -> dict[str, int]:
         return {"answer": 42}
 
-    async def by_body(request: Request) -> int:
-        return int((await request.json())["words"]) * 10
-
-    @app.post("/words", dependencies=[Depends(payments.dependency(by_body))])
-    async def words(request: Request) -> Any:
-        return await request.json()
-
     @app.get("/empty", status_code=204, dependencies=[Depends(payments.dependency(100))])
     def empty() -> None:
         late.append("empty")
@@ -253,13 +246,6 @@ def test_an_empty_answer_is_given_again(shop: Shop, fastapi: str, late: list[str
     for _ in range(2):
         assert requests.get(f"{fastapi}/empty", headers=paid, timeout=20).status_code == 204
     assert late.count("empty") == 1
-
-
-def test_a_price_may_depend_on_the_body_which_still_reaches_the_view(shop: Shop, fastapi: str) -> None:
-    content = {"words": 7}
-    assert requests.post(f"{fastapi}/words", json=content, timeout=20).headers[wire.PRICE] == "70"
-    answer = requests.post(f"{fastapi}/words", json=content, headers=header(shop, 70), timeout=20)
-    assert (answer.status_code, answer.json()) == (200, content)
 
 
 def test_a_refund_after_the_answer_has_begun_fails_where_it_is_asked_for(

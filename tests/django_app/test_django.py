@@ -58,6 +58,15 @@ def test_a_form_arrives_whole_with_the_payment_in_a_header_or_in_it(site: Site, 
     assert (answer.status_code, answer.json()["text"]) == (200, "ö")
 
 
+@pytest.mark.parametrize("path", ["priced-form", "async-priced-form"])
+@pytest.mark.parametrize("is_multipart", [True, False])
+def test_a_price_may_depend_on_a_form(site: Site, path: str, is_multipart: bool) -> None:
+    text = "x" * 70
+    form = {"files": {"text": (None, text)}} if is_multipart else {"data": {"text": text}}
+    assert site.ask(path, method="POST", **form).headers[wire.PRICE] == "70"
+    assert site.paid(path, 70, "POST", **form).json() == {"text": text}
+
+
 def test_a_body_arrives_whole(site: Site) -> None:
     body = bytes(range(256)) * 4000
     assert site.paid("raw", method="POST", data=body).content == body

@@ -49,6 +49,10 @@ async def priced_asynchronously(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"answer": 42})
 
 
+async def async_form_price(request: HttpRequest) -> int:
+    return len(request.POST["text"])
+
+
 class Echo(View):
     @method_decorator(payment.required(100))
     def post(self, request: HttpRequest) -> JsonResponse:
@@ -74,11 +78,17 @@ def form_price(request: HttpRequest) -> int:
     return 10 * len(request.POST["text"])
 
 
-@csrf_exempt
 @payment.required(form_price)
 def by_form(request: HttpRequest) -> JsonResponse:
     RUNS.append("by-form")
     return JsonResponse({"text": request.POST["text"], "file": request.FILES["file"].read().decode()})  # type: ignore[union-attr]
+
+
+@csrf_exempt
+def read_before(request: HttpRequest) -> HttpResponse:
+    """As behind a middleware that looks into forms."""
+    request.POST.get("csrfmiddlewaretoken")
+    return by_form(request)
 
 
 @cache_page(60)
@@ -93,6 +103,18 @@ def cached(request: HttpRequest) -> HttpResponse:
 @payment.required(100)
 def raw(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.body, content_type="application/octet-stream")
+
+
+@csrf_exempt
+@payment.required(lambda request: len(request.POST["text"]))
+def priced_form(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"text": request.POST["text"]})
+
+
+@csrf_exempt
+@payment.required(async_form_price)
+async def async_priced_form(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"text": request.POST["text"]})
 
 
 @payment.required(100)
@@ -213,8 +235,10 @@ views: list[tuple[str, Any]] = [
     ("echo", csrf_exempt(Echo.as_view())),
     ("raw", raw),
     ("order", csrf_exempt(Order.as_view())),
-    ("by-form", by_form),
+    ("by-form", read_before),
     ("cached", cached),
+    ("priced-form", priced_form),
+    ("async-priced-form", async_priced_form),
     ("missing", missing),
     ("forbidden", forbidden),
     ("broken", broken),

@@ -182,12 +182,6 @@ def test_queries_that_look_alike_are_told_apart(shop: Shop) -> None:
     assert len({shop.request(query=query).digest() for query in queries}) == len(queries)
 
 
-def test_the_body_is_part_of_a_request_that_is_paid_for_in_its_query(shop: Shop) -> None:
-    query = f"{wire.FIELD.replace('_', '%5F')}={wire.encode_package(shop.pay())}"
-    assert shop.paywall.needs_body(shop.request(query=query))
-    assert not shop.paywall.needs_body(shop.request(query="a=1"))
-
-
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
