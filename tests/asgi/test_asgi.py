@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import requests
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
+from paypercall.call_book import AnswerLimits
 from paypercall.devnet import Devnet
 from paypercall.paywall import WrongPrice
 from paypercall.paywall.request import MAX_PAID_BODY
@@ -252,6 +254,11 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         Mount("/inner", routes=[Route("/named/{name}", named)]),
     ]
     app = Starlette(routes=routes, exception_handlers={LookupError: mend})
+
+    async def in_parts(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)  # of known length, but never in one message
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=in_parts)
     app.add_middleware(PaymentMiddleware, payment=payment)
     with serving(app) as address:
         yield address
@@ -285,6 +292,14 @@ def test_a_file_arrives_whole(shop: Shop, starlette: str) -> None:
     answer = paid(shop, f"{starlette}/download")
     assert answer.content == bytes(range(256)) * 4096
     assert wire.RECEIPT in answer.headers
+
+
+def test_an_answer_that_is_too_large_to_be_kept_passes_in_its_parts(shop: Shop, starlette: str) -> None:
+    headers = {wire.PACKAGE: wire.encode_package(shop.pay())}
+    assert AnswerLimits().max_bytes < 256 * 4096
+    assert requests.get(f"{starlette}/download", headers=headers, timeout=20).status_code == 200
+    again = requests.get(f"{starlette}/download", headers=headers, timeout=20)
+    assert (again.status_code, again.json()["code"]) == (409, "answer_not_kept")
 
 
 def test_a_body_that_is_too_large_is_refused_and_charges_nothing(shop: Shop, starlette: str) -> None:
