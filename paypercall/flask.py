@@ -39,7 +39,7 @@ from paypercall.paywall import (
 )
 from paypercall.paywall.current import Unpaid
 from paypercall.paywall.endpoint import MAX_BODY, METHODS, PATH
-from paypercall.paywall.gate import FREE_METHODS, RefundPolicy
+from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS, RefundPolicy
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.server import Server
@@ -216,9 +216,10 @@ class Payment(CurrentPayment):
         if _VISIT in request.environ:
             return view(*args, **kwargs)  # called by another payable view, whose price covers it
         paywall = self._paywall()
-        price = None if request.method in FREE_METHODS else _price(tag, kwargs)
         visit = _Visit(paywall)
-        if price is not None:
+        if request.method in FREE_METHODS and not tag.is_free:
+            visit.answer = paywall.look(tag)
+        elif (price := _price(tag, kwargs)) is not None:
             outcome = paywall.begin(_request_with_form(_body(paywall)), price)
             if isinstance(outcome, Answer):
                 visit.answer = outcome
@@ -279,6 +280,8 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         None if _is_stream(response) else response.get_data(),
         content_type=response.content_type or "",
     )
+    for name in MONEY_HEADERS:
+        response.headers.remove(name)
     for name, value in ending.headers:
         response.headers.add(name, value)
     if ending.body is not None:

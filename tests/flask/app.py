@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask.views import MethodView, View
 from werkzeug.exceptions import HTTPException
 
+from paypercall import wire
 from paypercall.flask import Payment
 from tests.flask.site import Site
 
@@ -50,6 +51,11 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
     def answer() -> ResponseReturnValue:
         runs["answer"] += 1
         return {"celsius": 21, "run": runs["answer"]}
+
+    @app.get("/resold")
+    @payment.required(100)
+    def resold() -> ResponseReturnValue:
+        return "resold", {wire.RECEIPT: "of somebody else", wire.PACKAGE: "of somebody else"}
 
     @app.get("/other")
     @payment.required(100)

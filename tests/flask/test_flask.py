@@ -91,12 +91,25 @@ def test_a_free_request_runs_without_a_payment_and_has_nothing_to_refund(site: S
     assert wire.RECEIPT not in response.headers
 
 
-def test_head_and_options_are_free(site: Site) -> None:
-    head = site.ask("/by-name/abc", method="HEAD")
-    assert (head.status_code, head.content) == (200, b"")
+def test_head_and_options_are_free_and_do_not_run_the_view(site: Site) -> None:
+    package, runs = site.pay(), site.runs["answer"]
+    head = site.ask("/answer", package, method="HEAD")
+    assert (head.status_code, head.headers[wire.PRICE], wire.RECEIPT in head.headers) == (200, "100", False)
+    by_price_function = site.ask("/by-name/abc", method="HEAD")
+    assert (by_price_function.status_code, wire.PRICE in by_price_function.headers) == (200, False)
     options = site.ask("/answer", method="OPTIONS")
     assert options.status_code == 200
     assert "GET" in options.headers["Allow"]
+    assert site.runs["answer"] == runs
+    assert site.ask("/answer", package).json()["run"] == runs + 1
+
+
+def test_what_a_view_says_of_payments_of_others_is_replaced(site: Site) -> None:
+    package = site.pay()
+    for _ in range(2):
+        answer = site.ask("/resold", package)
+        assert (answer.text, receipt_in(answer)["amount"]) == ("resold", 100)
+        assert wire.PACKAGE not in answer.headers
 
 
 @pytest.mark.parametrize("query", ["", "?kind=text", "?kind=negative", "?kind=true", "?kind=unknown"])
