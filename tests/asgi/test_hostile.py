@@ -132,6 +132,17 @@ def answers_to(app: PaymentMiddleware, **scope: Any) -> list[Any]:
     return sent
 
 
+def test_an_options_that_reaches_the_application_is_a_free_request(shop: Shop) -> None:
+    payment = Payment(None, shop.server, prices={"/any": 100})
+
+    async def asking(scope: Any, receive: Any, send: Any) -> None:
+        payment.refund()
+        await send({"type": "http.response.start", "status": 200 + payment.amount, "headers": []})
+
+    [start, _] = answers_to(PaymentMiddleware(asking, payment), type="http", method="OPTIONS", path="/any")
+    assert start["status"] == 200
+
+
 async def unpaid(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("nobody has paid")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import pytest
 import requests
 
 from paypercall import wire
+from paypercall.paywall.request import MAX_PAID_BODY
 from tests.django_app.conftest import Site
 from tests.django_app.project import RUNS
 from tests.parties import wait_until
@@ -69,6 +71,13 @@ def test_a_package_in_a_form_that_was_read_before_is_found(site: Site) -> None:
     form = {"text": "hello", wire.FIELD: site.header(50)[wire.PACKAGE]}
     answer = site.ask("by-form", method="POST", data=form, files={"file": ("file", "x")})
     assert (answer.status_code, answer.json()["text"]) == (200, "hello")
+
+
+@pytest.mark.parametrize("path", ["priced-form", "async-priced-form"])
+def test_a_form_above_the_limit_is_refused_before_its_price_is_asked_for(site: Site, path: str) -> None:
+    large = {"text": (None, "x"), "file": ("file", bytes(MAX_PAID_BODY))}
+    answer = site.ask(path, method="POST", files=large)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 def test_a_client_that_goes_away_before_its_answer_cannot_have_the_view_run_again_and_again(
