@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from paypercall.balances import balances_of_all
-from paypercall.channel import NEVER, Channel, distrust
+from paypercall.channel import NEVER, Channel
 from paypercall.conf import Conf
 from paypercall.contract import BASE_AGENTS, ChannelParameters, read_definition, read_response
 from paypercall.obyte.errors import KeyFileError
@@ -23,6 +23,7 @@ from paypercall.obyte.mnemonics import MNEMONIC_VARIABLE, check_mnemonic
 from paypercall.obyte.proof import HistoryUnit
 from paypercall.obyte.wallet import Wallet
 from paypercall.results import ChannelBalance
+from paypercall.settlement.discovery import add_forgotten
 from paypercall.settlement.node import Node, wall_clock
 from paypercall.store import Store
 from paypercall.wiring import events_of, make_node, open_store, open_wallet
@@ -141,7 +142,7 @@ def _units_of(light: LightClient, channels: Iterable[str]) -> list[HistoryUnit]:
 def _take_up(store: Store, my_address: str, found: Iterable[_Found]) -> None:
     with store.transaction() as books:
         for each in found:
-            books.channels.add(distrust(Channel(each.parameters, my_address)), created_at=wall_clock())
+            add_forgotten(books, Channel(each.parameters, my_address), wall_clock())
 
 
 def _follow(node: Node, store: Store, found: list[_Found], timeout: float) -> bool:

@@ -17,8 +17,8 @@ from paypercall.obyte.proof import History
 
 logger = logging.getLogger(__name__)
 
-Take = Callable[[History], AbstractSet[str]]
-"""Takes a history, and tells which channels went on by it."""
+Take = Callable[[History, AbstractSet[str]], AbstractSet[str]]
+"""Takes a history and the addresses that it shows from their beginning; tells which channels went on by it."""
 
 
 class _Extent(Enum):
@@ -79,7 +79,8 @@ def ask(
         addresses: The addresses.
         units: The units.
         since: Leave out what is stable below this index; None for whole histories.
-        take: Takes what comes, and tells which channels went on by it.
+        take: Takes what comes, and with it the addresses that it shows from their beginning; tells which channels
+            went on by it.
 
     Raises:
         HubError: When the hub did not answer, or refused.
@@ -87,7 +88,8 @@ def ask(
         LeaseLost: When another process has taken over.
     """
     reading = _Reading(light, since, take)
-    history = reading.take(light.history(addresses, requested_units=units, min_main_chain_index=since))
+    history = light.history(addresses, requested_units=units, min_main_chain_index=since)
+    reading.take(history, of=frozenset(addresses) - history.too_large)
     extents: dict[str, _Extent] = {}
     for address in sorted(history.too_large):
         light.watch(address)
@@ -113,9 +115,9 @@ class _Reading:
         self.changed: set[str] = set()
         self.proven: list[int | None] = []
 
-    def take(self, history: History) -> History:
-        """Has a history taken."""
-        self.changed |= self._take(history)
+    def take(self, history: History, of: AbstractSet[str] = frozenset()) -> History:
+        """Has a history taken that shows all of some addresses from where the question begins."""
+        self.changed |= self._take(history, frozenset() if self._since else of)
         self.proven.append(history.last_ball_main_chain_index)
         return history
 
@@ -132,7 +134,7 @@ class _Reading:
         """
         logger.warning("channel %s: reading its agent's answers in pages, for dust fills its history", agent)
         answers = self._light.agent_answers(agent, self._since)
-        history = self.take(self._light.history([], requested_units=answers.units))
+        history = self.take(self._light.history([], requested_units=answers.units), of={agent})
         is_proven = {entry.hash for entry in history.units if entry.is_stable}.issuperset(answers.units)
         if answers.crowded_index is not None:
             rest = self.take(self._light.long_history(agent, answers.crowded_index))

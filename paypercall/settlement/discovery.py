@@ -5,17 +5,20 @@ channel up when the ledger shows a unit that pays to its agent. The list is neve
 customer's deposit is on the ledger within seconds. One key pushes out only its own. With many keys an attacker must get
 `MAX_ANNOUNCED` signed announcements verified within those seconds, again and again, to keep newcomers out, who are told
 to try again and announce anew; a host that sees so many limits its rate, as for any flood. Nobody who has a channel
-notices. A channel that is older than these books is taken up in
-restore mode: this node may have signed in it before its memory begins.
+notices.
+
+A channel that is older than these books is taken up in restore mode: this node may have signed in it before its memory
+begins. Whether it is, only the agent's whole history tells: of any other, who announces it may choose the part.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
-from paypercall.channel import Channel
-from paypercall.contract import ChannelParameters, Closed, defined_agents, read_response, read_trigger
+from paypercall.channel import Channel, distrust
+from paypercall.contract import ChannelParameters, defined_agents, read_trigger
 from paypercall.events import Event, EventKind, Events
 from paypercall.obyte.proof import History, HistoryUnit
 from paypercall.settlement.lease import Lease, LeaseLost
@@ -72,8 +75,16 @@ class Discovery:
         self._looked_for = set(announced)
         return anew
 
-    def look_at(self, history: History, lease: Lease) -> None:
+    def look_at(self, history: History, whole: AbstractSet[str], lease: Lease) -> set[str]:
         """Takes up the announced channels that a history shows, and those that this wallet once created.
+
+        Args:
+            history: Verified.
+            whole: The addresses that it shows from their beginning.
+            lease: Must be held.
+
+        Returns:
+            The announced agents that it shows, but not from their beginning: they are not taken up by it.
 
         Raises:
             LeaseLost: When another process has taken over, for which an old look would forget too little.
@@ -88,18 +99,21 @@ class Discovery:
                 if books.channels.get(parameters.aa_address) is None
             ]
         self._looked_for.intersection_update(parameters.aa_address for parameters in announced)
+        in_part: set[str] = set()
         for parameters, is_announced in candidates:
+            aa_address = parameters.aa_address
             try:
-                entries = [
-                    entry for entry in shown.get(parameters.aa_address, ()) if _concerns(parameters, entry)
-                ]
-                if entries:
+                entries = [entry for entry in shown.get(aa_address, ()) if _concerns(parameters, entry)]
+                if entries and is_announced and aa_address not in whole:
+                    in_part.add(aa_address)
+                elif entries:
                     self._take_up(parameters, entries, is_announced, lease)
             except LeaseLost:
                 raise
             except Exception:
                 # One channel must not keep the node from the others; the next look takes it up.
-                logger.exception("channel %s: could not be taken up", parameters.aa_address)
+                logger.exception("channel %s: could not be taken up", aa_address)
+        return in_part
 
     def _created_by_me(self, history: History) -> list[ChannelParameters]:
         return [
@@ -115,30 +129,19 @@ class Discovery:
     ) -> None:
         with self._store.transaction() as books:
             lease.require(books)
-            period = 1 + max(
-                (
-                    event.period
-                    for entry in entries
-                    if entry.is_stable and isinstance(event := read_response(parameters, entry.unit), Closed)
-                ),
-                default=0,
-            )
             is_forgotten = not is_announced or self._may_be_forgotten(books, entries)
-            channel = Channel(
-                parameters=parameters,
-                my_address=self._my_address,
-                is_known_by_peer=is_announced,
-                signs_from_period=period + 1 if is_forgotten else 1,
-            )
-            is_new = books.channels.add(channel, created_at=self._clock())
-            books.announced.remove(parameters.aa_address)
+            channel = Channel(parameters, self._my_address, is_known_by_peer=is_announced)
+            if is_forgotten:
+                is_new = add_forgotten(books, channel, self._clock())
+            else:
+                is_new = books.channels.add(channel, created_at=self._clock())
+            books.announced.remove(channel.aa_address)
         if not is_new:
             return
         if is_forgotten:
             logger.warning(
-                "channel %s is older than these books: nothing is signed in it before period %d",
+                "channel %s is older than these books: nothing is signed in it before its next period",
                 channel.aa_address,
-                period + 1,
             )
         self._events.publish(
             Event(EventKind.CHANNEL_CREATED, channel.aa_address, channel.period, parameters.asset)
@@ -155,6 +158,18 @@ class Discovery:
             if is_mine and books.outbox.by_unit(entry.hash) is None:
                 return True
         return False
+
+
+def add_forgotten(books: Books, channel: Channel, now: int) -> bool:
+    """Takes a channel up in which this wallet may have signed what these books do not know, within a transaction.
+
+    Which period that may have been, only all that its agent has answered tells: it is out of use until that is taken
+    (`memory.Memory.trust_next_periods`), for what shows the channel may not show how far it has got.
+
+    Returns:
+        Whether it is new to the books.
+    """
+    return books.channels.add(distrust(channel), created_at=now)
 
 
 def _concerns(parameters: ChannelParameters, entry: HistoryUnit) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ class Taken:
 
     Attributes:
         changed: The channels that went on by it.
-        doubtful: The channels of which an answer is missing, or which could not be taken: ask for all of theirs.
+        doubtful: The channels of which an answer is missing, or which could not be taken, and announced agents that
+            are not shown from their beginning: ask for all of theirs.
     """
 
     changed: frozenset[str]
@@ -78,19 +80,20 @@ class Reader:
             self._lease.require(books)
             yield books
 
-    def take(self, history: History, asked_at: int) -> Taken:
+    def take(self, history: History, asked_at: int, whole: AbstractSet[str] = frozenset()) -> Taken:
         """Takes what a history shows.
 
         Args:
             history: Verified.
             asked_at: When the hub was asked for it, in seconds.
+            whole: The addresses that it shows from their beginning.
 
         Raises:
             LeaseLost: When another process has taken over.
         """
         self._wallet.absorb(history)
         self._save_coins()
-        self._discovery.look_at(history, self._lease)
+        doubtful = self._discovery.look_at(history, whole, self._lease)
         # After what is new was taken up, for whose sake a unit may count; before anything is decided.
         self._memory.compare(history, self._lease)
         self._finish_own_units(history.units)
@@ -98,7 +101,6 @@ class Reader:
         with self._store.reading() as books:
             records = [books.channels.get(address) for address in by_address]
         changed: set[str] = set()
-        doubtful: set[str] = set()
         for record in records:
             if record is None:
                 continue

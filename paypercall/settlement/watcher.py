@@ -263,7 +263,7 @@ class Watcher:
             addresses,
             units,
             since,
-            lambda history: self._take(history, asked_at),
+            lambda history, whole: self._take(history, asked_at, whole),
         )
 
     def _tell_incomplete(self, incomplete: AbstractSet[str]) -> None:
@@ -304,12 +304,19 @@ class Watcher:
             addresses = self._following.next_in_turn()
         since = self._following.since(addresses)
         seen = self._ask([address for address in addresses if address not in besides])
-        other = self._ask_other_hub(addresses, since and max(0, since - INDICES_BETWEEN_HUBS))
-        if other is None:
-            return seen
-        for aa_address in sorted(other.changed):
-            logger.warning("channel %s: another hub has shown what this one left out", aa_address)
-        return seen | other.units
+        # An announced agent is taken up only where it is shown from its beginning.
+        announced = set(self._discovery.announced_addresses()).intersection(addresses)
+        followed = [address for address in addresses if address not in announced]
+        for some, start in (
+            (followed, since and max(0, since - INDICES_BETWEEN_HUBS)),
+            (sorted(announced), None),
+        ):
+            other = self._ask_other_hub(some, start) if some else None
+            if other is not None:
+                seen |= other.units
+                for aa_address in sorted(other.changed):
+                    logger.warning("channel %s: another hub has shown what this one left out", aa_address)
+        return seen
 
     def _ask_other_hub(self, addresses: Sequence[str], since: int | None) -> Asked | None:
         """Asks another hub about addresses, and has taken what it shows; None if there is none of use."""
@@ -355,10 +362,10 @@ class Watcher:
             self._reader.give_up(unit)
         self._take(replace(history, units=alive), asked_at)
 
-    def _take(self, history: History, asked_at: int) -> frozenset[str]:
+    def _take(self, history: History, asked_at: int, whole: AbstractSet[str] = frozenset()) -> frozenset[str]:
         """Has a history taken, and tells which channels went on by it."""
         self._following.note_recent(_recent_addresses(history))
-        taken = self._reader.take(history, asked_at)
+        taken = self._reader.take(history, asked_at, whole)
         self._doubtful |= taken.doubtful
         return taken.changed
 

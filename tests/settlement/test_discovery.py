@@ -20,9 +20,11 @@ from paypercall.contract import (
 from paypercall.devnet import Devnet
 from paypercall.events import Events
 from paypercall.obyte.amounts import BASE
+from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.unit import Unit
 from paypercall.settlement import discovery
 from paypercall.settlement.discovery import ANNOUNCEMENT_SECONDS, Discovery
+from paypercall.settlement.memory import Memory
 from tests.parties import wallet_on
 from tests.settlement.merchant_books import MerchantBooks, WatchedHub, merchant_books
 from tests.two_sides import CUSTOMER, PAYEE
@@ -70,7 +72,36 @@ def test_a_forgotten_channel_that_is_taken_up_is_out_of_use_in_the_period_that_i
     found = books.channel(channel)
     assert (found.period, found.status, found.deposited_by_me) == (2, Status.OPEN, 60_000)
     assert found.is_distrusted
-    assert found.signs_from_period == 3
+    with books.store.transaction() as store:
+        Memory(books.store, books.folder, books.now).trust_next_periods(store, PAYEE.address, lambda _: True)
+    assert books.channel(channel).signs_from_period == 3
+
+
+def test_a_forgotten_channel_is_recognised_though_what_shows_it_first_is_one_new_unit(
+    net: Devnet, books: MerchantBooks
+) -> None:
+    """A unit that pays the merchant, too, is in the wallet's history, which begins after all that is forgotten."""
+    with closing(wallet_on(net)) as customer, books.watcher(net) as watcher:
+        channel = ChannelParameters(PAYEE.address, customer.address, BASE, "a salt", 3600)
+        customer.post(customer.compose(deposit_draft(channel, 50_000, with_definition=True)))
+        net.settle()
+        with books.store.transaction() as store:
+            store.node.set_complete_since(net.now() + 60)
+        for _ in range(3):
+            net.fund(PAYEE.address, 1_000)
+            net.settle()
+            watcher.refresh()
+        net.advance(300)
+        both = Draft({BASE: (Output(channel.aa_address, 10_001), Output(PAYEE.address, 1))})
+        customer.post(customer.compose(both))
+        announce(books, channel)
+        for _ in range(2):
+            watcher.refresh()
+        assert books.channel(channel).is_distrusted
+        net.settle()
+        watcher.refresh()
+    assert books.channel(channel).deposited_by_peer == 60_001
+    assert books.channel(channel).is_distrusted
 
 
 def test_each_unit_is_held_against_the_announced_agents_that_it_concerns_only(

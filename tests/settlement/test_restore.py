@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from paypercall.channel import Channel, Status
+from paypercall.channel import NEVER, Channel, Status
 from paypercall.client import Client
 from paypercall.contract import close_draft
 from paypercall.devnet import Devnet
@@ -183,6 +183,45 @@ def test_a_customer_that_lost_its_books_cannot_close_the_channel_and_is_told_so(
             renewed.close()
         assert refusal.value.code == "channel_restored"
         assert channels() == [lost]
+    renewed.wallet.close()
+
+
+def test_a_customer_that_lost_its_books_after_a_proven_fraud_signs_nothing_in_the_period_that_is_open(
+    net: Devnet, merchant: Server, customer: Client, tmp_path: Path
+) -> None:
+    """The end of that other period paid the customer nothing, so that its wallet's history does not show it."""
+    pay(customer, merchant, 60_000)
+    wait_until_open(customer, merchant)
+    lie = close_draft(
+        parameters_of(net, customer.aa_address), period=1, transferred_from_me=0, sent_by_peer=None
+    )
+    customer.wallet.post(customer.wallet.compose(lie))
+    for party in (merchant, customer):
+        wait_until(lambda party=party: len(party.settled_periods()) == 1, "the fraud is proved")
+    pay(customer, merchant, 30_000)
+    wait_until_open(customer, merchant)
+    stop(customer)
+    renewed = Client(
+        merchant.address,
+        wallet=wallet_on(net, customer.wallet.key, funds=0),
+        conf=conf_for(net, tmp_path / "new_books"),
+    )
+
+    def channel() -> Channel | None:
+        with renewed._store.reading() as books:
+            record = books.channels.get(customer.aa_address)
+        return record and record.channel
+
+    with renewed:
+        wait_until(
+            lambda: (found := channel()) is not None and found.signs_from_period < NEVER, "all is taken"
+        )
+        found = channel()
+        assert found is not None
+        assert (found.period, found.signs_from_period) == (2, 3)
+        with pytest.raises(Refusal) as refusal:
+            renewed.sweep()
+        assert refusal.value.code == "channel_restored"
     renewed.wallet.close()
 
 

@@ -222,7 +222,8 @@ def test_an_announced_channel_that_cannot_be_taken_up_keeps_no_other_from_it(tmp
         del without_time.unit["timestamp"]
         lease = Lease(books.store, PAYEE.address, books.now)
         assert lease.take()
-        discovery.look_at(History((without_time, sound), (), None), lease)
+        history = History((without_time, sound), (), None)
+        discovery.look_at(history, {channel.aa_address for channel in channels}, lease)
         assert books.channel(channels[1]).period == 1
         assert discovery.announced_addresses() == [channels[0].aa_address]
 
