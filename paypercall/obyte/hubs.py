@@ -50,7 +50,8 @@ class Hubs:
         self._current = self._hubs[0]
         self._current_since = monotonic()
         self._switches = 0
-        self._asked_last = self._hubs[0]
+        self._other = self._hubs[0]
+        self._rests_until: dict[Hub, float] = {}
         self._failures: dict[Hub, object] = {}
 
     @property
@@ -75,11 +76,25 @@ class Hubs:
         return self._hubs[place + 1 :] + self._hubs[:place]
 
     def find_other(self) -> Hub | None:
-        """Returns another hub that is connected, each time the next one: what two leave out a third may show."""
-        candidates = (*self._after(self._asked_last), self._asked_last)
-        found = next((hub for hub in candidates if hub.is_connected and hub is not self._current), None)
-        self._asked_last = found or self._asked_last
-        return found
+        """Returns the other hub whose turn it is, or the first after it that is connected and need not rest."""
+        now = monotonic()
+        candidates = (self._other, *self._after(self._other))
+        return next(
+            (
+                hub
+                for hub in candidates
+                if hub.is_connected and hub is not self._current and self._rests_until.get(hub, now) <= now
+            ),
+            None,
+        )
+
+    def go_on_to_next_other(self) -> None:
+        """Ends the turn of the other hub: what two leave out a third may show."""
+        self._other = (*self._after(self.find_other() or self._other), self._other)[0]
+
+    def let_rest(self, hub: Hub, seconds: float) -> None:
+        """Leaves a hub alone for a while, when another hub than the one in use is to be asked."""
+        self._rests_until[hub] = monotonic() + seconds
 
     def find_connection(self) -> bool:
         """Tells whether the current hub is connected; goes on to the next one if it has not been for a while."""

@@ -67,7 +67,8 @@ class LightClient:
     def another(self) -> LightClient | None:
         """Returns a client of another hub that is connected, to be asked for what the one in use leaves out.
 
-        It is not to be closed: the connection is this one's.
+        It is the same one until `go_on_to_next_other`, unless that is gone or rests. It is not to be closed: the
+        connection is this one's.
         """
         hub = self._hubs.find_other()
         if hub is None:
@@ -76,6 +77,14 @@ class LightClient:
         other._hubs = Hubs((hub,))
         other._has_time = False
         return other
+
+    def go_on_to_next_other(self) -> None:
+        """Lets `another` return the next of the other hubs from now on."""
+        self._hubs.go_on_to_next_other()
+
+    def let_rest(self, other: LightClient, seconds: float) -> None:
+        """Lets `another` pass over a hub for a while that was of no use; of the other ones each may be asked."""
+        self._hubs.let_rest(other._hubs.current, seconds)
 
     @property
     def session(self) -> Session:

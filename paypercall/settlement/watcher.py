@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from paypercall.contract import BOUNCE_FEE
-from paypercall.obyte.errors import HistoryTooLarge, HubError, ProofError
+from paypercall.obyte.errors import HistoryTooLarge
 from paypercall.obyte.hubs import Session
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.proof import History, HistoryUnit
@@ -28,20 +28,15 @@ from paypercall.settlement.following import (
     RECENT_SECONDS,
     Following,
 )
-from paypercall.settlement.lease import LeaseLost
+from paypercall.settlement.other_hubs import OtherHubs
 from paypercall.settlement.progress import Progress
 from paypercall.settlement.reader import Reader
 from paypercall.store import Store
 
 logger = logging.getLogger(__name__)
 
-_Answer = TypeVar("_Answer")
-
 TURN_SECONDS = 20
 """How often some quiet addresses are asked about."""
-
-USELESS_SECONDS = 300
-"""How long another hub is left alone that was of no use."""
 
 MAX_SHOWN = 2_000
 """Units that are kept to be asked for, because a hub has shown them."""
@@ -77,12 +72,12 @@ class Watcher:
         self._following = Following(wallet_address, clock)
         self._progress = Progress(store, light, wallet_address, self._following, reader)
         self._elections = Elections(light, clock)
+        self._others = OtherHubs(light, wallet_address)
         self._session: Session | None = None
         self._told_by: Session | None = None
         self._reached: int | None = None
         self._listed_at = 0
         self._turn_at = 0
-        self._other_hub_from = 0
         self._doubtful: set[str] = set()
         self._read_in_part: set[str] = set()
         self._shown: dict[str, None] = {}
@@ -301,16 +296,15 @@ class Watcher:
             with self._store.reading() as books:
                 channels = books.channels.addresses(self._wallet_address)
             self._following.keep([*channels, *self._discovery.announced_addresses()])
+            # Not before: each address is to have its turn at each of the other hubs.
+            self._others.go_on()
             addresses = self._following.next_in_turn()
         since = self._following.since(addresses)
         seen = self._ask([address for address in addresses if address not in besides])
         # An announced agent is taken up only where it is shown from its beginning.
         announced = set(self._discovery.announced_addresses()).intersection(addresses)
         followed = [address for address in addresses if address not in announced]
-        for some, start in (
-            (followed, since and max(0, since - INDICES_BETWEEN_HUBS)),
-            (sorted(announced), None),
-        ):
+        for some, start in ((followed, since), (sorted(announced), None)):
             other = self._ask_other_hub(some, start) if some else None
             if other is not None:
                 seen |= other.units
@@ -320,24 +314,9 @@ class Watcher:
 
     def _ask_other_hub(self, addresses: Sequence[str], since: int | None) -> Asked | None:
         """Asks another hub about addresses, and has taken what it shows; None if there is none of use."""
-        return self._try_other_hub(lambda other: self._ask_hub(other, addresses, (), since))
-
-    def _try_other_hub(self, question: Callable[[LightClient], _Answer]) -> _Answer | None:
-        """Asks another hub; None if there is none that answers, or it was of no use a moment ago."""
-        other = self._light.another() if self._clock() >= self._other_hub_from else None
-        if other is None:
-            return None
-        try:
-            return question(other)
-        except (HubError, ProofError) as error:
-            logger.warning("another hub was to be asked what this one leaves out, in vain: %s", error)
-        except LeaseLost:
-            raise
-        except Exception:
-            # Whatever it says, the hub in use must not be left for it.
-            logger.exception("another hub was to be asked what this one leaves out, in vain")
-        self._other_hub_from = self._clock() + USELESS_SECONDS
-        return None
+        return self._others.ask(
+            lambda other: self._ask_hub(other, addresses, (), self._others.index_at(other, since))
+        )
 
     def _look_for_vanished(self, seen: set[str]) -> None:
         """Asks for unanswered units by name that a hub no longer lists: it hides those that conflict with another.
@@ -353,9 +332,7 @@ class Watcher:
         history = self._light.history([], requested_units=sorted(missing))
         alive = _alive(history, missing)
         gone = missing.difference(entry.hash for entry in alive)
-        other = (
-            self._try_other_hub(lambda hub: hub.history([], requested_units=sorted(gone))) if gone else None
-        )
+        other = self._others.ask(lambda hub: hub.history([], requested_units=sorted(gone))) if gone else None
         if other is not None:
             gone.difference_update(entry.hash for entry in _alive(other, gone))
         for unit in sorted(gone):

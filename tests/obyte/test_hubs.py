@@ -217,11 +217,35 @@ def test_every_other_hub_that_is_connected_has_its_turn(
     hubs = Hubs(connections)
     connect_all(hubs, connections)
     _, second, third = connections
-    assert [hubs.find_other() for _ in range(4)] == [second, third, second, third]
+    assert turns(hubs, 4) == [second, third, second, third]
     with lines[1].fault(USELESS["hangs up"]):
         lines[1].hang_up()
         wait_until(lambda: not second.is_connected, "the second one has hung up")
-        assert [hubs.find_other() for _ in range(2)] == [third, third]
+        assert turns(hubs, 2) == [third, third]
+
+
+def turns(hubs: Hubs, count: int) -> list[Hub | None]:
+    """The other hubs of so many turns, each asked for twice."""
+    found: list[Hub | None] = []
+    for _ in range(count):
+        found.append(hubs.find_other())
+        assert hubs.find_other() is found[-1]
+        hubs.go_on_to_next_other()
+    return found
+
+
+def test_another_hub_that_rests_is_passed_over_and_keeps_no_other_from_its_turn(
+    connections: list[Hub],
+) -> None:
+    hubs = Hubs(connections)
+    connect_all(hubs, connections)
+    _, second, third = connections
+    hubs.let_rest(second, 60)
+    assert turns(hubs, 2) == [third, third]
+    hubs.let_rest(third, 60)
+    assert turns(hubs, 2) == [None, None]
+    hubs.let_rest(second, 0)
+    assert turns(hubs, 2) == [second, second]
 
 
 def test_a_hub_is_given_time_to_connect_from_its_first_use_on(connections: list[Hub]) -> None:

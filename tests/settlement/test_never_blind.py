@@ -5,11 +5,13 @@ In each case the customer closes with a lie, and how long the proof of its fraud
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,14 @@ from paypercall.settlement.watcher import TURN_SECONDS
 from tests.devnet.raw_client import RawClient
 from tests.hub_proxy import Arrival, Fault, Frame, HangUp, HubProxy, in_response
 from tests.parties import conf_for, parameters_of, pay, wait_until, wait_until_open, wallet_on
-from tests.settlement.faults import AHEAD, HISTORY, commands, far_ahead
+from tests.settlement.faults import (
+    AHEAD,
+    HISTORY,
+    USELESS,
+    claim_too_long_a_chain,
+    commands,
+    far_ahead,
+)
 from tests.settlement.merchant_books import WatchedHub, merchant_books
 from tests.two_sides import CUSTOMER, PAYEE
 
@@ -295,6 +304,63 @@ def test_a_lie_that_hubs_withhold_is_found_at_another_one(
         with contested(net, merchant, customer, record_property):
             lie(net, customer)
         wait_until_won(merchant)
+
+
+def test_another_hub_of_no_use_keeps_no_third_one_from_showing_a_lie_that_is_withheld(
+    net: Devnet, proxy: HubProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
+    monkeypatch.setattr("paypercall.settlement.watcher.TURN_SECONDS", 1)
+    monkeypatch.setattr("paypercall.settlement.node.REFRESH_SECONDS", 1)
+    with (
+        HubProxy(net.url) as useless,
+        useless.fault(USELESS["refuses to serve"]),
+        merchant_through(net, tmp_path, proxy.url, useless.url, net.url) as merchant,
+        customer_through(net, tmp_path, merchant, net.url) as customer,
+        proxy.fault(withholding(is_of_a_close)),
+    ):
+        wait_until(lambda: bool(useless.requests(HISTORY)), "the useless hub has been asked")
+        with contested(net, merchant, customer, record_property):
+            lie(net, customer)
+        wait_until_won(merchant)
+
+
+def test_a_lie_that_a_hub_withholds_is_found_at_another_one_however_long_it_says_the_main_chain_is(
+    net: Devnet,
+    proxy: HubProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    """From where the first one claims to be there is nothing to be asked for, at no hub."""
+    monkeypatch.setattr("paypercall.settlement.watcher.TURN_SECONDS", 1)
+    monkeypatch.setattr("paypercall.settlement.node.REFRESH_SECONDS", 1)
+
+    def is_taken_in() -> bool:
+        net.fund(merchant.address, 1)
+        return any(request.get("min_mci", 0) > AHEAD for request in proxy.requests(HISTORY))
+
+    with ExitStack() as stack:
+        stack.enter_context(proxy.fault(_withholding_and_ahead))
+        merchant = stack.enter_context(merchant_through(net, tmp_path, proxy.url, net.url))
+        customer = stack.enter_context(customer_through(net, tmp_path, merchant, net.url))
+        wait_until(is_taken_in, "the merchant believes the hub")
+        with contested(net, merchant, customer, record_property):
+            lie(net, customer)
+        wait_until_won(merchant)
+
+
+def _withholding_and_ahead(frame: Frame) -> Sequence[Arrival] | None:
+    """The hub keeps a close to itself, and claims a longer main chain than there is, wherever it tells an index."""
+    params = frame.body.get("params")
+    if frame.kind == "request" and isinstance(params, dict) and params.get("min_mci", 0) > AHEAD:
+        return [frame.with_body(params={**params, "min_mci": params["min_mci"] - AHEAD})]
+    arrivals = withholding(is_of_a_close)(frame)
+    if not arrivals:
+        return claim_too_long_a_chain(frame) if arrivals is None else arrivals
+    [shown] = arrivals
+    assert isinstance(shown, str)
+    rest = replace(frame, body=json.loads(shown)[1], text=shown)
+    return claim_too_long_a_chain(rest) or arrivals
 
 
 @pytest.mark.usefixtures("impatient")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,10 @@ from paypercall.settlement.commands import draft_of
 from paypercall.settlement.lease import Lease, LeaseLost
 from paypercall.settlement.outbox import Outbox
 from paypercall.settlement.spending import Spending
+from paypercall.settlement.watcher import TURN_SECONDS
 from paypercall.store import OutboxKind, OutboxRow, OutboxState
 from tests.devnet.raw_client import RawClient
-from tests.parties import wallet_on
+from tests.parties import wait_until, wallet_on
 from tests.settlement.merchant_books import MerchantBooks, WatchedHub, merchant_books
 from tests.two_sides import CUSTOMER, PAYEE
 
@@ -467,3 +468,22 @@ def test_a_holder_that_has_slept_does_not_say_since_when_the_books_are_complete(
         identity = store.node.identity()
     assert identity is not None
     assert identity.complete_since == 0
+
+
+def test_each_of_the_other_hubs_is_asked_about_each_channel(
+    net: Devnet, books: MerchantBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an even number of questions a round, turn and turn about would have each channel asked of one hub only."""
+    monkeypatch.setattr("paypercall.settlement.following.BATCH", 2)
+    followed = {PAYEE.address} | {books.open(CUSTOMER, salt).aa_address for salt in "abc"}
+    first, *others = hubs = [WatchedHub(net) for _ in range(3)]
+    with ExitStack() as stack:
+        for hub in hubs:
+            stack.enter_context(closing(hub)).start()
+        wait_until(lambda: all(hub.is_connected for hub in hubs), "all are connected")
+        watcher = stack.enter_context(books.watcher(net, first, others))
+        for _ in range(8):
+            watcher.refresh()
+            books.time += TURN_SECONDS
+    for hub in others:
+        assert {address for asked in hub.asked_addresses for address in asked} == followed
