@@ -254,7 +254,7 @@ def instead_of_responses(command: str, *arrivals: Arrival) -> Fault:
     return fault
 
 
-def instead_of_requests(command: str, make: Callable[[Frame], Sequence[Arrival]]) -> Fault:
+def instead_of_requests(command: str, make: Fault) -> Fault:
     """Has something else happen to each request of a command."""
 
     def fault(frame: Frame) -> Sequence[Arrival] | None:

@@ -1,7 +1,8 @@
 """The outbox at work: each decided row becomes one unit on the ledger, whatever crashes, hangs or is refused.
 
-The signed unit is stored before it is posted, and the same unit is posted again until the ledger has it. A refused one
-is replaced by a unit that spends one of the same inputs, so that never both can be paid. Only the holder of the lease
+The signed unit is stored before it is posted, and the same unit is posted again until the ledger has it. One that is
+refused, or that hubs take and the ledger does not, is replaced by a unit that spends one of the same inputs, so that
+never both can be paid. Only the holder of the lease
 sends; it proves so in the transaction that stores the unit, and before each time that it posts one.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable
 
 from paypercall.channel import Channel, Status
 from paypercall.errors import PaypercallError
+from paypercall.obyte.composer import Draft
 from paypercall.obyte.errors import HubError, HubRefused, TooManyCoins
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
@@ -24,6 +26,7 @@ from paypercall.settlement.gathering import (
     require_no_need_for_reserve,
 )
 from paypercall.settlement.lease import Lease, LeaseLost
+from paypercall.settlement.repetition import hangs
 from paypercall.settlement.spending import Spending, tps_fee_limit
 from paypercall.store import Books, OutboxKind, OutboxRow, OutboxState, Store
 
@@ -169,7 +172,26 @@ class Outbox:
                 # Its payee waits for that very unit: no other would be paid for.
                 row = self._take_back(row)
             self._post(self._compose(row, channel))
+            return True
+        if self._hangs(row, channel):
+            self._replace_hanging(row, channel)
         return True
+
+    def _hangs(self, row: OutboxRow, channel: Channel | None) -> bool:
+        with self._store.reading() as books:
+            return hangs(row, channel, books.outbox.last_signed_at(row.id), self._clock())
+
+    def _replace_hanging(self, row: OutboxRow, channel: Channel | None) -> None:
+        """Posts another unit of a row in place of one that hubs say they have, but which does not become stable."""
+        assert row.unit is not None
+        logger.warning("unit %s hangs: it is being replaced", row.unit["unit"])
+        replacement = self._compose(row, channel)
+        try:
+            self._post(replacement)
+        except HubRefused as refusal:
+            # What builds on the ledger that has the first cannot take its place. That one is posted again, then.
+            logger.info("unit %s is kept: %s", row.unit["unit"], refusal)
+            self._save(replacement, row.unit)
 
     def _channel(self, row: OutboxRow) -> Channel | None:
         with self._store.reading() as books:
@@ -220,7 +242,9 @@ class Outbox:
             asset, address = row.details["asset"], row.details["address"]
             unit = self._wallet.gather(asset, address, instead_of=signed, max_tps_fee=max_tps_fee, keep=keep)
         else:
-            draft = draft_of(row, channel.parameters if channel else None)
+            # What comes too late only gives the coins back that others may build on: a command would bounce, for a fee.
+            is_overtaken = _is_overtaken(row, channel)
+            draft = Draft() if is_overtaken else draft_of(row, channel.parameters if channel else None)
             unit = self._wallet.compose(draft, instead_of=signed, max_tps_fee=max_tps_fee, keep=keep)
         try:
             if self._is_void(row):
@@ -312,5 +336,8 @@ def _has_unsent_unit(row: OutboxRow) -> bool:
 
 
 def _is_overtaken(row: OutboxRow, channel: Channel | None) -> bool:
-    """Whether a row settles a period that has ended without it: the agent would only keep the bounce fee."""
-    return row.kind in COMMANDS and channel is not None and channel.period != row.period
+    """Whether a row would only cost the bounce fee: its period has ended, or it closes one that is closing."""
+    if channel is None or row.kind not in COMMANDS:
+        return False
+    is_closing = row.kind is OutboxKind.CLOSE and channel.status is Status.CLOSING
+    return channel.period != row.period or is_closing

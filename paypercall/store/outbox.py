@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Select, bindparam, null, select, update
+from sqlalchemy import Select, bindparam, func, null, select, update
 
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import outbox, outbox_units
@@ -137,6 +137,10 @@ class Outbox:
         """All units that were ever signed for a row, the oldest first."""
         return [json.loads(text) for text in self._connection.values(_UNITS, {"key": outbox_id})]
 
+    def last_signed_at(self, outbox_id: int) -> int:
+        """When the newest of the units that were signed for a row was made, in seconds; there must be one."""
+        return int(self._connection.value(_LAST_SIGNED_AT, {"key": outbox_id}))
+
     def signed(self, outbox_id: int, unit: dict[str, Any], now: int) -> None:
         """Stores the signed unit that is to be posted from now on; one that it replaces is kept.
 
@@ -256,6 +260,9 @@ _HASHES = Statement(
     select(outbox_units.c.unit_hash)
     .where(outbox_units.c.outbox_id == bindparam("key"))
     .order_by(outbox_units.c.id)
+)
+_LAST_SIGNED_AT = Statement(
+    select(func.max(outbox_units.c.made_at)).where(outbox_units.c.outbox_id == bindparam("key"))
 )
 _SIGNED = Statement(_UPDATE.values(state=bindparam("state"), unit_hash=bindparam("hash")))
 _REOPENED = Statement(

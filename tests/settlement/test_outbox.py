@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,21 @@ from paypercall.contract import TriggerKind, close_draft, read_trigger
 from paypercall.devnet import Devnet
 from paypercall.obyte.composer import Parents
 from paypercall.obyte.errors import HubRefused
+from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.unit import Unit
+from paypercall.obyte.wallet import Wallet
 from paypercall.results import ChannelTimeout
 from paypercall.server import Server
-from paypercall.settlement import outbox
+from paypercall.settlement import outbox, repetition
 from paypercall.settlement.upkeep import add_deposit, decide_to_close
 from paypercall.store import Books, OutboxKind, OutboxState, Store
-from tests.parties import parameters_of, pay, wait_until, wait_until_open
+from tests.devnet.raw_client import RawClient
+from tests.hub_proxy import Arrival, Back, Fault, Frame, HubProxy, instead_of_requests
+from tests.parties import conf_for, customer_on, parameters_of, pay, wait_until, wait_until_open
+from tests.settlement.faults import POST
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +211,139 @@ def test_a_unit_that_the_hub_took_and_lost_is_replaced_when_it_refuses_it_later(
     monkeypatch.setattr(LightClient, "post", post)
     merchant.withdraw(5_000, payee)
     wait_until(lambda: net.balance(payee) == 5_000, "another unit has taken its place")
+
+
+def swallowing(is_swallowed: Callable[[Unit], bool], swallowed: list[Unit]) -> Fault:
+    """The hub keeps the first such unit to itself, and says from then on that it has it."""
+
+    def answer(frame: Frame) -> Sequence[Arrival] | None:
+        unit = frame.body["params"]["unit"]
+        if not swallowed and is_swallowed(unit):
+            swallowed.append(unit)
+            return [Back(frame.answer("accepted"))]
+        if swallowed and unit["unit"] == swallowed[0]["unit"]:
+            return [Back(frame.answer({"error": "known"}))]
+        return None
+
+    return instead_of_requests(POST, answer)
+
+
+def test_a_unit_that_hubs_say_they_have_and_that_never_becomes_stable_is_replaced_and_paid_once(
+    net: Devnet, payee: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "REPOST_SECONDS", 0)
+    monkeypatch.setattr(repetition, "HANGING_SECONDS", 2)
+    swallowed: list[Unit] = []
+    with (
+        HubProxy(net.url) as line,
+        line.fault(swallowing(lambda unit: True, swallowed)),
+        closing(wallet_through(net, line)) as wallet,
+        server_of(net, wallet, tmp_path) as payer,
+    ):
+        payer.withdraw(5_000, payee)
+        wait_until(lambda: net.balance(payee) == 5_000, "another unit has taken its place")
+        wait_until(lambda: is_idle(tmp_path / "payer"), "its row is finished")
+    with RawClient(net) as line_of_another:
+        # The first one comes to light after all.
+        line_of_another.ask(POST, {"unit": swallowed[0]})
+    net.settle()
+    assert net.balance(payee) == 5_000
+
+
+def test_a_unit_that_the_ledger_has_and_that_takes_long_is_kept_and_paid_once(
+    net: Devnet,
+    merchant: Server,
+    payee: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(outbox, "REPOST_SECONDS", 0)
+    monkeypatch.setattr(repetition, "HANGING_SECONDS", 1)
+    caplog.set_level("INFO")
+    net.hold()
+    merchant.withdraw(5_000, payee)
+    with books_in(tmp_path / "merchant") as books:
+        (row,) = books.outbox.unfinished()
+    assert row.unit is not None
+    wait_until(lambda: f"unit {row.unit['unit']} is kept" in caplog.text, "it was to be replaced")
+    monkeypatch.undo()
+    net.settle()
+    wait_until(lambda: is_idle(tmp_path / "merchant"), "its row is finished")
+    assert net.balance(payee) == 5_000
+    assert net.sequence(row.unit["unit"]) == "good"
+
+
+def test_a_fraud_proof_that_a_hub_says_it_has_and_keeps_to_itself_is_replaced_before_the_timeout_has_passed(
+    net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "REPOST_SECONDS", 0)
+    timeout = 12
+    limits = {"min_channel_timeout_in_seconds": timeout, "default_timeout_in_seconds": timeout}
+    swallowed: list[Unit] = []
+    is_proof = partial(gives, "fraud_proof")
+    with ExitStack() as stack:
+        line = stack.enter_context(HubProxy(net.url))
+        stack.enter_context(line.fault(swallowing(is_proof, swallowed)))
+        wallet = stack.enter_context(closing(wallet_through(net, line)))
+        merchant = stack.enter_context(server_of(net, wallet, tmp_path, **limits))
+        customer = stack.enter_context(customer_on(net, tmp_path / "customer", merchant.address, **limits))
+        pay(customer, merchant, 60_000)
+        wait_until_open(customer, merchant)
+        lie = close_draft(
+            parameters_of(net, customer.aa_address), period=1, transferred_from_me=0, sent_by_peer=None
+        )
+        customer.wallet.post(customer.wallet.compose(lie))
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended")
+        assert merchant.settled_periods()[0].is_fraud_proven
+        stack.callback(customer.wallet.close)
+    assert swallowed
+
+
+def test_a_close_that_a_hub_keeps_to_itself_does_not_keep_the_answer_to_the_peers_from_its_coins(
+    net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another close would bounce: the coins come back by a unit that tells the agent nothing."""
+    monkeypatch.setattr(outbox, "REPOST_SECONDS", 0)
+    timeout = 20
+    limits = {"min_channel_timeout_in_seconds": timeout, "default_timeout_in_seconds": timeout}
+    swallowed: list[Unit] = []
+    with ExitStack() as stack:
+        line = stack.enter_context(HubProxy(net.url))
+        stack.enter_context(line.fault(swallowing(partial(gives, "close"), swallowed)))
+        wallet = stack.enter_context(closing(wallet_through(net, line)))
+        merchant = stack.enter_context(server_of(net, wallet, tmp_path, **limits))
+        customer = stack.enter_context(customer_on(net, tmp_path / "customer", merchant.address, **limits))
+        stack.callback(customer.wallet.close)
+        pay(customer, merchant, 40_000)
+        wait_until_open(customer, merchant)
+        with books_in(tmp_path / "payer") as books:
+            assert decide_to_close(books, customer.aa_address, now=int(time.time()))
+        wait_until(lambda: bool(swallowed), "the close is kept from the ledger")
+        customer.close()
+        wait_until(lambda: len(merchant.settled_periods()) == 1, "the period has ended")
+        wait_until(lambda: is_idle(tmp_path / "payer"), "all is done")
+        assert triggers_of(net, merchant, customer) == [TriggerKind.CONFIRM]
+        with books_in(tmp_path / "payer") as books:
+            close, _ = books.outbox.of_period(customer.aa_address, 1)
+    assert (close.kind, close.state, len(close.units)) == (OutboxKind.CLOSE, OutboxState.STABLE, 2)
+
+
+def gives(command: str, unit: Unit) -> bool:
+    """Whether a unit gives an agent a command."""
+    return any(message["app"] == "data" and command in message["payload"] for message in unit["messages"])
+
+
+def wallet_through(net: Devnet, line: HubProxy) -> Wallet:
+    """A wallet with bytes in it, on a line."""
+    key = key_from_mnemonic(new_mnemonic())
+    net.fund(key.address, 1_000_000)
+    net.settle()
+    return Wallet(key, LightClient(Hub(line.url, net.network), net.network), max_tps_fee=20_000)
+
+
+def server_of(net: Devnet, wallet: Wallet, folder: Path, **settings: Any) -> Server:
+    return Server(wallet=wallet, conf=conf_for(net, folder / "payer", **settings))
 
 
 def test_a_command_for_a_period_that_has_ended_without_it_is_not_sent(
