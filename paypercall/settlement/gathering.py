@@ -90,7 +90,7 @@ def require_no_need_for_reserve(books: Books) -> None:
         raise ReserveNeeded(
             f"{count} channels are not closed: close them first, or send what is above the reserve"
         )
-    if books.deposits.has_pending() or books.unconfirmed.has_deposits():
+    if books.deposits.may_open_any() or books.unconfirmed.has_deposits():
         raise ReserveNeeded(
             "a deposit is on its way to its channel: wait until it is settled, and close the channel"
         )

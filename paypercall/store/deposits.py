@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 
 from paypercall.store.outbox import OutboxState
-from paypercall.store.schema import deposits, outbox, outbox_units
+from paypercall.store.schema import channels, deposits, outbox, outbox_units
 from paypercall.store.statements import Connection, Statement, adding, one_of
 
 
@@ -105,9 +105,12 @@ class Deposits:
         """Whether a deposit of mine in a period of a channel is final, and the agent's answer was not seen."""
         return self._connection.first(_ANY_UNANSWERED, {"key": aa_address, "period": period}) is not None
 
-    def has_pending(self) -> bool:
-        """Whether any of my deposits is pending, to whatever channel."""
-        return self._connection.first(_ANY_PENDING, {}) is not None
+    def may_open_any(self) -> bool:
+        """Whether any of my deposits may still open a channel, or has opened it unseen: all that is not settled.
+
+        One without an answer that anybody has shown is settled when its period has ended.
+        """
+        return self._connection.first(_ANY_UNSETTLED, {}) is not None
 
     def unanswered(self, stable_before: int) -> list[str]:
         """The units of my pending deposits that have been stable since before a time, in seconds."""
@@ -172,7 +175,19 @@ _ANY_UNANSWERED = Statement(
     )
     .limit(1)
 )
-_ANY_PENDING = Statement(select(deposits.c.id).where(_IS_PENDING).limit(1))
+_ANY_UNSETTLED = Statement(
+    select(deposits.c.id)
+    .select_from(
+        deposits.outerjoin(outbox).outerjoin(channels, channels.c.aa_address == deposits.c.aa_address)
+    )
+    .where(
+        or_(
+            _IS_PENDING,
+            and_(deposits.c.state == DepositState.UNANSWERED.value, outbox.c.period == channels.c.period),
+        )
+    )
+    .limit(1)
+)
 _PENDING = Statement(_SUM)
 _ALL_PENDING = Statement(
     select(deposits.c.aa_address, func.sum(deposits.c.amount))

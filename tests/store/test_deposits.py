@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from paypercall.store import DepositState, OutboxKind, OutboxState, Store
@@ -34,15 +36,15 @@ def test_pending_deposits_are_summed(store: Store) -> None:
         assert books.deposits.pending_by_channel() == {AA_ADDRESS: 112}
 
 
-def test_whether_any_deposit_is_pending_is_told_over_all_channels(store: Store) -> None:
+def test_whether_any_deposit_may_open_a_channel_is_told_over_all_channels(store: Store) -> None:
     with store.reading() as books:
-        assert not books.deposits.has_pending()
+        assert not books.deposits.may_open_any()
     row = add(store, 5)
     with store.transaction() as books:
-        assert books.deposits.has_pending()
+        assert books.deposits.may_open_any()
         books.deposits.set_unit(row, unit_hash(1))
         books.deposits.settle(unit_hash(1), DepositState.CONFIRMED)
-        assert not books.deposits.has_pending()
+        assert not books.deposits.may_open_any()
 
 
 def test_an_unanswered_deposit_counts_no_more_and_can_be_answered_still(store: Store) -> None:
@@ -55,12 +57,25 @@ def test_an_unanswered_deposit_counts_no_more_and_can_be_answered_still(store: S
         assert books.deposits.has_unanswered(AA_ADDRESS, 1)
         assert books.deposits.settle(unit_hash(1), DepositState.UNANSWERED) == 5
         assert books.deposits.pending(AA_ADDRESS) == 0
-        assert not books.deposits.has_pending()
         assert books.deposits.unanswered(stable_before=100) == []
         assert books.deposits.has_unanswered(AA_ADDRESS, 1)
         assert not books.deposits.has_unanswered(AA_ADDRESS, 2)
         assert books.deposits.settle(unit_hash(1), DepositState.CONFIRMED) == 5
         assert not books.deposits.has_unanswered(AA_ADDRESS, 1)
+
+
+def test_an_unanswered_deposit_may_open_its_channel_until_the_period_has_ended(store: Store) -> None:
+    row = add(store, 5)
+    with store.transaction() as books:
+        books.outbox.signed(row, {"unit": unit_hash(1)}, now=11)
+        books.deposits.set_unit(row, unit_hash(1))
+        books.outbox.finished(row, OutboxState.STABLE, now=12)
+        assert books.deposits.settle(unit_hash(1), DepositState.UNANSWERED) == 5
+        assert books.deposits.may_open_any()
+        record = books.channels.lock(AA_ADDRESS)
+        assert record is not None
+        books.channels.save(record.channel, replace(record.channel, period=2))
+        assert not books.deposits.may_open_any()
 
 
 @pytest.mark.parametrize("outcome", [DepositState.CONFIRMED, DepositState.REFUSED, DepositState.FAILED])
