@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from paypercall.contract import BASE_AGENTS, ChannelParameters, read_definition
 from paypercall.obyte.errors import HubError, ObyteError
-from paypercall.obyte.hub_answers import RESPONSES_IN_PAGE
+from paypercall.obyte.hub_answers import RESPONSES_IN_PAGE, read_index
 from paypercall.obyte.keys import Key
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.shape import is_address, is_hash
@@ -56,6 +56,17 @@ def answered(ask: Callable[[LightClient], Any], *answers: Any) -> Any:
 def test_order_providers_are_addresses_whatever_is_answered(data: st.DataObject) -> None:
     providers = answered(LightClient.order_providers, changed(data, PROVIDERS))
     assert providers is None or (providers and all(map(is_address, providers)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON | st.integers(-2, 2))
+def test_the_last_index_is_one_whatever_is_answered(answer: Any) -> None:
+    try:
+        index = read_index(answer)
+    except HubError:
+        return
+    assert type(index) is int
+    assert index >= 0
 
 
 @settings(max_examples=200, deadline=None)
