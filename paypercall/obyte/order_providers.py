@@ -5,8 +5,9 @@ own at that point (ocore `main_chain.countVotes`). The result is on no ledger: u
 4.0 (ocore `validation`), and no ball covers it. Who counts again needs the balances of all voters, and a hub can leave
 out any of them. So a light node can prove no election, and ocore light does not try: it believes `get_witnesses` while
 it has no list at all (`network.initWitnessesIfNecessary`), and replaces a provider only when its owner says so
-(`my_witnesses.replaceWitness`, of which the wallet asks once a day). Ours begins with the list of the network or the
-conf, and believes no hub at all: twelve addresses of its own would let it prove whatever it likes.
+(`my_witnesses.replaceWitness`, of which the wallet asks once a day). The `system_vars` that a hub pushes to ocore light
+nodes name the elected ones as well, and are the hub's word like all of that. Ours begins with the list of the network
+or the conf, and believes no hub at all: twelve addresses of its own would let it prove whatever it likes.
 """
 
 from __future__ import annotations
