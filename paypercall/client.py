@@ -344,7 +344,7 @@ class Client(Party):
         To a channel that is not open yet one more may go after a pause that grows: it would be of no use otherwise.
         """
         if channel.last_event_id > 0:
-            return not books.deposits.has_unanswered(channel.aa_address, channel.period)
+            return not books.deposits.awaits_answer(channel.aa_address, channel.period)
         rows = books.outbox.of_period(channel.aa_address, channel.period)
         taken = [row for row in rows if row.kind is OutboxKind.OPEN and row.state is OutboxState.STABLE]
         return may_send(taken, UNANSWERED_SECONDS, self._node.now())

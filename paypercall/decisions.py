@@ -83,13 +83,13 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     )
 
 
-def may_confirm_own_close(channel: Channel, ledger_time: int) -> bool:
+def may_confirm_own_close(channel: Channel, certain_time: int) -> bool:
     """Whether my own close has waited for `timeout` seconds of the ledger's time without an answer."""
     close = channel.pending_close
     return (
         close is not None
         and close.initiated_by_me
-        and ledger_time >= close.timestamp + channel.parameters.timeout
+        and certain_time >= close.timestamp + channel.parameters.timeout
     )
 
 

@@ -29,7 +29,7 @@ def limits_of(conf: Conf, asset: str) -> Limits:
 
 def backing_of(books: Books, record: ChannelRecord, limits: Limits, now: int) -> Backing:
     """What the units on their way to a channel's agent back."""
-    if not record.has_unanswered:
+    if not record.has_unconfirmed:
         return NO_BACKING
     channel = record.channel
     return weigh_unconfirmed(

@@ -202,11 +202,11 @@ class Node:
     def _work(self, lease: Lease, watcher: Watcher, stopping: threading.Event) -> None:
         """Settles until it is stopped, the lease is lost or the hub fails; starts from the books each time."""
         outbox = Outbox(
-            self.store, self.wallet, self.light, lease, self._spending, self._clock, self._ledger_time
+            self.store, self.wallet, self.light, lease, self._spending, self._clock, self._certain_time
         )
         reserve = Reserve(self.store, self.wallet, self._spending, self._clock)
         upkeep = Upkeep(
-            self.store, self.wallet.address, self._sweeping, self.events, self._clock, self._ledger_time
+            self.store, self.wallet.address, self._sweeping, self.events, self._clock, self._certain_time
         )
 
         def note_news(unit: object) -> None:
@@ -278,8 +278,8 @@ class Node:
             if not watcher.is_behind:
                 self._wakeup.wait(TICK_SECONDS)
 
-    def _ledger_time(self) -> int:
-        """The time that the ledger will give a unit composed now, as the hub says, but no later than is certain.
+    def _certain_time(self) -> int:
+        """The ledger's time as far as it is certain: what the hub says of a unit composed now, and is proven.
 
         What is confirmed too early bounces, and what presses may cost more.
         """

@@ -67,7 +67,7 @@ class Outbox:
         lease: Must be held by this process when a unit is stored or posted.
         spending: Limits.
         clock: Seconds, this node's own.
-        ledger_time: Asks the hub for the time that the ledger will give a unit composed now.
+        certain_time: Asks the hub for the least that the ledger's time is for sure, in seconds.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Outbox:
         lease: Lease,
         spending: Spending,
         clock: Callable[[], int],
-        ledger_time: Callable[[], int],
+        certain_time: Callable[[], int],
     ) -> None:
         self._store = store
         self._wallet = wallet
@@ -86,7 +86,7 @@ class Outbox:
         self._lease = lease
         self._spending = spending
         self._clock = clock
-        self._ledger_time = ledger_time
+        self._certain_time = certain_time
         self._next_attempt: dict[int, float] = {}
 
     def adopt_all(self) -> None:
@@ -269,8 +269,8 @@ class Outbox:
         return saved
 
     def _fee_limit(self, row: OutboxRow, channel: Channel | None) -> int:
-        ledger_time = self._ledger_time() if row.kind is OutboxKind.CONFIRM else 0
-        return tps_fee_limit(row, channel, self._spending, ledger_time)
+        certain_time = self._certain_time() if row.kind is OutboxKind.CONFIRM else 0
+        return tps_fee_limit(row, channel, self._spending, certain_time)
 
     def _served_by(self, row: OutboxRow) -> OutboxRow:
         """The row that a consolidation is made for, whose limits it has; else the row itself."""

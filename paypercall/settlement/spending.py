@@ -26,7 +26,7 @@ class Spending:
     reserve: int
 
 
-def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, ledger_time: int) -> int:
+def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, certain_time: int) -> int:
     """The most that a row's unit may pay as TPS fee: the ordinary limit, or what would be lost without the unit.
 
     A fraud proof is worth what the lie would take, once the agent's answer proves that the close is on the ledger: the
@@ -42,34 +42,34 @@ def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, l
         row: What is to be sent.
         channel: The row's, in the row's period; None for a withdrawal.
         spending: The limits.
-        ledger_time: The time that the ledger will give the unit, in seconds; only a confirmation depends on it.
+        certain_time: What the ledger's time is at least, in seconds; only a confirmation depends on it.
 
     Returns:
         Bytes.
     """
-    stake = 0 if channel is None else _stake(row, channel, ledger_time)
+    stake = 0 if channel is None else _stake(row, channel, certain_time)
     if stake and channel is not None and channel.parameters.asset != BASE:
         # What an asset is worth is unknown, but so much is held back for the channel.
         stake = spending.reserve
     return max(spending.max_tps_fee, stake)
 
 
-def _stake(row: OutboxRow, channel: Channel, ledger_time: int) -> int:
+def _stake(row: OutboxRow, channel: Channel, certain_time: int) -> int:
     is_proven = channel.pending_close is not None and not channel.pending_close.initiated_by_me
     if row.kind is OutboxKind.FRAUD_PROOF and is_proven:
         return channel.deposited_by_me + channel.unsettled
-    if row.kind is OutboxKind.CONFIRM and is_answer_pressing(channel, ledger_time):
+    if row.kind is OutboxKind.CONFIRM and is_answer_pressing(channel, certain_time):
         # A peer may claim to owe more than there is.
         returned: int = row.details["owed_by_me"]
         return min(returned, channel.deposited_by_me + channel.deposited_by_peer)
     return 0
 
 
-def is_answer_pressing(channel: Channel, ledger_time: int) -> bool:
+def is_answer_pressing(channel: Channel, certain_time: int) -> bool:
     """Whether the peer's close has waited for half of the timeout, after which the peer can confirm it by itself."""
     close = channel.pending_close
     return (
         close is not None
         and not close.initiated_by_me
-        and 2 * (ledger_time - close.timestamp) >= channel.parameters.timeout
+        and 2 * (certain_time - close.timestamp) >= channel.parameters.timeout
     )

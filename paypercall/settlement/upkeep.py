@@ -51,7 +51,7 @@ class Upkeep:
         rules: When to sweep.
         events: Told of refills.
         clock: Seconds, this node's own.
-        ledger_time: Asks the hub for the time that the ledger will give a unit composed now.
+        certain_time: Asks the hub for the least that the ledger's time is for sure, in seconds.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Upkeep:
         rules: SweepingRules,
         events: Events,
         clock: Callable[[], int],
-        ledger_time: Callable[[], int],
+        certain_time: Callable[[], int],
     ) -> None:
         self._store = store
         self._my_address = my_address
         self._rules = rules
         self._events = events
         self._clock = clock
-        self._ledger_time = ledger_time
+        self._certain_time = certain_time
         self._overdue_looked_for_at: int | None = None
 
     def run(self) -> bool:
@@ -94,10 +94,10 @@ class Upkeep:
             closing = books.channels.closing(self._my_address)
         pending = [(record.channel, close) for record in closing if (close := record.channel.pending_close)]
         is_waiting = any(close.initiated_by_me for _, close in pending)
-        ledger_time = self._ledger_time() if is_waiting else 0
+        certain_time = self._certain_time() if is_waiting else 0
         decided = False
         for channel, close in pending:
-            if close.initiated_by_me and not may_confirm_own_close(channel, ledger_time):
+            if close.initiated_by_me and not may_confirm_own_close(channel, certain_time):
                 continue
             try:
                 with self._store.transaction() as books:
@@ -192,10 +192,10 @@ class Upkeep:
         """Counts my deposits no more that the ledger took long ago and the agent, it seems, did not."""
         before = self._clock() - UNANSWERED_SECONDS
         with self._store.reading() as books:
-            if not books.deposits.unanswered(before):
+            if not books.deposits.overdue(before):
                 return False
         with self._store.transaction() as books:
-            given_up = [_give_up_deposit(books, unit) for unit in books.deposits.unanswered(before)]
+            given_up = [_give_up_deposit(books, unit) for unit in books.deposits.overdue(before)]
         for event in given_up:
             logger.warning(
                 "the agent is not seen to have taken the deposit in unit %s: it counts no more, and no other follows by"
@@ -211,7 +211,7 @@ class Upkeep:
         if record.refill is None or not channel.last_event_id:
             return False
         # It may be there: a hub can leave out an answer, and would be given one deposit after the other.
-        if books.deposits.has_unanswered(channel.aa_address, channel.period):
+        if books.deposits.awaits_answer(channel.aa_address, channel.period):
             return False
         return refill_due(channel, books.deposits.pending(channel.aa_address), record.refill.threshold)
 
@@ -322,7 +322,7 @@ def _give_up_deposit(books: Books, unit: str) -> Event:
     record = books.channels.get(row.aa_address) if row is not None and row.aa_address is not None else None
     assert row is not None and record is not None, "every deposit that was sent has a row and a channel"
     channel, amount = record.channel, row.details["amount"]
-    books.deposits.settle(unit, DepositState.UNANSWERED)
+    books.deposits.settle(unit, DepositState.GIVEN_UP)
     return Event(
         EventKind.DEPOSIT_REFUSED, channel.aa_address, channel.period, channel.parameters.asset, amount, unit
     )

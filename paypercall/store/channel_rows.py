@@ -34,19 +34,19 @@ class ChannelRecord:
         refill: How it is filled up, if at all.
         opened_at: When this period opened, in seconds, or None.
         created_at: When this node first knew it.
-        has_unanswered: Whether a unit to its agent is known that the agent has not answered.
+        has_unconfirmed: Whether a unit to its agent is known that the agent has not answered.
     """
 
     channel: Channel
     refill: Refill | None
     opened_at: int | None
     created_at: int
-    has_unanswered: bool
+    has_unconfirmed: bool
 
 
-_HAS_UNANSWERED = exists().where(unconfirmed_units.c.aa_address == channels.c.aa_address)
+_HAS_UNCONFIRMED = exists().where(unconfirmed_units.c.aa_address == channels.c.aa_address)
 
-RECORD: Select[Any] = select(channels, _HAS_UNANSWERED.label("has_unanswered"))
+RECORD: Select[Any] = select(channels, _HAS_UNCONFIRMED.label("has_unconfirmed"))
 """Selects what `record_of` takes; to be narrowed down."""
 
 _NAMES = [column.name for column in RECORD.selected_columns]
@@ -63,7 +63,7 @@ def record_of(row: Row) -> ChannelRecord:
         refill,
         values["opened_at"],
         values["created_at"],
-        bool(values["has_unanswered"]),
+        bool(values["has_unconfirmed"]),
     )
 
 

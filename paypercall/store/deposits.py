@@ -18,7 +18,7 @@ class DepositState(Enum):
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     FAILED = "failed"
-    UNANSWERED = "unanswered"
+    GIVEN_UP = "unanswered"
     """Final for long, without an answer that anybody has shown: it counts no more, but may come to count again."""
 
 
@@ -58,7 +58,7 @@ class Deposits:
         """Sets what became of the deposit that a unit carries, also one that was to be replaced by another.
 
         Returns:
-            The deposit's amount, or None if none is in this unit that is pending or unanswered; then nothing has
+            The deposit's amount, or None if none is in this unit that is pending or given up; then nothing has
             changed.
         """
         row = self._connection.first(_IN_UNIT, {"key": unit})
@@ -101,9 +101,9 @@ class Deposits:
         """The sums of my pending deposits to all channels that have any, by the channel's address."""
         return {aa_address: int(amount) for aa_address, amount in self._connection.all(_ALL_PENDING, {})}
 
-    def has_unanswered(self, aa_address: str, period: int) -> bool:
+    def awaits_answer(self, aa_address: str, period: int) -> bool:
         """Whether a deposit of mine in a period of a channel is final, and the agent's answer was not seen."""
-        return self._connection.first(_ANY_UNANSWERED, {"key": aa_address, "period": period}) is not None
+        return self._connection.first(_ANY_AWAITING, {"key": aa_address, "period": period}) is not None
 
     def may_open_any(self) -> bool:
         """Whether any of my deposits may still open a channel, or has opened it unseen: all that is not settled.
@@ -112,9 +112,9 @@ class Deposits:
         """
         return self._connection.first(_ANY_UNSETTLED, {}) is not None
 
-    def unanswered(self, stable_before: int) -> list[str]:
+    def overdue(self, stable_before: int) -> list[str]:
         """The units of my pending deposits that have been stable since before a time, in seconds."""
-        return self._connection.values(_UNANSWERED, {"before": stable_before})
+        return self._connection.values(_OVERDUE, {"before": stable_before})
 
 
 _IS_PENDING = deposits.c.state == DepositState.PENDING.value
@@ -133,7 +133,7 @@ _IN_UNIT = Statement(
                 select(outbox_units.c.outbox_id).where(outbox_units.c.unit_hash == bindparam("key"))
             ),
         ),
-        one_of(deposits.c.state, [DepositState.PENDING.value, DepositState.UNANSWERED.value]),
+        one_of(deposits.c.state, [DepositState.PENDING.value, DepositState.GIVEN_UP.value]),
     )
 )
 _TO_CHANNEL = Statement(
@@ -154,7 +154,7 @@ _SIGNED = Statement(
     .where(deposits.c.aa_address == bindparam("key"), _IS_PENDING, deposits.c.unit.is_not(None))
     .limit(1)
 )
-_UNANSWERED = Statement(
+_OVERDUE = Statement(
     select(deposits.c.unit)
     .select_from(deposits.join(outbox))
     .where(
@@ -164,12 +164,12 @@ _UNANSWERED = Statement(
     )
     .order_by(deposits.c.id)
 )
-_ANY_UNANSWERED = Statement(
+_ANY_AWAITING = Statement(
     select(deposits.c.id)
     .select_from(deposits.join(outbox))
     .where(
         deposits.c.aa_address == bindparam("key"),
-        one_of(deposits.c.state, [DepositState.PENDING.value, DepositState.UNANSWERED.value]),
+        one_of(deposits.c.state, [DepositState.PENDING.value, DepositState.GIVEN_UP.value]),
         outbox.c.state == OutboxState.STABLE.value,
         outbox.c.period == bindparam("period"),
     )
@@ -183,7 +183,7 @@ _ANY_UNSETTLED = Statement(
     .where(
         or_(
             _IS_PENDING,
-            and_(deposits.c.state == DepositState.UNANSWERED.value, outbox.c.period == channels.c.period),
+            and_(deposits.c.state == DepositState.GIVEN_UP.value, outbox.c.period == channels.c.period),
         )
     )
     .limit(1)

@@ -166,9 +166,9 @@ def test_a_record_says_whether_a_unit_to_the_agent_is_unanswered(store: Store) -
             books.channels.get(channel("other").aa_address),
         )
     assert record is not None
-    assert record.has_unanswered
+    assert record.has_unconfirmed
     assert other is not None
-    assert not other.has_unanswered
+    assert not other.has_unconfirmed
 
 
 def test_what_is_kept_beside_the_state_can_be_set(store: Store) -> None:
@@ -361,7 +361,7 @@ def due_statements(
         books.unconfirmed.of(channel().aa_address)
         books.unconfirmed.channels()
         books.outbox.unfinished()
-        books.deposits.unanswered(5)
+        books.deposits.overdue(5)
     return found
 
 

@@ -52,16 +52,16 @@ def test_an_unanswered_deposit_counts_no_more_and_can_be_answered_still(store: S
     with store.transaction() as books:
         books.outbox.signed(row, {"unit": unit_hash(1)}, now=11)
         books.deposits.set_unit(row, unit_hash(1))
-        assert not books.deposits.has_unanswered(AA_ADDRESS, 1)
+        assert not books.deposits.awaits_answer(AA_ADDRESS, 1)
         books.outbox.finished(row, OutboxState.STABLE, now=12)
-        assert books.deposits.has_unanswered(AA_ADDRESS, 1)
-        assert books.deposits.settle(unit_hash(1), DepositState.UNANSWERED) == 5
+        assert books.deposits.awaits_answer(AA_ADDRESS, 1)
+        assert books.deposits.settle(unit_hash(1), DepositState.GIVEN_UP) == 5
         assert books.deposits.pending(AA_ADDRESS) == 0
-        assert books.deposits.unanswered(stable_before=100) == []
-        assert books.deposits.has_unanswered(AA_ADDRESS, 1)
-        assert not books.deposits.has_unanswered(AA_ADDRESS, 2)
+        assert books.deposits.overdue(stable_before=100) == []
+        assert books.deposits.awaits_answer(AA_ADDRESS, 1)
+        assert not books.deposits.awaits_answer(AA_ADDRESS, 2)
         assert books.deposits.settle(unit_hash(1), DepositState.CONFIRMED) == 5
-        assert not books.deposits.has_unanswered(AA_ADDRESS, 1)
+        assert not books.deposits.awaits_answer(AA_ADDRESS, 1)
 
 
 def test_an_unanswered_deposit_may_open_its_channel_until_the_period_has_ended(store: Store) -> None:
@@ -70,7 +70,7 @@ def test_an_unanswered_deposit_may_open_its_channel_until_the_period_has_ended(s
         books.outbox.signed(row, {"unit": unit_hash(1)}, now=11)
         books.deposits.set_unit(row, unit_hash(1))
         books.outbox.finished(row, OutboxState.STABLE, now=12)
-        assert books.deposits.settle(unit_hash(1), DepositState.UNANSWERED) == 5
+        assert books.deposits.settle(unit_hash(1), DepositState.GIVEN_UP) == 5
         assert books.deposits.may_open_any()
         record = books.channels.lock(AA_ADDRESS)
         assert record is not None
@@ -147,8 +147,8 @@ def test_deposits_that_are_stable_for_long_and_unanswered_are_found(store: Store
         for row, stable_at in ((early, 20), (late, 30), (confirmed, 20)):
             books.outbox.finished(row, OutboxState.STABLE, now=stable_at)
         books.deposits.settle(unit_hash(3), DepositState.CONFIRMED)
-        assert books.deposits.unanswered(stable_before=30) == [unit_hash(0)]
-        assert books.deposits.unanswered(stable_before=31) == [unit_hash(0), unit_hash(1)]
+        assert books.deposits.overdue(stable_before=30) == [unit_hash(0)]
+        assert books.deposits.overdue(stable_before=31) == [unit_hash(0), unit_hash(1)]
 
 
 def test_what_became_of_the_peers_deposit_is_noted_once_for_each_channel(store: Store) -> None:
