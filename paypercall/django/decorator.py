@@ -74,6 +74,8 @@ class Payment(CurrentPayment):
         tag = PriceTag(price, asset)
 
         def decorate(view: _View) -> _View:
+            if not iscoroutinefunction(view):
+                tag.require_sync()
             make = self._async_view if iscoroutinefunction(view) else self._sync_view
             paid = functools.wraps(view)(make(view, tag))
             # Django opens the transaction of ATOMIC_REQUESTS around the whole view unless it is told not to.

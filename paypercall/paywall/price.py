@@ -6,6 +6,7 @@ before anything is charged.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,15 @@ class PriceTag:
         self.asset = asset
         self._function = price if callable(price) else None
         self._fixed = None if callable(price) else self.checked(price)
+
+    def require_sync(self) -> None:
+        """Checks that a view that is not async can ask for the price.
+
+        Raises:
+            WrongPrice: When an async function gives it.
+        """
+        if inspect.iscoroutinefunction(self._function):
+            raise WrongPrice("the price is an async function, the view is not: make both async, or neither")
 
     @property
     def is_fixed(self) -> bool:

@@ -148,6 +148,12 @@ def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:
     with pytest.raises(WrongPrice):
         payment.required("100")  # type: ignore[arg-type]
 
+    async def price(request: object) -> int:
+        return 100
+
+    with pytest.raises(WrongPrice):
+        payment.required(price)(lambda request: None)
+
 
 def test_the_endpoint_tells_terms_and_prices_and_takes_payments(site: Site) -> None:
     assert site.ask("temperature").headers[wire.ENDPOINT] == "/payment"

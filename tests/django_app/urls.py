@@ -221,7 +221,7 @@ def odd(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-@payment.required(async_price)
+@payment.required(lambda request: async_price(request))
 def mixed(request: HttpRequest) -> HttpResponse:
     RUNS.append("mixed")
     return HttpResponse()
