@@ -123,12 +123,15 @@ class Payment(CurrentPayment):
         self.paywall = Paywall(self.server.calls, methods or [Channel(self.server, endpoint)], refunds)
         self.endpoint = endpoint
         self._table = [_row(rule, price) for rule, price in (prices or {}).items()]
+        self._by_table = [
+            Resource(method or ANY_METHOD, path, tag) for method, path, _, _, tag in self._table
+        ]
         self._process = os.getpid()
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
         if app is not None:
             app.add_middleware(PaymentMiddleware, payment=self)
             if hasattr(app, "openapi"):
-                tell_prices(app)
+                tell_prices(app, self._by_table)
         self.server.server.start_node()
 
     def required(self, price: int | PriceFunction | None, asset: str = BASE) -> Callable[[_View], _View]:
@@ -215,9 +218,8 @@ class Payment(CurrentPayment):
     async def answer_at_endpoint(self, scope: Scope, exchange: Exchange) -> Answer:
         """The channel endpoint's answer."""
         assert self.endpoint is not None
-        by_table = [Resource(method or ANY_METHOD, path, tag) for method, path, _, _, tag in self._table]
         app = scope.get("app")  # as a framework notes it
-        resources = [*by_table, *resources_of(getattr(app, "routes", ()))]
+        resources = [*self._by_table, *resources_of(getattr(app, "routes", ()))]
         endpoint = Endpoint(self.server, lambda: resources, self.endpoint)
         return await self.in_thread(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 

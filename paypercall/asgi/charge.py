@@ -5,14 +5,15 @@ Imports no FastAPI: what it needs of a request is Starlette's.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
 from starlette.requests import Request as StarletteRequest
+from starlette.routing import compile_path
 
 from paypercall.asgi.exchange import exchange_of
 from paypercall.paywall import PriceTag, Running
-from paypercall.paywall.endpoint import Resource
+from paypercall.paywall.endpoint import ANY_METHOD, Resource
 from paypercall.paywall.gate import FREE_METHODS
 
 
@@ -34,19 +35,23 @@ class Charge:
             yield running
 
 
-def tell_prices(app: Any) -> None:
-    """Has a FastAPI application tell the prices in its OpenAPI document, as `x-payment-info`."""
+def tell_prices(app: Any, by_table: Sequence[Resource]) -> None:
+    """Has a FastAPI application tell all prices in its OpenAPI document, as `x-payment-info`.
+
+    Args:
+        app: The application.
+        by_table: What a table of paths says; of two prices for a path, its own counts.
+    """
     untold = app.openapi
 
     def openapi() -> dict[str, Any]:
         document: dict[str, Any] = untold()
-        for route in app.routes:
-            for charge in _charges(getattr(route, "dependant", None)):
-                for method in route.methods:
-                    operation = document["paths"].get(route.path_format, {}).get(method.lower())
-                    if operation is not None:
-                        operation["x-payment-info"] = _payment_info(charge.tag)
-                        operation["responses"].setdefault("402", {"description": "Payment Required"})
+        for resource in (*resources_of(app.routes), *by_table):
+            _, path, _ = compile_path(resource.path)
+            for method, operation in document["paths"].get(path, {}).items():
+                if resource.method in (ANY_METHOD, method.upper()):
+                    operation["x-payment-info"] = _payment_info(resource.tag)
+                    operation["responses"].setdefault("402", {"description": "Payment Required"})
         return document
 
     app.openapi = openapi

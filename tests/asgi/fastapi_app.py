@@ -19,8 +19,13 @@ class Mended(Exception):
 
 def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
     app = FastAPI()
-    payments = Payment(app, shop.server)
+    payments = Payment(app, shop.server, prices={"DELETE /by-table/{name:path}": 30})
     charge = payments.dependency
+
+    @app.get("/by-table/{name:path}")
+    @app.delete("/by-table/{name:path}")
+    def by_table(name: str) -> str:
+        return name
 
     @app.get("/temperature")
     def temperature(payment: Annotated[Running, Depends(charge(100))]) -> dict[str, Any]:

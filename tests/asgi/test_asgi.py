@@ -190,6 +190,9 @@ def test_the_openapi_document_tells_the_prices(fastapi: str) -> None:
     assert paths["/by-length/{length}"]["get"]["x-payment-info"] == {"price": "varies", "asset": "base"}
     assert "402" in paths["/temperature"]["get"]["responses"]
     assert "x-payment-info" not in paths["/unpaid"]["get"]
+    by_table = paths["/by-table/{name}"]
+    assert by_table["delete"]["x-payment-info"] == {"price": 30, "asset": "base"}
+    assert "x-payment-info" not in by_table["get"]
 
 
 @pytest.mark.parametrize("price", ["100", 1.5, -1, True, 10**16, [100]])
