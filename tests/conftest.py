@@ -7,11 +7,13 @@ In CI they are the same every time, so that a red run is always about the change
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from paypercall.obyte.hub import Hub
+from tests.parties import close_connections_left_behind
 
 settings.register_profile(
     "bounded", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -27,6 +29,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_connections_left_behind() -> Iterator[None]:
+    """After the networks of a module are gone, nobody tries to connect to them."""
+    yield
+    close_connections_left_behind()
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens every pause and every patience, none of which changes what happens."""
@@ -35,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         "obyte.hub.SILENCE_SECONDS": 1.0,
         "obyte.hub.FIRST_RETRY_SECONDS": 0.05,
         "obyte.hub.LAST_RETRY_SECONDS": 0.2,
-        "obyte.hubs.PATIENCE_SECONDS": 0.5,
+        "obyte.hubs.PATIENCE_SECONDS": 1.0,
         "obyte.light.HISTORY_SECONDS": 1.5,
         "obyte.light.POST_SECONDS": 1.5,
         "settlement.node.LONGEST_PAUSE": 0.3,

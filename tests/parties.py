@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from paypercall.channel import Status
 from paypercall.client import Client
@@ -51,13 +52,25 @@ def conf_for(net: Devnet, folder: Path, **settings: Any) -> Conf:
     return Conf.from_settings({**settings_for(net, folder), **settings})
 
 
+_HUBS: WeakSet[Hub] = WeakSet()
+
+
+def close_connections_left_behind() -> None:
+    """Ends what tries to connect to a network that is gone, which it would do for as long as the process lives."""
+    for hub in tuple(_HUBS):
+        if not hub.is_connected:
+            hub.close()
+
+
 def wallet_on(net: Devnet, key: Key | None = None, funds: int = 1_000_000) -> Wallet:
     """A wallet with bytes in it."""
     key = key or key_from_mnemonic(new_mnemonic())
     if funds:
         net.fund(key.address, funds)
         net.settle()
-    return Wallet(key, LightClient(Hub(net.url, net.network), net.network), max_tps_fee=20_000)
+    hub = Hub(net.url, net.network)
+    _HUBS.add(hub)
+    return Wallet(key, LightClient(hub, net.network), max_tps_fee=20_000)
 
 
 def merchant_on(net: Devnet, folder: Path, *, funds: int = 1_000_000, **settings: Any) -> Server:

@@ -171,6 +171,8 @@ def test_a_hub_is_left_whose_word_fails_in_a_way_that_nobody_foresaw(
 ) -> None:
     odd = OddHub(proxy.url, net.network)
     light = LightClient(odd, net.network, others=[Hub(net.url, net.network)])
+    odd.start()
+    wait_until(lambda: odd.is_connected, "the first hub is connected")
     with (
         merchant_with(net, tmp_path, light) as merchant,
         customer_through(net, tmp_path, merchant, net.url) as customer,
