@@ -9,6 +9,7 @@ pass through here.
 from __future__ import annotations
 
 import atexit
+import encodings.idna  # noqa: F401 - else by the thread that connects, and a fork meanwhile leaves a child half of it
 import logging
 import os
 import random

@@ -588,3 +588,12 @@ def test_a_hub_that_stops_reading_cannot_hold_a_sender(monkeypatch: pytest.Monke
                 hub.request("post_joint", os.urandom(20_000_000).hex(), timeout=20)
         finally:
             hub.close()
+
+
+def test_the_thread_that_connects_imports_nothing() -> None:
+    """A fork in the middle of an import leaves the child with half a module, and its requests fail or hang."""
+    code = "import sys, paypercall.obyte.hub; print('encodings.idna' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert answer.stdout.strip() == "True"
