@@ -38,12 +38,12 @@ from paypercall.paywall import (
     WrongUse,
 )
 from paypercall.paywall.current import Unpaid
-from paypercall.paywall.endpoint import MAX_BODY, METHODS, PATH
+from paypercall.paywall.endpoint import MAX_BODY, METHODS
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS, RefundPolicy
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.server import Server
-from paypercall.wire import FIELD
+from paypercall.wire import ENDPOINT_PATH, FIELD
 
 __all__ = ["Payment", "WrongUse"]
 
@@ -87,7 +87,7 @@ class Payment(CurrentPayment):
         self,
         app: Flask | None = None,
         server: Server | PaymentServer | None = None,
-        endpoint: str | None = PATH,
+        endpoint: str | None = ENDPOINT_PATH,
         methods: Sequence[PaymentMethod] | None = None,
         refunds: RefundPolicy | None = None,
         answers: AnswerLimits | None = None,

@@ -54,6 +54,12 @@ FIELD = "payment_package"
 PARAMETERS_FIELD = "channel_parameters"
 """The name of a channel that is announced, in a JSON body and in a package."""
 
+ENDPOINT_PATH = "/payment"
+"""Where a merchant's channel endpoint is, unless a 402 says otherwise."""
+
+ANY_METHOD = "*"
+"""In a price list in place of a method, for a resource that costs the same by all of them."""
+
 MAX_HEADER = 4 * 1024
 """Characters of a package in a header; the largest package takes about 2,800."""
 

@@ -33,10 +33,11 @@ from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, CurrentPayment, Paywall, PriceTag, WrongUse
 from paypercall.paywall.answer import problem
 from paypercall.paywall.current import CURRENT, Unpaid
-from paypercall.paywall.endpoint import ANY_METHOD, MAX_BODY, PATH, Endpoint, Resource
+from paypercall.paywall.endpoint import MAX_BODY, Endpoint, Resource
 from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
 from paypercall.server import Server
+from paypercall.wire import ANY_METHOD, ENDPOINT_PATH
 
 __all__ = ["Payment", "PaymentMiddleware", "WrongUse"]
 
@@ -113,7 +114,7 @@ class Payment(CurrentPayment):
         app: Starlette | None = None,
         server: Server | AsyncServer | PaymentServer | None = None,
         *,
-        endpoint: str | None = PATH,
+        endpoint: str | None = ENDPOINT_PATH,
         prices: Mapping[str, int | PriceFunction | PriceTag | None] | None = None,
         methods: Sequence[PaymentMethod] | None = None,
         refunds: RefundPolicy | None = None,

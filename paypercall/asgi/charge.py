@@ -13,8 +13,9 @@ from starlette.routing import compile_path
 
 from paypercall.asgi.exchange import exchange_of
 from paypercall.paywall import PriceTag, Running
-from paypercall.paywall.endpoint import ANY_METHOD, Resource
+from paypercall.paywall.endpoint import Resource
 from paypercall.paywall.gate import FREE_METHODS
+from paypercall.wire import ANY_METHOD
 
 
 class Charge:

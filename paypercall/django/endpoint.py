@@ -13,13 +13,14 @@ from paypercall.django import payment
 from paypercall.django.exchange import request_of, response_of
 from paypercall.django.project import endpoint_path
 from paypercall.paywall import PriceTag
-from paypercall.paywall.endpoint import ANY_METHOD, MAX_BODY, PATH, Endpoint, Resource
+from paypercall.paywall.endpoint import MAX_BODY, Endpoint, Resource
+from paypercall.wire import ANY_METHOD, ENDPOINT_PATH
 
 
 @csrf_exempt  # a payment authorises itself, and no cookie does
 def answer(request: HttpRequest) -> HttpResponse:
     """Answers at the channel endpoint."""
-    endpoint = Endpoint(payment.project.server, _resources, endpoint_path() or PATH)
+    endpoint = Endpoint(payment.project.server, _resources, endpoint_path() or ENDPOINT_PATH)
     return response_of(endpoint.answer(request_of(request, request.read(MAX_BODY + 1))))
 
 

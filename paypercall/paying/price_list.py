@@ -15,15 +15,10 @@ from paypercall.errors import Refusal
 from paypercall.obyte.address import is_valid_address
 from paypercall.paying.offer import Quote
 from paypercall.trigger_data import MAX_AGENT_AMOUNT
-
-PATH = "/payment"
-"""Where the channel endpoint is, unless a 402 says otherwise."""
+from paypercall.wire import ANY_METHOD
 
 MAX_LIST = 256 * 1024
 """Bytes of a price list; a longer one is not read."""
-
-ANY_METHOD = "*"
-"""A merchant's word for all methods."""
 
 _MOST_LINES = 1000
 

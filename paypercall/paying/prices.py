@@ -11,7 +11,8 @@ from paypercall.contract import BASE_AGENTS
 from paypercall.paying.budget import PaymentDeclined
 from paypercall.paying.call import Call
 from paypercall.paying.offer import Offer, Quote
-from paypercall.paying.price_list import PATH, PriceList, read_price_list
+from paypercall.paying.price_list import PriceList, read_price_list
+from paypercall.wire import ENDPOINT_PATH
 
 _MOST = 1024
 
@@ -62,7 +63,11 @@ class Prices:
 
     def list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before."""
-        return None if call.origin in self._lists else call.origin + self._endpoints.get(call.origin, PATH)
+        return (
+            None
+            if call.origin in self._lists
+            else call.origin + self._endpoints.get(call.origin, ENDPOINT_PATH)
+        )
 
     def learn_list(self, call: Call, text: bytes | None) -> None:
         """Remembers a price list, or that there is none."""

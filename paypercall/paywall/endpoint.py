@@ -24,16 +24,10 @@ from paypercall.paywall.price import PriceTag
 from paypercall.paywall.request import Request
 from paypercall.results import ChannelBalance, ChannelTimeout
 
-PATH = "/payment"
-"""Where it is by default."""
-
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")
 
 MAX_BODY = 16 * 1024
 """Bytes of a body; the largest package takes less than 3,000 in any form."""
-
-ANY_METHOD = "*"
-"""In place of a method, for a resource that costs the same by all of them."""
 
 VARIES = "varies"
 """In place of a price that depends on the request."""
@@ -54,7 +48,7 @@ class Resource:
     """A line of the price list.
 
     Attributes:
-        method: The HTTP method, or `ANY_METHOD`.
+        method: The HTTP method, or `wire.ANY_METHOD`.
         path: The path, or the host's rule for paths.
         tag: What it costs.
     """
@@ -81,7 +75,10 @@ class Endpoint:
     """
 
     def __init__(
-        self, server: PaymentServer, resources: Callable[[], Iterable[Resource]], path: str = PATH
+        self,
+        server: PaymentServer,
+        resources: Callable[[], Iterable[Resource]],
+        path: str = wire.ENDPOINT_PATH,
     ) -> None:
         self._server = server
         self._resources = resources

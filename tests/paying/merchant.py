@@ -20,11 +20,11 @@ from paypercall.call_book import AnswerLimits
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.methods import Channel
-from paypercall.paying.price_list import PATH
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.paywall.gate import FREE_METHODS
 from paypercall.store import Store
+from paypercall.wire import ENDPOINT_PATH
 from tests.parties import customer_on, merchant_on
 from tests.paywall.merchant import Headers
 
@@ -120,7 +120,7 @@ class Site:
     def honestly(self, seen: Seen) -> Reply:
         """Answers a request as the paywall wants it."""
         path = urlsplit(seen.path)
-        if seen.path == PATH:
+        if seen.path == ENDPOINT_PATH:
             return Reply(200 if self.price_list else 404, [], json.dumps(self.price_list).encode())
         if self.paywall is None or path.path.startswith("/free") or seen.method in FREE_METHODS:
             return self._run(seen)
