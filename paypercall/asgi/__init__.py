@@ -219,9 +219,8 @@ class Payment(CurrentPayment):
     async def answer_at_endpoint(self, scope: Scope, exchange: Exchange) -> Answer:
         """The channel endpoint's answer."""
         assert self.endpoint is not None
-        app = scope.get("app")  # as a framework notes it
-        resources = [*self._by_table, *resources_of(getattr(app, "routes", ()))]
-        endpoint = Endpoint(self.server, lambda: resources, self.endpoint)
+        routes = getattr(scope.get("app"), "routes", ())  # as a framework notes them
+        endpoint = Endpoint(self.server, lambda: [*self._by_table, *resources_of(routes)], self.endpoint)
         return await self.in_thread(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 
     def in_thread(

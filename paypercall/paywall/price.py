@@ -64,7 +64,7 @@ class PriceTag:
             WrongPrice: When an async function gives it.
         """
         if inspect.iscoroutinefunction(self._function):
-            raise WrongPrice("the price is an async function, the view is not: make both async, or neither")
+            raise _async_price()
 
     @property
     def is_fixed(self) -> bool:
@@ -91,7 +91,7 @@ class PriceTag:
         if isinstance(price, Awaitable):
             if isinstance(price, Coroutine):
                 price.close()
-            raise WrongPrice("the price is an async function, the view is not: make both async, or neither")
+            raise _async_price()
         return price
 
     def ask(self, request: object, *args: Any, **kwargs: Any) -> Price | Awaitable[int | None] | None:
@@ -124,3 +124,7 @@ class PriceTag:
                 f" not {type(amount).__name__}"
             )
         return Price(amount, self.asset)
+
+
+def _async_price() -> WrongPrice:
+    return WrongPrice("the price is an async function, the view is not: make both async, or neither")
