@@ -152,8 +152,15 @@ def test_the_only_one_of_three_hubs_that_is_there_is_found(net: Devnet, key: Key
 
 
 def test_a_hub_that_is_connected_is_preferred_to_one_that_is_not(
-    lines: list[HubProxy], light: LightClient, connections: list[Hub], key: Key
+    lines: list[HubProxy],
+    light: LightClient,
+    connections: list[Hub],
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Once it has hung up it stays away, and is not connected for a moment just when it matters.
+    monkeypatch.setattr("paypercall.obyte.hub.FIRST_RETRY_SECONDS", 30)
+    monkeypatch.setattr("paypercall.obyte.hub.LAST_RETRY_SECONDS", 30)
     with lines[1].fault(USELESS["hangs up"]), lines[0].fault(USELESS["refuses to serve"]):
         light.find_connection()
         wait_until(lambda: connections[0].is_connected and connections[2].is_connected, "two are connected")
