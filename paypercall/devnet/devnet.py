@@ -11,6 +11,7 @@ from typing import Any
 
 from paypercall.devnet.clock import Clock
 from paypercall.devnet.faucet import Faucet
+from paypercall.devnet.form import Refused
 from paypercall.devnet.history import joint_of, response_of
 from paypercall.devnet.hub import Hub
 from paypercall.devnet.journal import Journal, Story
@@ -194,8 +195,12 @@ class Devnet:
 
     def _beat(self) -> None:
         while not self._is_closed.wait(self._interval):
-            if not self._is_held:
+            if self._is_held:
+                continue
+            try:
                 self._node.step()
+            except Refused:
+                return  # who broke the change off knows why
 
 
 def _restore(story: Story, journal: Journal) -> Node:

@@ -21,6 +21,7 @@ from paypercall.obyte.composer import Draft
 from paypercall.obyte.keys import Key
 from paypercall.obyte.unit import Unit
 
+BROKEN_OFF = "the network has stopped: a change of its ledger was broken off"
 DOUBLE_SPEND = "The transaction would be non-serial (a double spend)"
 MAX_STEPS_TO_SETTLE = 1000
 SHORTEST_CHAIN = 5  # for one witness; below that there is no proof to give
@@ -44,6 +45,7 @@ class Node:
         self._journal = journal
         self._listeners: list[Callable[[Event], None]] = []
         self._refusals: list[str] = []
+        self._is_changing = False  # stays true when a change is broken off, as by Ctrl-C or a full disk
         self._late_witnesses = 0  # that have to write before a majority has told the time
         ledger.take_events()
 
@@ -64,6 +66,7 @@ class Node:
             Refused: With the text for the client.
         """
         with self.lock:
+            self._require_whole_ledger()
             unit = _check_joint(joint)
             if self._refusals:
                 raise Refused(self._refusals.pop(0))
@@ -88,6 +91,7 @@ class Node:
             UnknownParents: A parent is unknown.
         """
         with self.lock:
+            self._require_whole_ledger()
             unit = _check_joint(joint)
             if unit["unit"] in self.ledger.graph.vertices:
                 return None
@@ -99,8 +103,10 @@ class Node:
 
         Raises:
             InsufficientFunds: The key's coins do not suffice.
+            Refused: A change of the ledger was broken off.
         """
         with self.lock:
+            self._require_whole_ledger()
             return self._add(compose_from_ledger(self.ledger, self.clock.now(), key, draft))
 
     def step(self) -> bool:
@@ -108,8 +114,12 @@ class Node:
 
         Returns:
             Whether it did.
+
+        Raises:
+            Refused: A change of the ledger was broken off.
         """
         with self.lock:
+            self._require_whole_ledger()
             if self._has_proofs and not (self.ledger.has_unproven_units or self._late_witnesses):
                 return False
             self._late_witnesses = max(0, self._late_witnesses - 1)
@@ -147,12 +157,18 @@ class Node:
             self.witnesses.favoured.add(unit)
 
     def _add(self, unit: Unit, rivals: tuple[Vertex, ...] = (), is_spoilt: bool = False) -> Vertex:
+        self._is_changing = True
         vertex = self.ledger.add(unit, rivals=rivals, spoilt=is_spoilt)
         self._journal.write_unit(unit, [rival.hash for rival in rivals], is_spoilt)
+        self._is_changing = False
         for event in self.ledger.take_events():
             for listener in self._listeners:
                 listener(event)
         return vertex
+
+    def _require_whole_ledger(self) -> None:
+        if self._is_changing:
+            raise Refused(BROKEN_OFF)
 
 
 def _check_joint(joint: Any) -> Unit:

@@ -37,13 +37,13 @@ class LocalNode:
         purses: The keys of its witness, faucet and wallet.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, journal: Journal | None = None) -> None:
         clock = clock or Clock()
         self.purses = Purses.fresh()
         genesis = compose_genesis(VERSION, ALT, self.purses, clock.now())
         witness = key_from_mnemonic(self.purses.witness)
         network = devnet(genesis["unit"], (witness.address,))
-        self.node = Node(Ledger(network, genesis), clock, Witnesses((witness,)), Journal(None))
+        self.node = Node(Ledger(network, genesis), clock, Witnesses((witness,)), journal or Journal(None))
         self.node.begin()
         self.faucet = Faucet(self.node, key_from_mnemonic(self.purses.faucet))
 
