@@ -6,6 +6,8 @@ Each method is one short transaction; none is held while a request is answered. 
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +15,14 @@ from typing import Any
 from paypercall.paid_call import Attempt, PaidCall, claim, hold, prolong
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
+from paypercall.store.later import PAUSE_SECONDS
 
 _CALLS_BETWEEN_DROPS = 100
+
+_SECONDS_TO_KEEP = 5
+"""How long a run must be left alone by others still, for its end to be kept later."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +162,40 @@ class CallBook:
         Returns:
             Whether the run was still this worker's; nothing has changed if not.
         """
-        now = wall_clock()
         with self._store.brief_transaction() as books:
-            if not books.paid_calls.save_run(call):
-                return False
-            if answer is not None and len(answer.body) <= self._limits.max_bytes:
-                books.paid_calls.keep_answer(call.id, answer, now)
-            self._calls_until_drop -= 1
-            if self._calls_until_drop < 0:
-                self._calls_until_drop = _CALLS_BETWEEN_DROPS
-                books.paid_calls.drop_answers(now - self._limits.seconds, self._limits.max_total_bytes)
+            return self._keep_end(books, call, answer)
+
+    def finish_soon(self, call: PaidCall, answer: StoredAnswer) -> bool:
+        """Like `finish`, a moment later and without waiting; if the process dies before, the payment runs again.
+
+        Returns:
+            Whether it does. Not when something goes back, which must be in the books before anybody hears of it; nor
+            when another worker may have taken over; nor when too much is to be kept already.
+        """
+        if call.refund or call.runs_until - wall_clock() < _SECONDS_TO_KEEP:
+            return False
+        return self._store.soon(lambda books: self._keep_late_end(books, call, answer), len(answer.body))
+
+    def catch_up(self) -> None:
+        """Keeps the ends of runs that wait, and gives other workers the time to keep theirs."""
+        self._store.flush()
+        time.sleep(2 * PAUSE_SECONDS)
+
+    def _keep_end(self, books: Books, call: PaidCall, answer: StoredAnswer | None) -> bool:
+        if not books.paid_calls.save_run(call):
+            return False
+        now = wall_clock()
+        if answer is not None and len(answer.body) <= self._limits.max_bytes:
+            books.paid_calls.keep_answer(call.id, answer, now)
+        self._calls_until_drop -= 1
+        if self._calls_until_drop < 0:
+            self._calls_until_drop = _CALLS_BETWEEN_DROPS
+            books.paid_calls.drop_answers(now - self._limits.seconds, self._limits.max_total_bytes)
         return True
+
+    def _keep_late_end(self, books: Books, call: PaidCall, answer: StoredAnswer) -> None:
+        if not self._keep_end(books, call, answer):
+            logger.warning("payment %s-%s: another worker has taken over", call.method, call.payment)
 
     def answer(self, call: PaidCall) -> StoredAnswer | None:
         """The answer that is kept of a call, or None."""

@@ -5,13 +5,12 @@ It keeps no stream waiting, and runs what touches the books outside of the loop.
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -271,16 +270,9 @@ class Exchange:
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
         headers = _without(headers, MONEY_HEADERS)
         self.running = None
-        ending: Ending = await self._in_thread(
-            functools.partial(
-                self._paywall.finish,
-                running,
-                start["status"],
-                headers,
-                body,
-                content_type=content_type,
-            )
-        )
+        ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
+        if not isinstance(ending, Ending):
+            ending = cast(Ending, await self._in_thread(ending))
         if ending.body is not None:
             headers = _without(headers, {"content-length"})
             headers.append(("content-length", str(len(ending.body))))

@@ -27,6 +27,7 @@ from paypercall.paid_call import (
     CallConflict,
     PaidCall,
     PaidCallState,
+    PaymentInProgress,
     PaymentRefused,
     answer,
     free,
@@ -125,7 +126,7 @@ class Paywall:
             request.digest(), secrets.token_hex(16), price.amount, price.asset, int(time.time())
         )
         try:
-            call = method.redeem_payment(payment, Order(attempt, self._calls, method.name, method.can_refund))
+            call = self._redeem(method, payment, attempt)
         except (Refusal, PaymentRefused, CallConflict) as error:
             return refused(error, self._terms(price))
         except PaypercallError as error:
@@ -142,6 +143,15 @@ class Paywall:
         # An adapter that drops it without an end must not keep the next attempt from running.
         weakref.finalize(running, self._heartbeat.remove, call).atexit = False
         return running
+
+    def _redeem(self, method: PaymentMethod, payment: dict[str, Any], attempt: Attempt) -> PaidCall:
+        order = Order(attempt, self._calls, method.name, method.can_refund)
+        try:
+            return method.redeem_payment(payment, order)
+        except PaymentInProgress:
+            # Perhaps it was answered a moment ago, and that is not in the books yet.
+            self._calls.catch_up()
+            return method.redeem_payment(payment, order)
 
     def _payment_headers(self) -> Iterable[str]:
         return (name for method in self._methods for name in method.payment_headers)
@@ -218,7 +228,6 @@ class Paywall:
         status: int,
         headers: Iterable[tuple[str, str]],
         body: bytes | None,
-        *,
         content_type: str = "",
     ) -> Ending:
         """Ends a paid request with what its view answered, before that is sent.
@@ -233,19 +242,43 @@ class Paywall:
         Returns:
             What to add to the answer: receipt, refund.
         """
+        ending = self.finish_or_defer(running, status, headers, body, content_type)
+        return ending if isinstance(ending, Ending) else ending()
+
+    def finish_or_defer(
+        self,
+        running: Running,
+        status: int,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None,
+        content_type: str = "",
+    ) -> Ending | Callable[[], Ending]:
+        """Like `finish`, for an event loop: where the books must be waited for, it returns what does so in a thread."""
         self._heartbeat.remove(running.call)
-        running.is_over = True
-        call = self._ended(running, status)
+        if not running.end():
+            logger.warning("payment %s: its run has ended already", running.payment_id)
+            return Ending(())
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
         added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE
-        kept = None if body is None else StoredAnswer(status, (*pairs, *added), body)
-        if not self._calls.finish(call, kept if call.is_over else None):
+        call = self._end_of(running, status)
+        kept = StoredAnswer(status, (*pairs, *added), body) if call.is_over and body is not None else None
+        in_body = body if running.was_paid_in_body and _is_json(content_type) else None
+        if kept is not None and self._calls.finish_soon(call, kept):
+            return self._ending(running, call, added, in_body)
+
+        def finish_now() -> Ending:
+            if self._calls.finish(call, kept):
+                return self._ending(running, call, added, in_body)
             logger.warning("payment %s: another worker has taken over", running.payment_id)
             return Ending(())
+
+        return finish_now
+
+    def _ending(
+        self, running: Running, call: PaidCall, added: tuple[tuple[str, str], ...], body: bytes | None
+    ) -> Ending:
         money = self._money_headers(call, running.method)
-        changed = None
-        if running.was_paid_in_body and body is not None and _is_json(content_type):
-            changed = _with_refund(body, dict(money).get(wire.PACKAGE))
+        changed = None if body is None else _with_refund(body, dict(money).get(wire.PACKAGE))
         return Ending((*money, *added), changed)
 
     def fail(self, running: Running, status: int) -> None:
@@ -259,7 +292,7 @@ class Paywall:
         assert running.call.run is not None
         self._calls.finish(release(running.call, running.call.run), None)
 
-    def _ended(self, running: Running, status: int) -> PaidCall:
+    def _end_of(self, running: Running, status: int) -> PaidCall:
         call, run = running.call, running.call.run
         assert run is not None
         is_unpaid = self._refunds(status) or running.refund_asked >= running.price

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
 from paypercall.methods.base import PaymentMethod
 from paypercall.paid_call import PaidCall
@@ -22,10 +24,9 @@ class Running:
         price: What the request costs, in units of the payment's asset.
         was_paid_in_body: Whether the package came in the body or the query, as in pay-per-call-API.
         refund_asked: What the view gives back.
-        is_over: Whether the answer has begun.
     """
 
-    __slots__ = ("__weakref__", "call", "is_over", "method", "price", "refund_asked", "was_paid_in_body")
+    __slots__ = ("__weakref__", "_end", "call", "method", "price", "refund_asked", "was_paid_in_body")
 
     def __init__(self, call: PaidCall, method: PaymentMethod, price: int, *, was_paid_in_body: bool) -> None:
         self.call = call
@@ -33,7 +34,7 @@ class Running:
         self.price = price
         self.was_paid_in_body = was_paid_in_body
         self.refund_asked = 0
-        self.is_over = False
+        self._end = Lock()  # taken once, and never given back
 
     @property
     def amount(self) -> int:
@@ -55,6 +56,10 @@ class Running:
         """Identifies the payment; also in the receipt."""
         return f"{self.call.method}-{self.call.payment}"
 
+    def end(self) -> bool:
+        """Ends it; tells whether it had not ended before."""
+        return self._end.acquire(blocking=False)
+
     def refund(self, amount: int | None = None) -> None:
         """Gives back the whole price, or a part of it; asked again, the larger of the two counts.
 
@@ -67,7 +72,7 @@ class Running:
             Refusal: With `wrong_amount`; also for a part, if the method cannot give back.
             TooLate: When the answer has begun, as a stream does with its first part.
         """
-        if self.is_over:
+        if self._end.locked():
             raise TooLate("the answer has begun, and with it has gone what goes back")
         amount = self.price if amount is None else amount
         if type(amount) is not int or not 0 <= amount <= self.price:

@@ -5,7 +5,7 @@ It loads, locks and saves; no rule about money is in here, and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from paypercall.store import upgrade
@@ -15,6 +15,7 @@ from paypercall.store.channels import Channels
 from paypercall.store.coins import Coins
 from paypercall.store.database import Database
 from paypercall.store.deposits import Deposits
+from paypercall.store.later import Later
 from paypercall.store.lease import Lease
 from paypercall.store.node import Node
 from paypercall.store.outbox import Outbox
@@ -81,6 +82,7 @@ class Store:
         """
         self._database = Database(url)
         self._is_prepared = False
+        self._later: Later[Callable[[Books], None]] = Later(self._make)
 
     @property
     def url(self) -> str:
@@ -109,6 +111,27 @@ class Store:
         with self._database.transaction(is_durable=False) as connection:
             yield Books(connection)
 
+    def soon(self, change: Callable[[Books], None], size: int) -> bool:
+        """Has a change made a moment later in a brief transaction, and waits for nothing; see `Later`.
+
+        Args:
+            change: The change; it may run twice, the first time without effect.
+            size: Bytes that it holds in memory.
+
+        Returns:
+            False when too much waits already: the change will not be made.
+        """
+        return self._later.add(change, size)
+
+    def flush(self) -> None:
+        """Makes the changes that wait."""
+        self._later.flush()
+
+    def _make(self, changes: Sequence[Callable[[Books], None]]) -> None:
+        with self.brief_transaction() as books:
+            for change in changes:
+                change(books)
+
     @contextmanager
     def reading(self) -> Iterator[Books]:
         """One unchanging state of the books, only to be read.
@@ -129,7 +152,8 @@ class Store:
         upgrade.migrate(self._database)
 
     def close(self) -> None:
-        """Closes the connections; the next transaction opens new ones."""
+        """Makes the changes that wait, and closes the connections; the next transaction opens new ones."""
+        self._later.flush()
         self._database.close()
 
     def _prepare(self) -> None:

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from paypercall import wire
+from paypercall.call_book import CallBook
 from paypercall.methods import Channel
+from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Running
 from paypercall.paywall.running import TooLate
+from paypercall.store import Store
 from tests.parties import wait_until
 from tests.paywall.merchant import Shop, headers_of, open_shop
 
@@ -43,6 +46,13 @@ def refunded(shop: Shop, headers: dict[str, str]) -> int:
     payment = shop.client.verify_payment_package(wire.decode_package(headers[wire.PACKAGE]))
     assert payment.error is None
     return payment.amount
+
+
+def another_worker(shop: Shop) -> Paywall:
+    """The paywall of another process with the same books."""
+    server = PaymentServer(shop.server.server)
+    server.calls = CallBook(Store(shop.server.server.store.url))
+    return Paywall(server.calls, [Channel(server, "/payment")])
 
 
 def test_without_a_payment_the_terms_are_told_and_nothing_is_cached(shop: Shop) -> None:
@@ -80,6 +90,16 @@ def test_a_payment_runs_the_view_once_and_is_answered_again_after_that(shop: Sho
     assert (again.status, again.body) == (200, ANSWER)
     assert [value for name, value in again.headers if name == "Set-Cookie"] == ["a=1", "b=2"]
     assert receipt_in(headers_of(again)) == receipt
+
+
+def test_an_answer_is_given_again_at_once_by_another_worker(shop: Shop) -> None:
+    package = shop.pay()
+    ending = shop.paywall.finish(run(shop.ask(package)), 200, JSON, ANSWER)
+    request = shop.request({wire.PACKAGE: wire.encode_package(package)})
+    again = another_worker(shop).begin(request, Price(100))
+    assert isinstance(again, Answer)
+    assert (again.status, again.body) == (200, ANSWER)
+    assert receipt_in(headers_of(again)) == receipt_in(headers_of(ending))
 
 
 def test_a_payment_for_one_request_buys_no_other(shop: Shop) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from paypercall.call_book import AnswerLimits, CallBook
-from paypercall.paid_call import Attempt, CallConflict, PaidCall, PaidCallState, answer, claim
+from paypercall.paid_call import Attempt, CallConflict, PaidCall, PaidCallState, answer, claim, give_back
+from paypercall.settlement.node import wall_clock
 from paypercall.store import Store, StoredAnswer
 
 CALL = PaidCall("channel", "7", 100, "base", "A" * 32, receipt='{"amount":100}')
@@ -80,6 +81,33 @@ def test_an_answer_is_kept_once_and_for_its_time(store: Store) -> None:
     with store.reading() as books:
         assert books.paid_calls.answer(added.id, 10) == ANSWER
         assert books.paid_calls.answer(added.id, 11) is None
+
+
+def test_an_end_waits_only_where_nothing_goes_back_and_nobody_else_may_run_it(store: Store) -> None:
+    book = CallBook(store)
+    running = book.take(attempt(now=wall_clock()), method="voucher", payment="one", amount=100)
+    assert not book.finish_soon(answer(running, "first", 1), ANSWER)
+    assert not book.finish_soon(give_back(running, "first"), ANSWER)
+    nearly_over = replace(running, runs_until=wall_clock() + 1)
+    assert not book.finish_soon(answer(nearly_over, "first", 0), ANSWER)
+    store.flush()
+    assert book.answer(running) is None
+    assert book.finish_soon(answer(running, "first", 0), ANSWER)
+    store.flush()
+    assert book.answer(running) == ANSWER
+
+
+def test_an_end_that_waited_until_another_worker_took_over_changes_nothing(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = CallBook(store)
+    frozen = book.take(attempt(now=wall_clock()), method="voucher", payment="one", amount=100)
+    second = book.take(attempt("second", now=10**10), method="voucher", payment="one", amount=100)
+    assert book.finish_soon(answer(frozen, "first", 0), ANSWER)
+    store.flush()
+    assert "another worker has taken over" in caplog.text
+    assert book.answer(second) is None
+    assert book.finish(give_back(second, "second"), ANSWER)
 
 
 def test_old_answers_are_dropped_and_the_oldest_of_too_many(store: Store) -> None:
