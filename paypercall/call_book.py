@@ -5,17 +5,17 @@ Each method is one short transaction; none is held while a request is answered. 
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from paypercall.paid_call import Attempt, PaidCall, claim, hold, prolong
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
 from paypercall.store.later import PAUSE_SECONDS
+from paypercall.wire import encode_receipt
 
 _CALLS_BETWEEN_DROPS = 100
 
@@ -79,8 +79,8 @@ class CallBook:
             PaymentRefused: As `take`.
             CallConflict: As `take`.
         """
-        call = PaidCall(method, payment, amount, attempt.asset)
-        return self._book(call, attempt, details, lambda found: hold(found, attempt, can_refund=can_refund))
+        call = call_of(method, payment, amount, attempt.asset, attempt.now, details=details)
+        return self._book(call, attempt, lambda found: hold(found, attempt, can_refund=can_refund))
 
     def drop_uncollected(self, method: str, payment: str) -> None:
         """Drops a payment that was kept for a request, but could not be collected."""
@@ -113,24 +113,17 @@ class CallBook:
             PaymentRefused: When it cannot give back, and the payment is not the price.
             CallConflict: When the payment cannot be used for this request.
         """
-        call = PaidCall(method, payment, amount, attempt.asset, aa_address)
-        return self._book(call, attempt, details, lambda found: claim(found, attempt, can_refund=can_refund))
+        call = call_of(method, payment, amount, attempt.asset, attempt.now, aa_address, details)
+        return self._book(call, attempt, lambda found: claim(found, attempt, can_refund=can_refund))
 
-    def _book(
-        self,
-        call: PaidCall,
-        attempt: Attempt,
-        details: Mapping[str, Any] | None,
-        rule: Callable[[PaidCall], PaidCall],
-    ) -> PaidCall:
+    def _book(self, call: PaidCall, attempt: Attempt, rule: Callable[[PaidCall], PaidCall]) -> PaidCall:
         """Saves what a rule makes of the call that is in the books or, if there is none, of this one."""
         with self._store.transaction() as books:
             while True:
                 known = books.paid_calls.lock(call.method, call.payment)
                 if known is not None:
                     return _save_change(books, known, rule(known))
-                new = rule(replace(call, receipt=_receipt(call, attempt.now, details or {})))
-                added = books.paid_calls.add(new, attempt.now)
+                added = books.paid_calls.add(rule(call), attempt.now)
                 if added is not None:
                     return added
 
@@ -203,14 +196,33 @@ class CallBook:
             return books.paid_calls.answer(call.id, wall_clock() - self._limits.seconds)
 
 
-def take(books: Books, call: PaidCall, attempt: Attempt, details: Mapping[str, Any]) -> PaidCall:
+def call_of(
+    method: str,
+    payment: str,
+    amount: int,
+    asset: str,
+    now: int,
+    aa_address: str | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> PaidCall:
+    """A payment that is to be booked, with what its payer is told of it; the arguments are those of `CallBook.take`."""
+    receipt: dict[str, Any] = {"payment_id": f"{method}-{payment}", "amount": amount, "asset": asset}
+    if aa_address is not None:
+        receipt["aa_address"] = aa_address
+    for name, value in (details or {}).items():
+        if value is not None:
+            receipt[name] = value
+    receipt["time"] = now
+    return PaidCall(method, payment, amount, asset, aa_address, receipt=encode_receipt(receipt))
+
+
+def take(books: Books, call: PaidCall, attempt: Attempt) -> PaidCall:
     """Books a payment for a request within a transaction, or claims the one that is there.
 
     Raises:
         CallConflict: When the payment cannot be used for this request.
     """
-    claimed = claim(replace(call, receipt=_receipt(call, attempt.now, details)), attempt)
-    added = books.paid_calls.add(claimed, attempt.now)
+    added = books.paid_calls.add(claim(call, attempt), attempt.now)
     if added is not None:
         return added
     known = books.paid_calls.lock(call.method, call.payment)
@@ -218,26 +230,11 @@ def take(books: Books, call: PaidCall, attempt: Attempt, details: Mapping[str, A
     return claim_known(books, known, attempt)
 
 
-def keep(books: Books, call: PaidCall, details: Mapping[str, Any]) -> PaidCall:
+def keep(books: Books, call: PaidCall, now: int) -> PaidCall:
     """Books a payment, within a transaction, for a request that is still to come; it must be new."""
-    now = wall_clock()
-    added = books.paid_calls.add(replace(call, receipt=_receipt(call, now, details)), now)
+    added = books.paid_calls.add(call, now)
     assert added is not None, "the payment was accepted in this transaction"
     return added
-
-
-def _receipt(call: PaidCall, now: int, details: Mapping[str, Any]) -> str:
-    receipt = {
-        "payment_id": f"{call.method}-{call.payment}",
-        "amount": call.amount,
-        "asset": call.asset,
-        "aa_address": call.aa_address,
-        **details,
-        "time": now,
-    }
-    return json.dumps(
-        {name: value for name, value in receipt.items() if value is not None}, separators=(",", ":")
-    )
 
 
 def claim_known(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:

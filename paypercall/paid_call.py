@@ -165,10 +165,21 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
     if call.is_over:
         return call
     _require_agreed_price(call, attempt, can_refund=can_refund)
-    call = replace(call, request=attempt.request, run=attempt.run)
     if can_refund and call.amount < attempt.price:
-        return replace(call, state=PaidCallState.REFUNDED, refund=call.amount)
-    return replace(call, state=PaidCallState.RUNNING, runs_until=attempt.now + RUN_SECONDS)
+        return replace(
+            call,
+            request=attempt.request,
+            run=attempt.run,
+            state=PaidCallState.REFUNDED,
+            refund=call.amount,
+        )
+    return replace(
+        call,
+        request=attempt.request,
+        run=attempt.run,
+        state=PaidCallState.RUNNING,
+        runs_until=attempt.now + RUN_SECONDS,
+    )
 
 
 def _require_usable(call: PaidCall, attempt: Attempt) -> None:

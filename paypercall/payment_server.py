@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from paypercall.call_book import AnswerLimits, CallBook, claim_known, keep, take
+from paypercall.call_book import AnswerLimits, CallBook, call_of, claim_known, keep, take
 from paypercall.channel import Channel, Status
 from paypercall.close_request import check_close_request
 from paypercall.contract import BASE_AGENTS
@@ -21,6 +21,7 @@ from paypercall.package import parse_announcement
 from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed
 from paypercall.results import ChannelBalance, Payment
 from paypercall.server import Server
+from paypercall.settlement.node import wall_clock
 from paypercall.store import Books
 from paypercall.sweeping import cost_of_sweep
 from paypercall.terms import Terms, UnconfirmedTerms
@@ -94,7 +95,8 @@ class PaymentServer:
             known = _known_call(books, payment)
             if known is None:
                 token = secrets.token_urlsafe(_TOKEN_BYTES)
-                return keep(books, replace(_call_of(payment), token=token), _details_of(channel))
+                now = wall_clock()
+                return keep(books, replace(_call_of(payment, channel, now), token=token), now)
             if known.token is None:
                 raise PaymentUsed("this payment was used for a request already; it needs no token")
             return known
@@ -120,7 +122,7 @@ class PaymentServer:
             known = _known_call(books, accepted)
             if known is not None:
                 return claim_known(books, known, attempt)
-            return take(books, _call_of(accepted), attempt, _details_of(channel))
+            return take(books, _call_of(accepted, channel, attempt.now), attempt)
 
         return self._receive(payment, attempt.asset, book)
 
@@ -220,18 +222,22 @@ def _known_call(books: Books, payment: Payment) -> PaidCall | None:
     return known
 
 
-def _call_of(payment: Payment) -> PaidCall:
+def _call_of(payment: Payment, channel: Channel, now: int) -> PaidCall:
+    """An accepted payment as a call, whose receipt tells of the channel after it."""
     assert payment.asset is not None
-    return PaidCall(CHANNEL, str(payment.payment_id), payment.amount, payment.asset, payment.aa_address)
-
-
-def _details_of(channel: Channel) -> dict[str, int]:
-    """What a receipt tells of the channel, after the payment."""
-    return {
-        "accepted": channel.accepted_from_peer,
-        "credit": channel.credit,
-        "remaining": max(0, channel.deposited_by_peer + channel.signed_by_me - channel.signed_by_peer),
-    }
+    return call_of(
+        CHANNEL,
+        str(payment.payment_id),
+        payment.amount,
+        payment.asset,
+        now,
+        payment.aa_address,
+        {
+            "accepted": channel.accepted_from_peer,
+            "credit": channel.credit,
+            "remaining": max(0, channel.deposited_by_peer + channel.signed_by_me - channel.signed_by_peer),
+        },
+    )
 
 
 def _version_order(version: str) -> tuple[int, ...]:

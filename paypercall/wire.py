@@ -66,6 +66,7 @@ MAX_HEADER = 4 * 1024
 MAX_UNIT_HEADER = 8_000
 """Characters of a unit in a header: web servers take headers of 8 KB, and a unit with few coins takes 2,000."""
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _MOST_FIELDS = 16
 _MOST_FIELDS_OF_UNIT = 32
 _MOST_ELEMENTS_OF_UNIT = 128
@@ -132,7 +133,7 @@ def _unreadable(what: str) -> Refusal:
 
 def encode_receipt(receipt: Mapping[str, Any]) -> str:
     """A receipt for a header: JSON in ASCII."""
-    return json.dumps(receipt, separators=(",", ":"))
+    return _COMPACT.encode(receipt)
 
 
 def decode_receipt(text: str) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class Payment(CurrentPayment):
             body = whole_body(request)
             if body is None:
                 return response_of(body_too_large())
-            asked = request_of(request, body)
+            asked = request_of(request, body) if body else asked
         outcome = paywall.begin(asked, price)
         return response_of(outcome) if isinstance(outcome, Answer) else outcome
 

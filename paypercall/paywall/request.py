@@ -85,9 +85,9 @@ class Request:
         query = (part for pair in self._query() if pair[0] != FIELD for part in pair)
         request = _digest((self.method, self.path, *query), b"body:" + self.body)
         headers = sorted(
-            f"{name.lower()}:{value}"
-            for name, value in self.headers.items()
-            if name.lower() not in _OF_ONE_ATTEMPT
+            f"{name}:{value}"
+            for name, value in ((name.lower(), value) for name, value in self.headers.items())
+            if name not in _OF_ONE_ATTEMPT
         )
         return request[:SAME_REQUEST] + _digest((self.mount, *headers))[SAME_REQUEST:]
 
@@ -111,9 +111,5 @@ class Request:
 
 
 def _digest(texts: Iterable[str], rest: bytes = b"") -> str:
-    digest = hashlib.sha256()
-    for text in texts:
-        encoded = text.encode("utf-8", "surrogateescape")
-        digest.update(b"%d:" % len(encoded) + encoded)
-    digest.update(rest)
-    return digest.hexdigest()
+    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(text), text) for text in encoded]) + rest).hexdigest()
