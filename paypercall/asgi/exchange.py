@@ -206,6 +206,8 @@ class Exchange:
         return Request(self.method, path_of(self._scope), query, _Headers(self._scope), mount=mount)
 
     async def _with_body(self, request: Request, body: bytes) -> Request:
+        if not body:
+            return request
         packages = await self._form_packages(body) if request.has_form and FIELD.encode() in body else ()
         return replace(request, body=body, form_packages=packages)
 
