@@ -93,8 +93,9 @@ unconfirmed_amounts_limits_by_asset_or_channel = {}
 
 # The books, as SQLAlchemy spells it. The path of an SQLite file is relative to the project's folder;
 # postgresql:// needs the extra paypercall[postgres], and `paypercall migrate` before the first start and after
-# an update. All processes of one wallet share one database; two wallets must not. Never restore an old copy
-# while channels are open: the later messages that it lacks are what your money hangs on.
+# an update. It may be your application's: all tables begin with paypercall_. All processes of one wallet share
+# one database; two wallets must not. Never restore an old copy while channels are open: the later messages
+# that it lacks are what your money hangs on.
 database_url = "sqlite:///paypercall.sqlite"
 
 # The folder of keys.json, relative to the project's folder. node.json beside it tells an old copy of the

@@ -38,13 +38,13 @@ DEPOSIT = 100_000
 GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 NOT_OF_THE_BOOKS = {
-    "leases",
-    "node",
-    "announced_channels",
-    "positions",
-    "final_units",
-    "coins",
-    "spent_places",
+    "paypercall_leases",
+    "paypercall_node",
+    "paypercall_announced_channels",
+    "paypercall_positions",
+    "paypercall_final_units",
+    "paypercall_coins",
+    "paypercall_spent_places",
 }
 """Who watches the ledger, how far, what it shows of the wallet, and what strangers announced."""
 
@@ -68,7 +68,7 @@ def dump(folder: Path) -> dict[str, list[Any]]:
 
 def announced(folder: Path) -> int:
     with closing(sqlite3.connect(f"file:{folder}/paypercall.sqlite?mode=ro", uri=True)) as database:
-        return int(database.execute("select count(*) from announced_channels").fetchone()[0])
+        return int(database.execute("select count(*) from paypercall_announced_channels").fetchone()[0])
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from django.db.migrations.operations.base import Operation
 
 from paypercall.django.database import ALIAS
 from paypercall.store.schema import VERSION_TABLE
-from paypercall.store.upgrade import statements
+from paypercall.store.upgrade import creation, statements
 
 
 class Upgrade(Operation):
     """Brings the tables of the books to a revision; what is there already stays, and is never dropped: it is money.
+
+    A database without them gets those of the newest revision at once, and the later operations find nothing to do.
 
     Args:
         revision: The revision.
@@ -43,9 +45,13 @@ class Upgrade(Operation):
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT version_num FROM {VERSION_TABLE}")
                 [found] = cursor.fetchone()
-        if found is None or found < self.revision:
-            for statement in statements(connection.vendor, found, self.revision):
-                schema_editor.execute(statement, params=None)
+        for statement in self._statements(connection.vendor, found):
+            schema_editor.execute(statement, params=None)
+
+    def _statements(self, vendor: str, found: str | None) -> list[str]:
+        if found is None:
+            return creation(vendor)
+        return statements(vendor, found, self.revision) if found < self.revision else []
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0009"
+REVISION = "0010"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -56,7 +56,7 @@ def _time(name: str, *, nullable: bool = False) -> Column[int]:
 
 
 channels = Table(
-    "channels",
+    "paypercall_channels",
     metadata,
     Column("aa_address", _ADDRESS, primary_key=True),
     Column("my_address", _ADDRESS, nullable=False),
@@ -93,30 +93,30 @@ channels = Table(
     _amount("refill_threshold", nullable=True),
     _time("opened_at", nullable=True),
     _time("created_at"),
-    Index("ix_channels_between", "my_address", "peer_address", "asset"),
-    Index("ix_channels_created", "my_address", "created_at"),
-    Index("ix_channels_opened", "status", "opened_at"),
+    Index("ix_paypercall_channels_between", "my_address", "peer_address", "asset"),
+    Index("ix_paypercall_channels_created", "my_address", "created_at"),
+    Index("ix_paypercall_channels_opened", "status", "opened_at"),
     Index(
-        "ix_channels_unsettled",
+        "ix_paypercall_channels_unsettled",
         "asset",
         "unsettled",
         sqlite_where=text("unsettled > 0"),
         postgresql_where=text("unsettled > 0"),
     ),
     Index(
-        "ix_channels_refilled",
+        "ix_paypercall_channels_refilled",
         "my_address",
         sqlite_where=text("refill_threshold IS NOT NULL"),
         postgresql_where=text("refill_threshold IS NOT NULL"),
     ),
     Index(
-        "ix_channels_frozen",
+        "ix_paypercall_channels_frozen",
         "freeze_decision",
         sqlite_where=text("freeze_decision IS NOT NULL"),
         postgresql_where=text("freeze_decision IS NOT NULL"),
     ),
     Index(
-        "ix_channels_distrusted",
+        "ix_paypercall_channels_distrusted",
         "my_address",
         sqlite_where=text(f"signs_from_period = {NEVER}"),
         postgresql_where=text(f"signs_from_period = {NEVER}"),
@@ -124,7 +124,7 @@ channels = Table(
 )
 
 totals = Table(
-    "totals",
+    "paypercall_totals",
     metadata,
     Column("asset", _ASSET, primary_key=True),
     _amount("exposure"),
@@ -132,21 +132,21 @@ totals = Table(
 )
 
 losses = Table(
-    "losses",
+    "paypercall_losses",
     metadata,
     Column("id", _NUMBER, primary_key=True),
     Column("asset", _ASSET, nullable=False),
     _amount("amount"),
     _time("booked_at"),
     Column("aa_address", _ADDRESS, nullable=True),
-    Index("ix_losses_asset", "asset", "booked_at"),
+    Index("ix_paypercall_losses_asset", "asset", "booked_at"),
 )
 
 payments = Table(
-    "payments",
+    "paypercall_payments",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), nullable=False),
+    Column("aa_address", _ADDRESS, ForeignKey("paypercall_channels.aa_address"), nullable=False),
     Column("period", BigInteger, nullable=False),
     _amount("amount_spent"),
     _amount("amount"),
@@ -157,9 +157,9 @@ payments = Table(
 )
 
 periods = Table(
-    "periods",
+    "paypercall_periods",
     metadata,
-    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), primary_key=True),
+    Column("aa_address", _ADDRESS, ForeignKey("paypercall_channels.aa_address"), primary_key=True),
     Column("period", BigInteger, primary_key=True),
     _amount("deposited_by_me"),
     _amount("deposited_by_peer"),
@@ -172,9 +172,9 @@ periods = Table(
 )
 
 sent_packages = Table(
-    "sent_packages",
+    "paypercall_sent_packages",
     metadata,
-    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), primary_key=True),
+    Column("aa_address", _ADDRESS, ForeignKey("paypercall_channels.aa_address"), primary_key=True),
     Column("idempotency_key", Text, primary_key=True),
     Column("period", BigInteger, nullable=False),
     _amount("amount"),
@@ -184,12 +184,12 @@ sent_packages = Table(
 )
 
 outbox = Table(
-    "outbox",
+    "paypercall_outbox",
     metadata,
     Column("id", _NUMBER, primary_key=True),
     Column("kind", _WORD, nullable=False),
     Column("state", _WORD, nullable=False),
-    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address")),
+    Column("aa_address", _ADDRESS, ForeignKey("paypercall_channels.aa_address")),
     Column("period", BigInteger),
     Column("details", Text, nullable=False),
     Column("unit_hash", _HASH),
@@ -197,41 +197,41 @@ outbox = Table(
     Column("last_error", Text),
     _time("created_at"),
     _time("updated_at"),
-    Index("ix_outbox_state", "state"),
-    Index("ix_outbox_aa_address", "aa_address", "period"),
+    Index("ix_paypercall_outbox_state", "state"),
+    Index("ix_paypercall_outbox_aa_address", "aa_address", "period"),
 )
 
 outbox_units = Table(
-    "outbox_units",
+    "paypercall_outbox_units",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("outbox_id", _NUMBER, ForeignKey("outbox.id"), nullable=False),
+    Column("outbox_id", _NUMBER, ForeignKey("paypercall_outbox.id"), nullable=False),
     Column("unit_hash", _HASH, nullable=False),
     Column("unit", Text, nullable=False),
     _time("made_at"),
     UniqueConstraint("unit_hash"),
-    Index("ix_outbox_units_outbox_id", "outbox_id"),
+    Index("ix_paypercall_outbox_units_outbox_id", "outbox_id"),
 )
 
 deposits = Table(
-    "deposits",
+    "paypercall_deposits",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), nullable=False),
-    Column("outbox_id", _NUMBER, ForeignKey("outbox.id")),
+    Column("aa_address", _ADDRESS, ForeignKey("paypercall_channels.aa_address"), nullable=False),
+    Column("outbox_id", _NUMBER, ForeignKey("paypercall_outbox.id")),
     Column("unit", _HASH),
     _amount("amount"),
     Column("state", _WORD, nullable=False),
     _time("made_at"),
-    Index("ix_deposits_aa_address", "aa_address", "state"),
-    Index("ix_deposits_unit", "unit"),
-    Index("ix_deposits_outbox_id", "outbox_id"),
+    Index("ix_paypercall_deposits_aa_address", "aa_address", "state"),
+    Index("ix_paypercall_deposits_unit", "unit"),
+    Index("ix_paypercall_deposits_outbox_id", "outbox_id"),
 )
 
 unconfirmed_units = Table(
-    "unconfirmed_units",
+    "paypercall_unconfirmed_units",
     metadata,
-    Column("aa_address", _ADDRESS, ForeignKey("channels.aa_address"), primary_key=True),
+    Column("aa_address", _ADDRESS, ForeignKey("paypercall_channels.aa_address"), primary_key=True),
     Column("unit", _HASH, primary_key=True),
     Column("sender", _ADDRESS, nullable=False),
     Column("kind", _WORD, nullable=False),
@@ -241,11 +241,11 @@ unconfirmed_units = Table(
     _time("first_seen"),
     _time("stable_since", nullable=True),
     Column("is_double_spent", Boolean, nullable=False),
-    Index("ix_unconfirmed_units_unit", "unit"),
+    Index("ix_paypercall_unconfirmed_units_unit", "unit"),
 )
 
 announced_channels = Table(
-    "announced_channels",
+    "paypercall_announced_channels",
     metadata,
     Column("aa_address", _ADDRESS, primary_key=True),
     Column("address_a", _ADDRESS, nullable=False),
@@ -255,11 +255,11 @@ announced_channels = Table(
     Column("timeout", BigInteger, nullable=False),
     Column("version", _WORD, nullable=False),
     _time("announced_at"),
-    Index("ix_announced_channels_announced_at", "announced_at"),
+    Index("ix_paypercall_announced_channels_announced_at", "announced_at"),
 )
 
 leases = Table(
-    "leases",
+    "paypercall_leases",
     metadata,
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
@@ -267,7 +267,7 @@ leases = Table(
 )
 
 node = Table(
-    "node",
+    "paypercall_node",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("database_id", String(32), nullable=False),
@@ -282,7 +282,7 @@ node = Table(
 )
 
 final_units = Table(
-    "final_units",
+    "paypercall_final_units",
     metadata,
     Column("unit", _HASH, primary_key=True),
     Column("outcome", _WORD, primary_key=True),
@@ -290,7 +290,7 @@ final_units = Table(
 )
 
 coins = Table(
-    "coins",
+    "paypercall_coins",
     metadata,
     Column("unit", _HASH, primary_key=True),
     Column("message_index", BigInteger, primary_key=True, autoincrement=False),
@@ -302,7 +302,7 @@ coins = Table(
 )
 
 spent_places = Table(
-    "spent_places",
+    "paypercall_spent_places",
     metadata,
     Column("unit", _HASH, primary_key=True),
     Column("message_index", BigInteger, primary_key=True, autoincrement=False),
@@ -311,7 +311,7 @@ spent_places = Table(
 )
 
 positions = Table(
-    "positions",
+    "paypercall_positions",
     metadata,
     Column("subject", _WORD, primary_key=True),
     Column("hub", Text, nullable=False),
@@ -320,7 +320,7 @@ positions = Table(
 )
 
 paid_calls = Table(
-    "paid_calls",
+    "paypercall_paid_calls",
     metadata,
     Column("id", _NUMBER, primary_key=True),
     Column("method", _WORD, nullable=False),
@@ -341,19 +341,19 @@ paid_calls = Table(
 )
 
 stored_answers = Table(
-    "stored_answers",
+    "paypercall_stored_answers",
     metadata,
-    Column("call_id", _NUMBER, ForeignKey("paid_calls.id"), primary_key=True, autoincrement=False),
+    Column("call_id", _NUMBER, ForeignKey("paypercall_paid_calls.id"), primary_key=True, autoincrement=False),
     Column("status", Integer, nullable=False),
     Column("headers", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("size", BigInteger, nullable=False),
     _time("stored_at"),
-    Index("ix_stored_answers_stored_at", "stored_at"),
+    Index("ix_paypercall_stored_answers_stored_at", "stored_at"),
 )
 
 bought_calls = Table(
-    "bought_calls",
+    "paypercall_bought_calls",
     metadata,
     Column("id", _NUMBER, primary_key=True),
     Column("request", String(64), nullable=False),
@@ -370,8 +370,8 @@ bought_calls = Table(
     Column("run", String(32)),
     _time("runs_until"),
     UniqueConstraint("payment_key"),
-    Index("ix_bought_calls_request", "request", "state"),
-    Index("ix_bought_calls_resource", "resource", "id"),
+    Index("ix_paypercall_bought_calls_request", "request", "state"),
+    Index("ix_paypercall_bought_calls_resource", "resource", "id"),
     # Holds all that is summed for a budget, so that no row has to be read for it.
-    Index("ix_bought_calls_spent", "asset", "made_at", "origin", "payee", "amount", "refund"),
+    Index("ix_paypercall_bought_calls_spent", "asset", "made_at", "origin", "payee", "amount", "refund"),
 )

@@ -9,15 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, column, func, select, table, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
 from paypercall.store.database import Database
 from paypercall.store.errors import StoreError
-from paypercall.store.schema import REVISION, VERSION_TABLE
+from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
 from paypercall.store.statements import Statement
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+_WRITERS = {"sqlite": sqlite.dialect, "postgresql": postgresql.dialect}
 
 _LOCK_KEY = 0x70617970
 """Of PostgreSQL's advisory lock while migrating; any number that others are unlikely to use."""
@@ -56,7 +60,10 @@ def migrate(database: Database) -> None:
 
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         found = context.get_current_revision()
-        if found != REVISION:
+        if found is None:
+            for statement in creation(connection.dialect.name):
+                connection.exec_driver_sql(statement)
+        elif found != REVISION:
             _refuse_newer(found)
             _run_migrations(connection)
 
@@ -69,19 +76,41 @@ def _refuse_newer(found: str | None) -> None:
         )
 
 
-def statements(dialect: str, since: str | None, until: str) -> list[str]:
+def creation(dialect: str) -> list[str]:
+    """The statements that make the tables of `REVISION` in a database that has none of ours.
+
+    The migrations are not run for that: the older ones make tables whose names may be those of a host's.
+
+    Args:
+        dialect: `sqlite` or `postgresql`.
+    """
+    tables = metadata.sorted_tables
+    indexes = sorted(
+        (index for table in tables for index in table.indexes), key=lambda index: str(index.name)
+    )
+    definitions: list[ClauseElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
+    writer = _WRITERS[dialect]()
+    return [
+        *(str(definition.compile(dialect=writer)) for definition in definitions),
+        # As Alembic would make it, but for a RETURNING that older versions of SQLite do not know.
+        f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL,"
+        f" CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num))",
+        f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ('{REVISION}')",
+    ]
+
+
+def statements(dialect: str, since: str, until: str) -> list[str]:
     """The statements that bring a database from one revision to another, for a host that runs migrations of its own.
 
     Args:
         dialect: `sqlite` or `postgresql`.
-        since: The revision that the database has, or None for none.
+        since: The revision that the database has.
         until: The revision that it is to have.
     """
     from alembic import command
 
     written = _Written()
-    config = _config(dialect=dialect, output=written)
-    command.upgrade(config, until if since is None else f"{since}:{until}", sql=True)
+    command.upgrade(_config(dialect=dialect, output=written), f"{since}:{until}", sql=True)
     return [
         text for piece in written.pieces if (text := piece.strip().rstrip(";")) and not text.startswith("--")
     ]

@@ -24,7 +24,8 @@ def test_the_tables_are_made_in_the_database_that_the_conf_names(
         }
     finally:
         connection.close()
-    assert {"channels", "payments", "outbox", "deposits", "unconfirmed_units", "leases"} <= names
+    assert {"paypercall_channels", "paypercall_payments", "paypercall_version"} <= names
+    assert all(name.startswith("paypercall_") for name in names)
 
 
 def test_a_database_that_cannot_be_used_is_named_in_one_line(

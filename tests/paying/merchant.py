@@ -255,7 +255,7 @@ def rows_of(store: Store) -> list[dict[str, Any]]:
     """The bought calls in some books, in their order."""
     with store.reading() as books:
         cursor = books.bought_calls._connection._cursor
-        cursor.execute("SELECT * FROM bought_calls ORDER BY id")
+        cursor.execute("SELECT * FROM paypercall_bought_calls ORDER BY id")
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

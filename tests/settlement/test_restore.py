@@ -268,7 +268,7 @@ def test_books_from_before_the_genesis_unit_was_kept_belong_to_the_network_that_
     stop(merchant)
     folder = tmp_path / "merchant"
     with closing(sqlite3.connect(folder / "paypercall.sqlite")) as database, database:
-        database.execute("UPDATE node SET genesis_unit = NULL")
+        database.execute("UPDATE paypercall_node SET genesis_unit = NULL")
     with Devnet() as another:
         with pytest.raises(WrongBooks, match="belongs to the wallet"):
             Server(wallet=wallet_on(another, funds=0), conf=conf_for(another, folder))

@@ -14,22 +14,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    MetaData,
-    create_engine,
-    inspect,
-    select,
-    text,
-)
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, inspect, text
 
-from paypercall.store import Store, StoreError, Subject, database, upgrade
+from paypercall.store import OutboxKind, Store, StoreError, Subject, database, upgrade
 from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
+from tests.store.old_books import (
+    add_a_row_to_each,
+    engine_for,
+    make_old_books,
+    renamed,
+    rows_of,
+    sample,
+    schema_of,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,10 +57,6 @@ def open_books(url: str) -> None:
         store.close()
 
 
-def engine_for(url: str) -> Engine:
-    return create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
-
-
 def execute(url: str, statement: str) -> None:
     with engine_for(url).begin() as connection:
         connection.execute(text(statement))
@@ -78,7 +71,7 @@ def differences_from_the_code(url: str) -> list[Any]:
         return compare_metadata(context, metadata)
 
 
-def test_the_migrations_make_the_schema_that_the_code_works_on(url: str) -> None:
+def test_a_new_database_has_the_schema_that_the_code_works_on(url: str) -> None:
     open_books(url)
     assert differences_from_the_code(url) == []
 
@@ -89,66 +82,71 @@ def test_the_newest_migration_is_the_revision_that_the_code_works_on() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
 
 
-def make_old_books(url: str, revision: str, monkeypatch: pytest.MonkeyPatch) -> MetaData:
-    """Makes a database as the version of paypercall with this revision did, and gives its tables."""
-    with monkeypatch.context() as older:
-        older.setattr(upgrade, "REVISION", revision)
-        store = Store(url)
-        store.migrate()
-        store.close()
-    tables = MetaData()
-    tables.reflect(engine_for(url))
-    tables.remove(tables.tables[VERSION_TABLE])
-    return tables
-
-
-def rows_of(url: str, tables: MetaData) -> dict[str, list[tuple[Any, ...]]]:
-    with engine_for(url).connect() as connection:
-        return {
-            table.name: [tuple(row) for row in connection.execute(select(table))]
-            for table in tables.sorted_tables
-        }
-
-
-def add_a_row_to_each(url: str, tables: MetaData) -> None:
-    """Adds a row with a value in every column; rows that refer to another find it."""
-    with engine_for(url).begin() as connection:
-        for table in tables.sorted_tables:
-            connection.execute(table.insert().values({column.name: sample(column) for column in table.c}))
-
-
-def sample(column: Column[Any]) -> bool | int | str:
-    if isinstance(column.type, Boolean):
-        return True
-    if column.name == "signed_by_me":
-        return 0  # so that the 1 that was accepted is unsettled
-    return 1 if isinstance(column.type, Integer) else "text"
-
-
-def test_a_database_of_the_first_version_is_migrated_and_keeps_its_rows(
-    url_without_tables: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("revision", [f"{number:04}" for number in range(1, int(REVISION))])
+def test_a_database_of_each_older_version_is_migrated_and_keeps_its_rows(
+    url_without_tables: str, revision: str
 ) -> None:
     url = url_without_tables
-    old_tables = make_old_books(url, "0001", monkeypatch)
+    old_tables = make_old_books(url, revision).sorted_tables
     add_a_row_to_each(url, old_tables)
     before = rows_of(url, old_tables)
-    assert {len(rows) for rows in before.values()} == {1}
+    assert {len(rows) for rows in before} == {1}
     store = Store(url)
     store.migrate()
+    assert rows_of(url, map(renamed, old_tables)) == before
     with store.transaction() as books:
-        assert books.node.max_sweeping_period() is None
+        assert books.node.max_sweeping_period() == (None if revision == "0001" else 1)
         books.node.set_max_sweeping_period(60)
         assert books.node.max_sweeping_period() == 60
+        assert books.outbox.add(OutboxKind.CLOSE, aa_address="text", period=1, details={}, now=1) == 2
     store.close()
-    assert differences_from_the_code(url) == []
-    assert rows_of(url, old_tables) == before
+
+
+def test_a_migrated_database_has_the_schema_of_a_new_one(url_without_tables: str) -> None:
+    url = url_without_tables
+    make_old_books(url, "0001")
+    store = Store(url)
+    store.migrate()
+    migrated = schema_of(url)
+    metadata.drop_all(engine_for(url))
+    execute(url, f"DROP TABLE {VERSION_TABLE}")
+    store.migrate()
+    store.close()
+    assert schema_of(url) == migrated
+    assert all(name.startswith("paypercall_") for name in inspect(engine_for(url)).get_table_names())
+
+
+def test_a_database_that_has_a_table_of_ours_without_being_ours_is_left_as_it_is(
+    url_without_tables: str,
+) -> None:
+    url = url_without_tables
+    execute(url, "CREATE TABLE paypercall_payments (note TEXT)")
+    before = schema_of(url)
+    store = Store(url)
+    with pytest.raises(StoreError, match=r"paypercall_payments.* already exists"):
+        store.migrate()
+    store.close()
+    assert schema_of(url) == before
+
+
+def test_an_upgrade_that_meets_a_table_of_its_new_names_changes_nothing(url_without_tables: str) -> None:
+    url = url_without_tables
+    old_tables = make_old_books(url, "0009").sorted_tables
+    add_a_row_to_each(url, old_tables)
+    execute(url, "CREATE TABLE paypercall_bought_calls (note TEXT)")
+    before = schema_of(url), rows_of(url, old_tables)
+    store = Store(url)
+    with pytest.raises(StoreError, match="paypercall_bought_calls"):
+        store.migrate()
+    store.close()
+    assert (schema_of(url), rows_of(url, old_tables)) == before
 
 
 def test_books_from_before_coins_were_kept_know_none_and_no_position(
-    url_without_tables: str, monkeypatch: pytest.MonkeyPatch
+    url_without_tables: str,
 ) -> None:
     url = url_without_tables
-    old_tables = make_old_books(url, "0003", monkeypatch)
+    old_tables = make_old_books(url, "0003").sorted_tables
     add_a_row_to_each(url, old_tables)
     before = rows_of(url, old_tables)
     store = Store(url)
@@ -157,14 +155,14 @@ def test_books_from_before_coins_were_kept_know_none_and_no_position(
         assert books.coins.all() == []
         assert [books.positions.get(subject) for subject in Subject] == [None, None]
     store.close()
-    assert rows_of(url, old_tables) == before
+    assert rows_of(url, map(renamed, old_tables)) == before
 
 
 def test_what_is_unsettled_is_counted_anew_without_the_credit_that_older_books_counted(
-    url_without_tables: str, monkeypatch: pytest.MonkeyPatch
+    url_without_tables: str,
 ) -> None:
     url = url_without_tables
-    tables = make_old_books(url, "0008", monkeypatch).tables
+    tables = make_old_books(url, "0008").tables
     channels = [
         # asset, signed by the peer, accepted of it, signed by me: what is unsettled is then 1, 40, 0 and 5
         ("base", 800_000, 1, 0),
@@ -196,12 +194,10 @@ def test_what_is_unsettled_is_counted_anew_without_the_credit_that_older_books_c
     store.close()
 
 
-def test_an_sqlite_file_of_an_older_version_is_migrated_by_itself(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_old_books(sqlite_url, "0001", monkeypatch)
+def test_an_sqlite_file_of_an_older_version_is_migrated_by_itself(sqlite_url: str) -> None:
+    old_tables = make_old_books(sqlite_url, "0001").tables
     open_books(sqlite_url)
-    assert differences_from_the_code(sqlite_url) == []
+    assert {f"paypercall_{name}" for name in old_tables} <= set(schema_of(sqlite_url))
 
 
 def test_a_new_sqlite_file_is_migrated_by_itself(sqlite_url: str) -> None:
@@ -242,6 +238,8 @@ def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
 def test_a_migration_that_fails_leaves_nothing_behind(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make_old_books(sqlite_url, "0008")
+    before = schema_of(sqlite_url)
     migrate = upgrade._run_migrations
 
     def failing(connection: Connection) -> None:
@@ -252,8 +250,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(
         patched.setattr(upgrade, "_run_migrations", failing)
         with pytest.raises(InterruptedError):
             open_books(sqlite_url)
-    engine = engine_for(sqlite_url)
-    assert inspect(engine).get_table_names() == []
+    assert schema_of(sqlite_url) == before
     open_books(sqlite_url)
 
 

@@ -1,0 +1,121 @@
+"""Begin the names of all tables with `paypercall_`: in a host's database a table `payments` may be the host's."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+_PREFIX = "paypercall_"
+
+_TABLES = (
+    "channels",
+    "totals",
+    "losses",
+    "payments",
+    "periods",
+    "sent_packages",
+    "outbox",
+    "outbox_units",
+    "deposits",
+    "unconfirmed_units",
+    "announced_channels",
+    "leases",
+    "node",
+    "final_units",
+    "coins",
+    "spent_places",
+    "positions",
+    "paid_calls",
+    "stored_answers",
+    "bought_calls",
+)
+
+_NUMBERED = ("losses", "payments", "outbox", "outbox_units", "deposits", "paid_calls", "bought_calls")
+
+_CONSTRAINTS = {
+    **{f"pk_{table}": table for table in _TABLES},
+    "uq_payments_aa_address": "payments",
+    "uq_outbox_units_unit_hash": "outbox_units",
+    "uq_paid_calls_method": "paid_calls",
+    "uq_paid_calls_token": "paid_calls",
+    "uq_bought_calls_payment_key": "bought_calls",
+    "fk_payments_aa_address": "payments",
+    "fk_periods_aa_address": "periods",
+    "fk_sent_packages_aa_address": "sent_packages",
+    "fk_outbox_aa_address": "outbox",
+    "fk_outbox_units_outbox_id": "outbox_units",
+    "fk_deposits_aa_address": "deposits",
+    "fk_deposits_outbox_id": "deposits",
+    "fk_unconfirmed_units_aa_address": "unconfirmed_units",
+    "fk_stored_answers_call_id": "stored_answers",
+}
+
+_INDEXES = {
+    "channels_between": ("channels", "my_address", "peer_address", "asset"),
+    "channels_created": ("channels", "my_address", "created_at"),
+    "channels_opened": ("channels", "status", "opened_at"),
+    "channels_unsettled": ("channels", "asset", "unsettled"),
+    "channels_refilled": ("channels", "my_address"),
+    "channels_frozen": ("channels", "freeze_decision"),
+    "channels_distrusted": ("channels", "my_address"),
+    "losses_asset": ("losses", "asset", "booked_at"),
+    "outbox_state": ("outbox", "state"),
+    "outbox_aa_address": ("outbox", "aa_address", "period"),
+    "outbox_units_outbox_id": ("outbox_units", "outbox_id"),
+    "deposits_aa_address": ("deposits", "aa_address", "state"),
+    "deposits_unit": ("deposits", "unit"),
+    "deposits_outbox_id": ("deposits", "outbox_id"),
+    "unconfirmed_units_unit": ("unconfirmed_units", "unit"),
+    "announced_channels_announced_at": ("announced_channels", "announced_at"),
+    "stored_answers_stored_at": ("stored_answers", "stored_at"),
+    "bought_calls_request": ("bought_calls", "request", "state"),
+    "bought_calls_resource": ("bought_calls", "resource", "id"),
+    "bought_calls_spent": ("bought_calls", "asset", "made_at", "origin", "payee", "amount", "refund"),
+}
+
+_CONDITIONS = {
+    "channels_unsettled": "unsettled > 0",
+    "channels_refilled": "refill_threshold IS NOT NULL",
+    "channels_frozen": "freeze_decision IS NOT NULL",
+    "channels_distrusted": f"signs_from_period = {2**62}",
+}
+
+
+def upgrade() -> None:
+    """Renames, and moves no row. Processes of the version before must be stopped: they would find no table."""
+    if op.get_context().dialect.name == "sqlite":
+        _upgrade_sqlite()
+    else:
+        _upgrade_postgresql()
+
+
+def _upgrade_sqlite() -> None:
+    """Makes the indexes anew, which cannot be renamed; constraints keep their names, which mean nothing there."""
+    for index in _INDEXES:
+        op.drop_index(f"ix_{index}")
+    for table in _TABLES:
+        op.rename_table(table, _PREFIX + table)
+    for index, (table, *columns) in _INDEXES.items():
+        condition = sa.text(_CONDITIONS[index]) if index in _CONDITIONS else None
+        op.create_index(f"ix_{_PREFIX}{index}", _PREFIX + table, columns, sqlite_where=condition)
+
+
+def _upgrade_postgresql() -> None:
+    for table in _NUMBERED:
+        # Asked for by its table: a sequence with the usual name may be a host's.
+        op.execute(
+            "DO $$ BEGIN EXECUTE 'ALTER SEQUENCE ' || pg_get_serial_sequence"
+            f"('{table}', 'id') || ' RENAME TO {_PREFIX}{table}_id_seq'; END $$"
+        )
+    for constraint, table in _CONSTRAINTS.items():
+        kind, _, name = constraint.partition("_")
+        op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {constraint} TO {kind}_{_PREFIX}{name}")
+    for index in _INDEXES:
+        op.execute(f"ALTER INDEX ix_{index} RENAME TO ix_{_PREFIX}{index}")
+    for table in _TABLES:
+        op.rename_table(table, _PREFIX + table)
