@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paypercall.paid_call import Attempt, PaidCall, claim, hold, prolong
+from paypercall.payment_token import hash_of
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
 from paypercall.store.later import PAUSE_SECONDS
@@ -134,7 +135,7 @@ class CallBook:
             CallConflict: When the payment cannot be used for this request.
         """
         with self._store.transaction() as books:
-            known = books.paid_calls.lock_token(token)
+            known = books.paid_calls.lock_token(hash_of(token))
             return None if known is None else claim_known(books, known, attempt)
 
     def keep_running(self, calls: list[PaidCall]) -> None:

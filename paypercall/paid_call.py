@@ -85,7 +85,7 @@ class PaidCall:
         run: Who is running it, or ran it last.
         runs_until: Seconds; until when the run is left alone.
         refund: What goes back to the payer, never more than `amount`.
-        token: The one-time token that stands for the payment, or None.
+        token_hash: Of the one-time token that stands for the payment, or None.
         receipt: What the payer is told of the payment, as JSON.
         id: Its number in the books; 0 before it is there.
     """
@@ -100,7 +100,7 @@ class PaidCall:
     run: str | None = None
     runs_until: int = 0
     refund: int = 0
-    token: str | None = field(default=None, repr=False)
+    token_hash: str | None = field(default=None, repr=False)
     receipt: str = field(default="{}", repr=False)
     id: int = 0
 

@@ -5,9 +5,8 @@ Every transport (the HTTP endpoint is one) is a thin layer on it. It holds no ru
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from paypercall.call_book import AnswerLimits, CallBook, call_of, claim_known, keep, take
@@ -19,6 +18,7 @@ from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import parse_announcement
 from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed
+from paypercall.payment_token import PURPOSE, hash_of, token_for
 from paypercall.results import ChannelBalance, Payment
 from paypercall.server import Server
 from paypercall.settlement.node import wall_clock
@@ -29,10 +29,21 @@ from paypercall.terms import Terms, UnconfirmedTerms
 CHANNEL = "channel"
 """The name of the payment method that pays over channels."""
 
-_TOKEN_BYTES = 32
-
 _REFUND_KEY = "paypercall: refund of payment"
 """Begins the idempotency keys of refunds, which no host's own key may meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepayment:
+    """A payment for a request that comes later.
+
+    Attributes:
+        token: Stands for the payment in one request: as good as money, not to be logged.
+        receipt: What the payer is told of the payment, as JSON.
+    """
+
+    token: str = field(repr=False)
+    receipt: str = field(repr=False)
 
 
 class PaymentServer:
@@ -83,25 +94,39 @@ class PaymentServer:
         """
         return self.server.announce(parse_announcement(channel_parameters))
 
-    def receive_payment(self, package: object) -> PaidCall:
-        """Accepts a payment for a request that comes later, with the call's `token`; the same package, the same token.
+    def receive_payment(self, package: object) -> Prepayment:
+        """Accepts a payment for a request that comes later; the same package gives the same token.
 
         Raises:
             PaymentRefused: When it is not accepted.
             PaymentUsed: When it was used without a token.
         """
+        tokens: list[str] = []
 
         def book(books: Books, channel: Channel, payment: Payment) -> PaidCall:
+            tokens.append(self._token_for(books, payment))
+            token_hash = hash_of(tokens[-1])
             known = _known_call(books, payment)
             if known is None:
-                token = secrets.token_urlsafe(_TOKEN_BYTES)
                 now = wall_clock()
-                return keep(books, replace(_call_of(payment, channel, now), token=token), now)
-            if known.token is None:
+                return keep(books, replace(_call_of(payment, channel, now), token_hash=token_hash), now)
+            if known.token_hash is None:
                 raise PaymentUsed("this payment was used for a request already; it needs no token")
+            if known.token_hash != token_hash:
+                # An older version has drawn the token by lot. Only its hash is left, so this one takes its place.
+                books.paid_calls.save_token_hash(known.id, token_hash)
             return known
 
-        return self._receive(package, None, book)
+        call = self._receive(package, None, book)
+        return Prepayment(tokens[-1], call.receipt)
+
+    def _token_for(self, books: Books, payment: Payment) -> str:
+        assert payment.aa_address is not None
+        assert payment.period is not None
+        assert payment.amount_spent is not None
+        accepted = books.payments.find(payment.aa_address, payment.period, payment.amount_spent)
+        assert accepted is not None, "it was accepted before, or in this transaction"
+        return token_for(self.server.wallet.key.secret_for(PURPOSE), accepted.digest)
 
     def redeem(self, payment: object, attempt: Attempt) -> PaidCall:
         """Uses a payment for a request.

@@ -10,7 +10,7 @@ from django.db.migrations.operations.base import Operation
 
 from paypercall.django.database import ALIAS
 from paypercall.store.schema import VERSION_TABLE
-from paypercall.store.upgrade import creation, statements
+from paypercall.store.upgrade import add_functions, creation, statements
 
 
 class Upgrade(Operation):
@@ -45,6 +45,9 @@ class Upgrade(Operation):
             with connection.cursor() as cursor:
                 cursor.execute(f"SELECT version_num FROM {VERSION_TABLE}")
                 [found] = cursor.fetchone()
+        if connection.vendor == "sqlite":
+            connection.ensure_connection()
+            add_functions(connection.connection)
         for statement in self._statements(connection.vendor, found):
             schema_editor.execute(statement, params=None)
 

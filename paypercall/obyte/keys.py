@@ -84,6 +84,10 @@ class Key:
         compact_and_recovery_id = self._signer.sign_recoverable(digest, hasher=None)
         return b64encode(compact_and_recovery_id[:_SIGNATURE_BYTES]).decode()
 
+    def secret_for(self, purpose: str) -> bytes:
+        """A secret that only this key gives, 32 bytes; it tells nothing of the key, or of those for other purposes."""
+        return hmac.new(self.private_key, purpose.encode(), hashlib.sha256).digest()
+
 
 def verify_signature(digest: bytes, signature: str, public_key: str) -> bool:
     """Tells whether a signature is the key's over the digest; false, never an error, for anything malformed.

@@ -155,15 +155,15 @@ class Endpoint:
     def _pay(self, request: Request) -> Answer:
         terms = terms_headers(self._server.identify(), self._path)
         try:
-            call = self._server.receive_payment(_package(request))
+            payment = self._server.receive_payment(_package(request))
         except (Refusal, PaymentRefused, CallConflict) as error:
             return refused(error, terms)
         except PaypercallError as error:
             return unavailable(error.code, "payments cannot be taken for now; try again with the same one")
         return _json(
             HTTPStatus.OK,
-            {"token": call.token, "receipt": wire.decode_receipt(call.receipt)},
-            ((wire.RECEIPT, call.receipt),),
+            {"token": payment.token, "receipt": wire.decode_receipt(payment.receipt)},
+            ((wire.RECEIPT, payment.receipt),),
         )
 
     # --- DELETE ------------------------------------------------------------------------------------------------------

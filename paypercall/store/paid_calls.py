@@ -57,9 +57,9 @@ class PaidCalls:
         """Loads and locks the call that a payment was used for."""
         return _read(self._connection.first(_LOCK, {"key_method": method, "key_payment": payment}))
 
-    def lock_token(self, token: str) -> PaidCall | None:
+    def lock_token(self, token_hash: str) -> PaidCall | None:
         """Loads and locks the call whose payment a token stands for."""
-        return _read(self._connection.first(_LOCK_TOKEN, {"key_token": token}))
+        return _read(self._connection.first(_LOCK_TOKEN, {"key_token_hash": token_hash}))
 
     def is_known(self, method: str, payment: str) -> bool:
         """Whether a payment is in the books."""
@@ -79,6 +79,10 @@ class PaidCalls:
             "refund": call.refund,
         }
         self._connection.change(_SAVE, {**row, "key_id": call.id})
+
+    def save_token_hash(self, call_id: int, token_hash: str) -> None:
+        """Saves that another token stands for the payment of a locked call."""
+        self._connection.change(_SAVE_TOKEN_HASH, {"key_id": call_id, "token_hash": token_hash})
 
     def save_run(self, call: PaidCall) -> bool:
         """Saves the state of a call that its run still holds, without having locked it.
@@ -145,7 +149,7 @@ def _columns(call: PaidCall) -> dict[str, Any]:
         "run": call.run,
         "runs_until": call.runs_until,
         "refund": call.refund,
-        "token": call.token,
+        "token_hash": call.token_hash,
         "receipt": call.receipt,
     }
 
@@ -169,7 +173,7 @@ def _selected() -> Select[Any]:
         "run",
         "runs_until",
         "refund",
-        "token",
+        "token_hash",
         "receipt",
         "id",
     )
@@ -188,7 +192,10 @@ _DROP_UNCOLLECTED = Statement(
         _IS_PAYMENT, paid_calls.c.state == PaidCallState.ACCEPTED.value, paid_calls.c.run.is_(None)
     )
 )
-_LOCK_TOKEN = Statement(_selected().where(paid_calls.c.token == bindparam("key_token")).with_for_update())
+_LOCK_TOKEN = Statement(
+    _selected().where(paid_calls.c.token_hash == bindparam("key_token_hash")).with_for_update()
+)
+_SAVE_TOKEN_HASH = Statement(update(paid_calls).where(_IS_IT).values(token_hash=bindparam("token_hash")))
 _SAVE = Statement(
     update(paid_calls)
     .where(_IS_IT)

@@ -333,11 +333,18 @@ paid_calls = Table(
     Column("run", String(32)),
     _time("runs_until"),
     _amount("refund"),
-    Column("token", String(43)),
+    Column("token_hash", String(64)),
     Column("receipt", Text, nullable=False),
     _time("made_at"),
     UniqueConstraint("method", "payment"),
-    UniqueConstraint("token"),
+    # Few calls have one, and each pays for its place in an index.
+    Index(
+        "ix_paypercall_paid_calls_token_hash",
+        "token_hash",
+        unique=True,
+        sqlite_where=text("token_hash IS NOT NULL"),
+        postgresql_where=text("token_hash IS NOT NULL"),
+    ),
 )
 
 stored_answers = Table(

@@ -6,6 +6,8 @@ administrator: there it happens only when asked for.
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, column, func, select, table, text
@@ -65,6 +67,10 @@ def migrate(database: Database) -> None:
                 connection.exec_driver_sql(statement)
         elif found != REVISION:
             _refuse_newer(found)
+            if database.is_sqlite:
+                driver_connection = connection.connection.driver_connection
+                assert isinstance(driver_connection, sqlite3.Connection)
+                add_functions(driver_connection)
             _run_migrations(connection)
 
 
@@ -114,6 +120,15 @@ def statements(dialect: str, since: str, until: str) -> list[str]:
     return [
         text for piece in written.pieces if (text := piece.strip().rstrip(";")) and not text.startswith("--")
     ]
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Gives a connection what migrations call, and SQLite does not have."""
+    connection.create_function("paypercall_sha256", 1, _sha256, deterministic=True)
+
+
+def _sha256(value: str | None) -> str | None:
+    return None if value is None else hashlib.sha256(value.encode()).hexdigest()
 
 
 class _Written:

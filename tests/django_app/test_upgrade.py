@@ -14,6 +14,7 @@ from tests.store.old_books import (
     add_a_row_to_each,
     engine_for,
     make_old_books,
+    migrated,
     renamed,
     rows_of,
     schema_of,
@@ -39,7 +40,7 @@ def test_books_of_an_older_version_keep_their_rows_and_get_the_tables_of_new_one
     add_a_row_to_each(url, old_tables)
     before = rows_of(url, old_tables)
     migrate(tmp_path)
-    assert rows_of(url, map(renamed, old_tables)) == before
+    assert rows_of(url, map(renamed, old_tables)) == migrated(old_tables, before)
     new = Store(f"sqlite:///{tmp_path / 'new.sqlite'}")
     new.migrate()
     new.close()

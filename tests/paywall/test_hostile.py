@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from paypercall.channel import Status
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.methods import Channel
 from paypercall.paid_call import CallConflict
-from paypercall.payment_server import PaymentServer
+from paypercall.payment_server import PaymentServer, Prepayment
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.paywall.answer import refused
 from paypercall.paywall.gate import Ending
@@ -193,7 +192,7 @@ def test_nothing_that_carries_money_shows_it(shop: Shop) -> None:
         Answer(200, pairs, secret.encode()),
         Ending(pairs, secret.encode()),
         StoredAnswer(200, pairs, secret.encode()),
-        replace(run(shop.ask(shop.pay())).call, token=secret),
+        Prepayment(secret, secret),
     ]
     assert all(secret not in repr(thing) for thing in shown)
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import NullPool
 
+from paypercall.payment_token import hash_of
 from paypercall.store import upgrade
 from paypercall.store.database import Database
 from paypercall.store.schema import VERSION_TABLE
@@ -78,8 +79,25 @@ def rows_of(url: str, tables: Iterable[Table]) -> list[list[tuple[Any, ...]]]:
 
 
 def renamed(table: Table) -> Table:
-    """A table of older books with the name that it has now."""
-    return table.to_metadata(MetaData(), name=f"paypercall_{table.name}")
+    """The columns of a table of older books, by the names that they have now."""
+    columns = (
+        Column({"token": "token_hash"}.get(column.name, column.name), column.type) for column in table.c
+    )
+    return Table(f"paypercall_{table.name}", MetaData(), *columns)
+
+
+def migrated(tables: Iterable[Table], rows: Iterable[list[tuple[Any, ...]]]) -> list[list[tuple[Any, ...]]]:
+    """What becomes of the rows of some tables of older books: of tokens only the hash is kept."""
+    return [
+        [
+            tuple(
+                hash_of(value) if column.name == "token" else value
+                for column, value in zip(table.c, row, strict=True)
+            )
+            for row in of_table
+        ]
+        for table, of_table in zip(tables, rows, strict=True)
+    ]
 
 
 def schema_of(url: str) -> dict[str, Any]:

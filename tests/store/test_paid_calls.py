@@ -22,17 +22,17 @@ def attempt(run: str = "first", request: str = "a", now: int = 0) -> Attempt:
 
 def test_a_call_is_found_again_as_it_was_saved(store: Store) -> None:
     with store.transaction() as books:
-        added = books.paid_calls.add(replace(CALL, token="t" * 43), 5)
+        added = books.paid_calls.add(replace(CALL, token_hash="a" * 64), 5)
         assert added is not None
         assert added.id
         running = claim(added, attempt())
         books.paid_calls.save(running)
     with store.transaction() as books:
         assert books.paid_calls.lock("channel", "7") == running
-        assert books.paid_calls.lock_token("t" * 43) == running
+        assert books.paid_calls.lock_token("a" * 64) == running
         assert books.paid_calls.lock("channel", "8") is None
         assert books.paid_calls.lock("onchain", "7") is None
-        assert books.paid_calls.lock_token("u" * 43) is None
+        assert books.paid_calls.lock_token("b" * 64) is None
 
 
 def test_a_payment_is_added_once(store: Store) -> None:

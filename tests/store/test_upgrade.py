@@ -16,12 +16,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+from paypercall.payment_token import hash_of
 from paypercall.store import OutboxKind, Store, StoreError, Subject, database, upgrade
 from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
 from tests.store.old_books import (
     add_a_row_to_each,
     engine_for,
     make_old_books,
+    migrated,
     renamed,
     rows_of,
     sample,
@@ -93,7 +95,7 @@ def test_a_database_of_each_older_version_is_migrated_and_keeps_its_rows(
     assert {len(rows) for rows in before} == {1}
     store = Store(url)
     store.migrate()
-    assert rows_of(url, map(renamed, old_tables)) == before
+    assert rows_of(url, map(renamed, old_tables)) == migrated(old_tables, before)
     with store.transaction() as books:
         assert books.node.max_sweeping_period() == (None if revision == "0001" else 1)
         books.node.set_max_sweeping_period(60)
@@ -107,13 +109,42 @@ def test_a_migrated_database_has_the_schema_of_a_new_one(url_without_tables: str
     make_old_books(url, "0001")
     store = Store(url)
     store.migrate()
-    migrated = schema_of(url)
+    schema = schema_of(url)
     metadata.drop_all(engine_for(url))
     execute(url, f"DROP TABLE {VERSION_TABLE}")
     store.migrate()
     store.close()
-    assert schema_of(url) == migrated
+    assert schema_of(url) == schema
     assert all(name.startswith("paypercall_") for name in inspect(engine_for(url)).get_table_names())
+
+
+def test_a_file_keeps_no_token_of_an_older_version_and_the_token_is_still_good(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up = database._set_up_sqlite
+
+    def leaving_what_is_deleted(connection: sqlite3.Connection, record: object) -> None:
+        set_up(connection, record)
+        connection.execute("PRAGMA secure_delete = OFF")  # as SQLite is built, but for some systems
+
+    monkeypatch.setattr(database, "_set_up_sqlite", leaving_what_is_deleted)
+    paid_calls = make_old_books(sqlite_url, "0009").tables["paid_calls"]
+    tokens = [f"{number:043}" for number in range(200)]
+    with engine_for(sqlite_url).begin() as connection:
+        row = {column.name: sample(column) for column in paid_calls.c if column.name != "id"}
+        row["state"] = "accepted"
+        rows = [{**row, "payment": f"{number}", "token": token} for number, token in enumerate(tokens)]
+        connection.execute(paid_calls.insert(), [*rows, {**row, "payment": "direct", "token": None}])
+    store = Store(sqlite_url)
+    with store.transaction() as books:
+        found = [books.paid_calls.lock_token(hash_of(token)) for token in tokens]
+        direct = books.paid_calls.lock("text", "direct")
+    store.close()
+    assert [call.payment for call in found if call is not None] == [f"{number}" for number in range(200)]
+    assert direct is not None
+    assert direct.token_hash is None
+    content = Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()
+    assert [token for token in tokens if token.encode() in content] == []
 
 
 def test_a_database_that_has_a_table_of_ours_without_being_ours_is_left_as_it_is(
@@ -155,7 +186,7 @@ def test_books_from_before_coins_were_kept_know_none_and_no_position(
         assert books.coins.all() == []
         assert [books.positions.get(subject) for subject in Subject] == [None, None]
     store.close()
-    assert rows_of(url, map(renamed, old_tables)) == before
+    assert rows_of(url, map(renamed, old_tables)) == migrated(old_tables, before)
 
 
 def test_what_is_unsettled_is_counted_anew_without_the_credit_that_older_books_counted(

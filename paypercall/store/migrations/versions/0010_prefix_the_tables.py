@@ -1,4 +1,7 @@
-"""Begin the names of all tables with `paypercall_`: in a host's database a table `payments` may be the host's."""
+"""Begin the names of all tables with `paypercall_`: in a host's database a table `payments` may be the host's.
+
+Of one-time tokens only the hash is kept from now on, and those that are there are hashed.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,13 @@ _TABLES = (
 
 _NUMBERED = ("losses", "payments", "outbox", "outbox_units", "deposits", "paid_calls", "bought_calls")
 
+_REBUILT = ("paid_calls", "stored_answers")
+
 _CONSTRAINTS = {
     **{f"pk_{table}": table for table in _TABLES},
     "uq_payments_aa_address": "payments",
     "uq_outbox_units_unit_hash": "outbox_units",
     "uq_paid_calls_method": "paid_calls",
-    "uq_paid_calls_token": "paid_calls",
     "uq_bought_calls_payment_key": "bought_calls",
     "fk_payments_aa_address": "payments",
     "fk_periods_aa_address": "periods",
@@ -87,7 +91,7 @@ _CONDITIONS = {
 
 
 def upgrade() -> None:
-    """Renames, and moves no row. Processes of the version before must be stopped: they would find no table."""
+    """Renames. Processes of the version before must be stopped: they would find no table."""
     if op.get_context().dialect.name == "sqlite":
         _upgrade_sqlite()
     else:
@@ -99,10 +103,73 @@ def _upgrade_sqlite() -> None:
     for index in _INDEXES:
         op.drop_index(f"ix_{index}")
     for table in _TABLES:
-        op.rename_table(table, _PREFIX + table)
+        if table not in _REBUILT:
+            op.rename_table(table, _PREFIX + table)
+    _rebuild_paid_calls()
     for index, (table, *columns) in _INDEXES.items():
         condition = sa.text(_CONDITIONS[index]) if index in _CONDITIONS else None
         op.create_index(f"ix_{_PREFIX}{index}", _PREFIX + table, columns, sqlite_where=condition)
+
+
+def _rebuild_paid_calls() -> None:
+    """Copies the two tables: SQLite does not let go of a unique column otherwise, as the token was."""
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "paypercall_paid_calls",
+        sa.Column("id", number, nullable=False),
+        sa.Column("method", sa.String(20), nullable=False),
+        sa.Column("payment", sa.String(64), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("asset", sa.String(44), nullable=False),
+        sa.Column("aa_address", sa.String(32)),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("request", sa.String(64)),
+        sa.Column("run", sa.String(32)),
+        sa.Column("runs_until", sa.BigInteger(), nullable=False),
+        sa.Column("refund", sa.BigInteger(), nullable=False),
+        sa.Column("token_hash", sa.String(64)),
+        sa.Column("receipt", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_paypercall_paid_calls"),
+        sa.UniqueConstraint("method", "payment", name="uq_paypercall_paid_calls_method"),
+    )
+    op.create_table(
+        "paypercall_stored_answers",
+        sa.Column("call_id", number, autoincrement=False, nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("stored_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["call_id"], ["paypercall_paid_calls.id"], name="fk_paypercall_stored_answers_call_id"
+        ),
+        sa.PrimaryKeyConstraint("call_id", name="pk_paypercall_stored_answers"),
+    )
+    op.execute(
+        "INSERT INTO paypercall_paid_calls SELECT id, method, payment, amount, asset, aa_address, state, request, run,"
+        " runs_until, refund, paypercall_sha256(token), receipt, made_at FROM paid_calls"
+    )
+    op.execute(
+        "INSERT INTO paypercall_stored_answers"
+        " SELECT call_id, status, headers, body, size, stored_at FROM stored_answers"
+    )
+    # What is dropped is overwritten: the tokens would stay in the file's free pages.
+    op.execute("PRAGMA secure_delete = ON")
+    op.drop_table("stored_answers")
+    op.drop_table("paid_calls")
+    _create_token_index()
+
+
+def _create_token_index() -> None:
+    op.create_index(
+        "ix_paypercall_paid_calls_token_hash",
+        "paypercall_paid_calls",
+        ["token_hash"],
+        unique=True,
+        sqlite_where=sa.text("token_hash IS NOT NULL"),
+        postgresql_where=sa.text("token_hash IS NOT NULL"),
+    )
 
 
 def _upgrade_postgresql() -> None:
@@ -119,3 +186,10 @@ def _upgrade_postgresql() -> None:
         op.execute(f"ALTER INDEX ix_{index} RENAME TO ix_{_PREFIX}{index}")
     for table in _TABLES:
         op.rename_table(table, _PREFIX + table)
+    op.drop_constraint("uq_paid_calls_token", "paypercall_paid_calls")
+    op.alter_column("paypercall_paid_calls", "token", new_column_name="token_hash", type_=sa.String(64))
+    op.execute(
+        "UPDATE paypercall_paid_calls SET token_hash = encode(sha256(convert_to(token_hash, 'UTF8')), 'hex')"
+        " WHERE token_hash IS NOT NULL"
+    )
+    _create_token_index()
