@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paypercall.paid_call import Attempt, PaidCall, claim, hold, prolong
+from paypercall.paid_call import Attempt, PaidCall, break_off, claim, hold, prolong
 from paypercall.payment_token import hash_of
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
@@ -190,6 +190,18 @@ class CallBook:
     def _keep_late_end(self, books: Books, call: PaidCall, answer: StoredAnswer) -> None:
         if not self._keep_end(books, call, answer):
             logger.warning("payment %s-%s: another worker has taken over", call.method, call.payment)
+
+    def break_off(self, call: PaidCall, *, can_refund: bool) -> None:
+        """Takes back that a run has answered a call; see `paid_call.break_off`. Its answer was not kept: it was a stream.
+
+        Raises:
+            RunLost: When it is not this run that has answered it.
+        """
+        assert call.run is not None
+        with self._store.brief_transaction() as books:
+            known = books.paid_calls.lock(call.method, call.payment)
+            assert known is not None, "what was answered is never dropped"
+            _save_change(books, known, break_off(known, call.run, can_refund=can_refund))
 
     def answer(self, call: PaidCall) -> StoredAnswer | None:
         """The answer that is kept of a call, or None."""

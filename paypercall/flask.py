@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from io import BytesIO
@@ -35,6 +35,7 @@ from paypercall.paywall import (
     Request,
     Resource,
     Running,
+    WatchedParts,
     WrongUse,
 )
 from paypercall.paywall.current import Unpaid
@@ -273,11 +274,12 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         return
     if visit.running is None:
         return
+    is_stream = _is_stream(response)
     ending = visit.paywall.finish(
         visit.running,
         response.status_code,
         list(response.headers),
-        None if _is_stream(response) else response.get_data(),
+        None if is_stream else response.get_data(),
         content_type=response.content_type or "",
     )
     for name in MONEY_HEADERS:
@@ -286,6 +288,10 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         response.headers.add(name, value)
     if ending.body is not None:
         response.set_data(ending.body)
+    if is_stream:
+        parts: Iterable[Any] = response.response
+        break_off = functools.partial(visit.paywall.break_off, visit.running)
+        response.response = WatchedParts(parts, break_off)
 
 
 def _clean_up(error: BaseException | None) -> None:

@@ -106,7 +106,7 @@ class PaidCall:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is answered or refunded, for good."""
+        """Whether it is answered or refunded: for good, but for an answer that breaks off; see `break_off`."""
         return self.state in (PaidCallState.ANSWERED, PaidCallState.REFUNDED)
 
 
@@ -257,6 +257,21 @@ def release(call: PaidCall, run: str) -> PaidCall:
     """
     _require_run(call, run)
     return replace(call, state=PaidCallState.ACCEPTED, runs_until=0)
+
+
+def break_off(call: PaidCall, run: str, *, can_refund: bool) -> PaidCall:
+    """Takes back that a call was answered, since its view failed in the middle of an answer that had begun.
+
+    It ends as any other call whose view fails: all is given back, what went back with the answer's beginning included;
+    or, where nothing can be given back, the payment buys another answer.
+
+    Raises:
+        RunLost: When it is not this run that has answered it.
+    """
+    if call.state is not PaidCallState.ANSWERED:
+        raise RunLost("this request was not answered")
+    running = replace(call, state=PaidCallState.RUNNING)
+    return give_back(running, run) if can_refund else free(running, run)
 
 
 def _require_run(call: PaidCall, run: str) -> None:

@@ -19,7 +19,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.package import parse_announcement
 from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed
 from paypercall.payment_token import PURPOSE, hash_of, token_for
-from paypercall.results import ChannelBalance, Payment
+from paypercall.results import ChannelBalance, IdempotencyConflict, Payment
 from paypercall.server import Server
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books
@@ -166,6 +166,8 @@ class PaymentServer:
     def refund(self, call: PaidCall) -> dict[str, Any] | None:
         """The package that gives back what a call's payer gets back, always the same one; None if that is nothing.
 
+        Where a part went back with the beginning of an answer that broke off, it gives back the rest.
+
         Raises:
             Refusal: When the channel does not allow it now: it is closing, for example. Ask again later.
             ChannelTimeout: When the ledger was not seen in time after the start.
@@ -173,9 +175,16 @@ class PaymentServer:
         if not call.refund:
             return None
         assert call.aa_address is not None
-        return self.server.create_payment_package(
-            call.refund, call.aa_address, f"{_REFUND_KEY} {call.payment}"
-        )
+        key = f"{_REFUND_KEY} {call.payment}"
+        try:
+            return self.server.create_payment_package(call.refund, call.aa_address, key)
+        except IdempotencyConflict:
+            with self.server.store.reading() as books:
+                part = books.payments.sent(call.aa_address, key)
+            if part is None or part.amount > call.refund:
+                raise  # it broke off after the call was read: who asks again gets all of it
+            rest = call.refund - part.amount
+            return self.server.create_payment_package(rest, call.aa_address, f"{key}, rest")
 
     def status(self, aa_address: str) -> ChannelBalance:
         """Where a channel stands.

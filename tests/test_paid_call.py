@@ -22,6 +22,7 @@ from paypercall.paid_call import (
     RunLost,
     WrongPaymentAsset,
     answer,
+    break_off,
     claim,
     free,
     give_back,
@@ -134,14 +135,42 @@ def test_a_freed_payment_buys_another_request_of_its_price() -> None:
         claim(freed, attempt("b", "second", price=99), can_refund=False)
 
 
+def test_what_breaks_off_is_refunded_as_a_whole_also_when_a_part_went_back_before() -> None:
+    answered = answer(claim(ACCEPTED, attempt(price=70)), "first", 30)
+    broken = break_off(answered, "first", can_refund=True)
+    assert (broken.state, broken.refund) == (PaidCallState.REFUNDED, 100)
+    assert claim(broken, attempt(run="second")) == broken
+
+
+def test_where_nothing_can_be_given_back_what_breaks_off_buys_another_request() -> None:
+    answered = answer(claim(ACCEPTED, attempt(), can_refund=False), "first", 0)
+    broken = break_off(answered, "first", can_refund=False)
+    assert (broken.state, broken.refund) == (PaidCallState.ACCEPTED, 0)
+    assert claim(broken, attempt("b", "second"), can_refund=False).request == "b"
+
+
+def test_only_who_has_answered_can_break_off() -> None:
+    running = claim(ACCEPTED, attempt())
+    answered = answer(running, "first", 0)
+    refunded = give_back(running, "first")
+    for call, run in ((running, "first"), (answered, "second"), (refunded, "first"), (ACCEPTED, "first")):
+        for can_refund in (True, False):
+            with pytest.raises(RunLost):
+                break_off(call, run, can_refund=can_refund)
+
+
 RUNS = st.sampled_from(["first", "second", "third"])
 STEPS = st.one_of(
     st.tuples(st.just("claim"), RUNS, st.sampled_from(["a", "b"]), st.integers(1, 300), st.integers(0, 100)),
     st.tuples(st.just("answer"), RUNS, st.integers(-50, 500)),
     st.tuples(st.just("give_back"), RUNS),
     st.tuples(st.just("release"), RUNS),
+    st.tuples(st.just("break_off"), RUNS),
     st.tuples(st.just("prolong"), RUNS, st.integers(0, 100)),
 )
+
+
+BROKEN_OFF = [PaidCallState.ANSWERED, PaidCallState.REFUNDED]
 
 
 @given(st.integers(1, 200), st.lists(STEPS, max_size=30))
@@ -150,7 +179,7 @@ def test_nothing_gives_back_more_than_was_paid_or_ends_a_payment_twice(
 ) -> None:
     call = replace(ACCEPTED, amount=amount)
     requests: set[str] = set()
-    ends: set[tuple[PaidCallState, int]] = set()
+    ends: list[tuple[PaidCallState, int]] = []
     for name, run, *rest in steps:
         with suppress(CallConflict):
             match name, rest:
@@ -162,13 +191,22 @@ def test_nothing_gives_back_more_than_was_paid_or_ends_a_payment_twice(
                     call = give_back(call, str(run))
                 case "release", _:
                     call = release(call, str(run))
+                case "break_off", _:
+                    call = break_off(call, str(run), can_refund=True)
                 case "prolong", [now]:
                     call = prolong(call, str(run), now)  # type: ignore[arg-type]
         if call.request is not None:
             requests.add(call.request)
-        if call.is_over:
-            ends.add((call.state, call.refund))
+        if call.is_over and (call.state, call.refund) not in ends:
+            ends.append((call.state, call.refund))
         assert 0 <= call.refund <= call.amount == amount
         assert call.is_over or call.refund == 0
     assert len(requests) <= 1
-    assert len(ends) <= 1
+    # At most an answer that broke off after that.
+    assert [state for state, _ in ends] in (
+        [],
+        [PaidCallState.ANSWERED],
+        [PaidCallState.REFUNDED],
+        BROKEN_OFF,
+    )
+    assert len(ends) < 2 or ends[1][1] == amount

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor
 from starlette.requests import Request as StarletteRequest
+from starlette.responses import StreamingResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -84,9 +85,8 @@ class PaymentMiddleware:
             await self._app(scope, exchange.body.receive, exchange.send)
         except Stop as stop:
             await exchange.answer(stop.answer)
-        except Exception:
-            if exchange.running is not None:
-                await exchange.fail()
+        except Exception as error:
+            await exchange.fail(error)
             raise
         finally:
             exchange.abandon()
@@ -156,8 +156,12 @@ class Payment(CurrentPayment):
                 await exchange.charge(tag, request.path_params)
                 with exchange.refunding_failures():
                     if inspect.iscoroutinefunction(view):
-                        return await view(*arguments)
-                    return await run_in_threadpool(view, *arguments)
+                        answer = await view(*arguments)
+                    else:
+                        answer = await run_in_threadpool(view, *arguments)
+                if isinstance(answer, StreamingResponse):
+                    answer.body_iterator = exchange.watched(answer.body_iterator)
+                return answer
 
             paid.price_tag = tag  # type: ignore[attr-defined]
             return paid  # type: ignore[return-value]

@@ -6,11 +6,20 @@ It keeps no stream waiting, and runs what touches the books outside of the loop.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -23,7 +32,10 @@ from paypercall.paywall.answer import body_too_large, problem
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.request import MAX_PAID_BODY
+from paypercall.paywall.stream import comes_of_cancellation
 from paypercall.wire import FIELD
+
+_Part = TypeVar("_Part")
 
 SCOPE_KEY = "paypercall.exchange"
 """Where a request's scope holds its exchange."""
@@ -70,6 +82,7 @@ class _Body:
         self._parts: list[bytes] = []
         self._size = 0
         self._is_whole = False
+        self.is_client_gone = False
 
     async def receive(self) -> Message:
         """The next message for the application."""
@@ -112,6 +125,8 @@ class _Body:
             else:
                 self._parts.clear()
             self._is_whole = not message.get("more_body", False)
+        else:
+            self.is_client_gone = True
         return message
 
 
@@ -137,6 +152,8 @@ class Exchange:
         self._length: int | None = None
         self._held = bytearray()
         self._is_mute = False
+        self._streaming: Running | None = None
+        self._has_view_failed = False
         self.body = _Body(receive)
         self.running: Running | None = None
 
@@ -183,7 +200,19 @@ class Exchange:
         except Exception as error:
             if self.running is not None:
                 self._paywall.fail(self.running, _status_of(error))
+            self._note_failure(error)
             raise
+
+    async def watched(self, parts: AsyncIterable[_Part]) -> AsyncIterator[_Part]:
+        """The parts of a stream; the failure of its view is noticed also where a middleware ends it as if it were whole."""
+        with self.refunding_failures():
+            async for part in parts:
+                yield part
+
+    def _note_failure(self, error: Exception) -> None:
+        # What may be the client's doing must never give the money back.
+        if not self.body.is_client_gone and not comes_of_cancellation(error):
+            self._has_view_failed = True
 
     async def request(self) -> Request:
         """The request as the paywall sees it.
@@ -233,7 +262,7 @@ class Exchange:
         if self._is_mute:
             await self._send_without_body(message)
         elif self.running is None:
-            await self._send(message)
+            await self._pass_on(message)
         elif message["type"] == "http.response.start":
             self._start = {**message, "headers": list(message.get("headers", ()))}
             self._length = _length_of(self._start)
@@ -245,7 +274,7 @@ class Exchange:
             await self._collect(message)
         else:
             await self._finish(None)
-            await self._send(message)
+            await self._pass_on(message)
 
     async def _collect(self, message: Message) -> None:
         """Holds the parts of an answer back until it is whole, unless it is too large to be kept."""
@@ -256,7 +285,14 @@ class Exchange:
             return
         body = bytes(self._held)
         changed = await self._finish(body if is_whole else None)
-        await self._send({**message, "body": body if changed is None else changed})
+        await self._pass_on({**message, "body": body if changed is None else changed})
+
+    async def _pass_on(self, message: Message) -> None:
+        """Passes on a part of an answer that has begun."""
+        streaming, self._streaming = self._streaming, None
+        await self._send(message)  # what fails here is the connection, and not the view
+        if message.get("more_body", False) or self._has_view_failed:
+            self._streaming = streaming
 
     async def _send_without_body(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -279,6 +315,8 @@ class Exchange:
             headers = _without(headers, {"content-length"})
             headers.append(("content-length", str(len(ending.body))))
         await self._send({**start, "headers": _encoded([*headers, *ending.headers])})
+        if body is None:
+            self._streaming = running
         return ending.body
 
     async def answer(self, answer: Answer) -> None:
@@ -289,8 +327,16 @@ class Exchange:
         )
         await self._send({"type": "http.response.body", "body": answer.body})
 
-    async def fail(self) -> None:
-        """Answers for a view that failed before its answer began: the payer must learn what is given back."""
+    async def fail(self, error: Exception) -> None:
+        """Answers for a view that failed before its answer began: the payer must learn what is given back.
+
+        What fails in the middle of a stream is refunded, too.
+        """
+        self._note_failure(error)
+        if self._streaming is not None and self._has_view_failed:
+            await self._in_thread(self._paywall.break_off, self._streaming)
+        if self.running is None:
+            return
         failed = problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request could not be answered"
         )

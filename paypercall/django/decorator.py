@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -14,14 +14,23 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.handlers.exception import response_for_exception
 from django.db import connections, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParserError
 
 from paypercall.django.database import ALIAS
 from paypercall.django.exchange import keep_from_caches, request_of, response_of, whole_body
 from paypercall.django.project import Project, open_project
 from paypercall.obyte.amounts import BASE
-from paypercall.paywall import Answer, CurrentPayment, Price, PriceTag, Running, WrongUse
+from paypercall.paywall import (
+    Answer,
+    AsyncWatchedParts,
+    CurrentPayment,
+    Price,
+    PriceTag,
+    Running,
+    WatchedParts,
+    WrongUse,
+)
 from paypercall.paywall.answer import body_too_large
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
@@ -232,7 +241,19 @@ class Payment(CurrentPayment):
             response.content = ending.body
             if response.has_header("Content-Length"):
                 response["Content-Length"] = str(len(ending.body))
+        if isinstance(response, StreamingHttpResponse):
+            self._watch(running, response)
         return response
+
+    def _watch(self, running: Running, response: StreamingHttpResponse) -> None:
+        """Refunds a stream whose view fails in the middle."""
+        parts = response.streaming_content
+        break_off = functools.partial(self.project.paywall.break_off, running)
+        if isinstance(parts, AsyncIterable):
+            in_thread = functools.partial(_in_thread, break_off)
+            response.streaming_content = AsyncWatchedParts(parts, in_thread)
+        else:
+            response.streaming_content = WatchedParts(parts, break_off)
 
 
 def _atomic(view: Callable[..., Any]) -> Callable[..., Any]:

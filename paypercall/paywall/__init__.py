@@ -13,9 +13,11 @@ from paypercall.paywall.gate import Ending, Paywall
 from paypercall.paywall.price import Price, PriceTag, WrongPrice
 from paypercall.paywall.request import Request
 from paypercall.paywall.running import Running
+from paypercall.paywall.stream import AsyncWatchedParts, WatchedParts
 
 __all__ = [
     "Answer",
+    "AsyncWatchedParts",
     "CurrentPayment",
     "Ending",
     "Endpoint",
@@ -25,6 +27,7 @@ __all__ = [
     "Request",
     "Resource",
     "Running",
+    "WatchedParts",
     "WrongPrice",
     "WrongUse",
 ]

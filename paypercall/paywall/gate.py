@@ -277,6 +277,7 @@ class Paywall:
     def _ending(
         self, running: Running, call: PaidCall, added: tuple[tuple[str, str], ...], body: bytes | None
     ) -> Ending:
+        running.call = call
         money = self._money_headers(call, running.method)
         changed = None if body is None else _with_refund(body, dict(money).get(wire.PACKAGE))
         return Ending((*money, *added), changed)
@@ -285,6 +286,20 @@ class Paywall:
         """Refunds a request whose view raised what stands for a status, whatever the host's error handler answers."""
         if self._refunds(status):
             running.refund()
+
+    def break_off(self, running: Running) -> None:
+        """Refunds a stream whose view failed in the middle, as the policy has it for the status 500.
+
+        Only for what the view itself raised while it made a part: a client that hangs up before the last part must
+        never get its money back. The beginning is sent, so that the refund is in the answer to the same payment, sent
+        again; a worker that dies in the middle changes nothing.
+        """
+        if running.call.state is not PaidCallState.ANSWERED or not self._refunds(
+            HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
+            return
+        self._calls.break_off(running.call, can_refund=running.method.can_refund)
+        logger.warning("payment %s: its view failed in the middle of a stream", running.payment_id)
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""

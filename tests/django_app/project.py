@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,43 @@ async def async_parts() -> AsyncIterator[bytes]:
     """A stream for an async server."""
     for part in parts():
         yield part
+
+
+def parts_that_break_off() -> Iterator[bytes]:
+    """A stream whose view fails in the middle."""
+    yield b"data: 0\n\n"
+    raise ValueError("a fault of the view")
+
+
+async def async_parts_that_break_off() -> AsyncIterator[bytes]:
+    """The same for an async server."""
+    for part in parts_that_break_off():
+        yield part
+
+
+ENDED = threading.Event()
+"""That a stream without an end was ended."""
+
+
+def endless_parts() -> Iterator[bytes]:
+    """A stream that fails when it is ended, as only a client that hangs up has it."""
+    try:
+        while True:
+            yield b"data: 0\n\n" * 1000
+    except GeneratorExit:
+        ENDED.set()
+        raise ValueError("there are more") from None
+
+
+async def endless_async_parts() -> AsyncIterator[bytes]:
+    """The same for an async server, which cancels it."""
+    try:
+        while True:
+            yield b"data: 0\n\n"
+            await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        ENDED.set()
+        raise ValueError("there are more") from None
 
 
 def length_price(request: Any, length: int) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from contextlib import suppress
 
 import pytest
+import requests
 import sqlalchemy
 
 from paypercall import wire
 from paypercall.paywall import WrongPrice
 from paypercall.store import Store
 from tests.django_app.conftest import Site
-from tests.django_app.project import RUNS
+from tests.django_app.project import ENDED, RUNS
 
 
 def test_a_view_is_paid_for_and_answered_again_without_running(site: Site) -> None:
@@ -126,6 +129,38 @@ def test_a_stream_passes_with_a_receipt(site: Site, path: str) -> None:
     answer = site.paid(path)
     assert answer.text == "data: 0\n\ndata: 1\n\n"
     assert wire.RECEIPT in answer.headers
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("path", ["breaks-off", "async-breaks-off", "broken-file"])
+def test_a_stream_whose_view_fails_in_the_middle_is_refunded_to_the_same_package_sent_again(
+    site: Site, path: str
+) -> None:
+    header = site.header(110)
+    with suppress(requests.RequestException):  # Django's own server ends it as if it were whole
+        site.ask(path, header)
+    gc.collect()  # Django leaves the request's body open when a stream breaks off behind its ASGI interface
+    again = site.ask(path, header)
+    assert (again.status_code, again.json()["code"]) == (402, "refunded")
+    assert json.loads(again.headers[wire.RECEIPT])["refund"] == 110
+    assert site.refund_in(again) == 100, "10 went back with the beginning"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("interface, path", [("wsgi", "endless"), ("asgi", "async-endless")])
+def test_a_client_that_hangs_up_gets_nothing_back_whatever_the_view_then_raises(
+    interface: str, path: str, request: pytest.FixtureRequest
+) -> None:
+    site: Site = request.getfixturevalue(interface)
+    ENDED.clear()
+    header = site.header()
+    with site.ask(path, header, stream=True) as answer:
+        assert next(answer.iter_content(9)) == b"data: 0\n\n"
+    assert ENDED.wait(60)
+    gc.collect()
+    assert site.paid("temperature").status_code == 200, "whatever was to happen has happened"
+    again = site.ask(path, header)
+    assert (again.status_code, again.json()["code"]) == (409, "answer_not_kept")
 
 
 def test_a_template_is_rendered_before_its_answer_is_kept(site: Site) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.urls import include, path
@@ -18,7 +19,16 @@ from django.views.decorators.csrf import csrf_exempt
 
 from paypercall import wire
 from paypercall.django import WrongUse, payment
-from tests.django_app.project import RUNS, async_parts, length_price, parts
+from tests.django_app.project import (
+    RUNS,
+    async_parts,
+    async_parts_that_break_off,
+    endless_async_parts,
+    endless_parts,
+    length_price,
+    parts,
+    parts_that_break_off,
+)
 
 
 @payment.required(100)
@@ -175,6 +185,40 @@ async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
 
 
 @payment.required(100)
+def breaks_off(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(parts_that_break_off(), content_type="text/event-stream")
+
+
+@payment.required(100)
+async def async_breaks_off(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(async_parts_that_break_off(), content_type="text/event-stream")
+
+
+class Unreadable(io.BytesIO):
+    """A file on a disk that fails after its beginning."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > 10_000:
+            raise OSError("the disk fails")
+        return super().read(size)
+
+
+@payment.required(100)
+def broken_file(request: HttpRequest) -> FileResponse:
+    return FileResponse(Unreadable(b"data: 0\n\n" * 10_000))
+
+
+@payment.required(100)
+def endless(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(endless_parts(), content_type="text/event-stream")
+
+
+@payment.required(100)
+async def async_endless(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(endless_async_parts(), content_type="text/event-stream")
+
+
+@payment.required(100)
 def template(request: HttpRequest) -> TemplateResponse:
     return TemplateResponse(request, engines["django"].from_string("{{ word }}"), {"word": "rendered"})
 
@@ -247,6 +291,11 @@ views: list[tuple[str, Any]] = [
     ("nothing-found", nothing_found),
     ("stream", stream),
     ("async-stream", async_stream),
+    ("breaks-off", breaks_off),
+    ("async-breaks-off", async_breaks_off),
+    ("broken-file", broken_file),
+    ("endless", endless),
+    ("async-endless", async_endless),
     ("template", template),
     ("bad-template", bad_template),
     ("slow", slow),

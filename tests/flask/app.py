@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, jsonify, request, send_file, session, stream_with_context
@@ -24,6 +25,31 @@ class Gate:
     def __init__(self) -> None:
         self.is_inside = threading.Event()
         self.may_leave = threading.Event()
+        self.is_closed = threading.Event()
+
+
+class Unreadable(BytesIO):
+    """A file on a disk that fails after its beginning."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > 10_000:
+            raise OSError("the disk fails")
+        return super().read(size)
+
+
+def events_that_break_off() -> Iterator[bytes]:
+    yield b"data: 1\n\n"
+    raise ValueError("a fault of the view")
+
+
+def events_that_go_on(gate: Gate) -> Iterator[bytes]:
+    """Fails when it is ended, which only a client that hangs up can bring about."""
+    try:
+        for _ in range(10_000):
+            yield b"data: 1\n\n" * 1000
+    except GeneratorExit:
+        gate.is_closed.set()
+        raise ValueError("there are more") from None
 
 
 class Mended(Exception):
@@ -161,6 +187,15 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
             yield b"data: 2\n\n"
 
         return Response(stream_with_context(events()), mimetype="text/event-stream")
+
+    @app.get("/breaks-off/<kind>")
+    @payment.required(100)
+    def breaks_off(kind: str) -> ResponseReturnValue:
+        if kind == "file":
+            return send_file(Unreadable(b"data: 1\n\n" * 10_000), "text/plain")
+        if kind == "too late":
+            return Response(events_that_go_on(gate), mimetype="text/event-stream")
+        return Response(stream_with_context(events_that_break_off()), mimetype="text/event-stream")
 
     @app.get("/file")
     @payment.required(100)

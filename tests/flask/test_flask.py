@@ -288,6 +288,36 @@ def test_a_stream_passes_through_while_it_is_made_and_is_not_kept(site: Site) ->
     assert site.runs["stream"] == 1
 
 
+@pytest.mark.parametrize("kind", ["generator", "file"])
+def test_a_stream_whose_view_fails_in_the_middle_is_refunded_to_the_same_package_sent_again(
+    site: Site, kind: str
+) -> None:
+    package = site.pay(120)
+    with site.ask(f"/breaks-off/{kind}", package, stream=True) as response:
+        parts = response.iter_content(9)
+        assert next(parts) == b"data: 1\n\n"
+        assert receipt_in(response)["refund"] == 20 == site.refund_in(response)
+        with pytest.raises(requests.RequestException):
+            list(parts)
+    again = site.ask(f"/breaks-off/{kind}", package)
+    assert code_in(again) == (402, "refunded")
+    assert (receipt_in(again)["refund"], site.refund_in(again)) == (120, 100)
+
+
+def test_a_client_that_hangs_up_before_the_end_gets_nothing_back_whatever_the_view_then_raises(
+    site: Site,
+) -> None:
+    gate.is_closed.clear()
+    package = site.pay()
+    with site.ask("/breaks-off/too late", package, stream=True) as response:
+        assert next(response.iter_content(9)) == b"data: 1\n\n"
+    assert gate.is_closed.wait(60)
+    assert site.ask("/other", site.pay()).status_code == 200, "whatever was to happen has happened"
+    again = site.ask("/breaks-off/too late", package)
+    assert code_in(again) == (409, "answer_not_kept")
+    assert site.refund_in(again) == 0
+
+
 def test_a_file_passes_through(site: Site) -> None:
     response = site.ask("/file", site.pay())
     assert response.content == Path(app_module.__file__).read_bytes()

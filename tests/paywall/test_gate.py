@@ -11,6 +11,7 @@ import pytest
 from paypercall import wire
 from paypercall.call_book import CallBook
 from paypercall.methods import Channel
+from paypercall.paid_call import answer
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Running
 from paypercall.paywall.running import TooLate
@@ -246,6 +247,69 @@ def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
     del running
     gc.collect()
     wait_until(lambda: paywall._heartbeat._thread is None, "the thread ends")
+
+
+def test_a_stream_whose_view_fails_in_the_middle_gives_everything_back_to_the_same_payment(
+    shop: Shop,
+) -> None:
+    package = shop.pay()
+    running = run(shop.ask(package))
+    shop.paywall.finish(running, 200, JSON, None)
+    assert answer_code(shop.ask(package)) == "answer_not_kept"
+    shop.paywall.break_off(running)
+    again = shop.ask(package)
+    assert isinstance(again, Answer)
+    assert (again.status, answer_code(again)) == (402, "refunded")
+    assert receipt_in(headers_of(again))["refund"] == 100 == refunded(shop, headers_of(again))
+    assert headers_of(shop.ask(package))[wire.PACKAGE] == headers_of(again)[wire.PACKAGE]
+
+
+def test_of_a_stream_that_breaks_off_the_rest_goes_back_where_a_part_went_back_with_its_beginning(
+    shop: Shop,
+) -> None:
+    package = shop.pay(150)
+    running = run(shop.ask(package))
+    assert refunded(shop, headers_of(shop.paywall.finish(running, 200, JSON, None))) == 50
+    shop.paywall.break_off(running)
+    again = headers_of(shop.ask(package))
+    assert receipt_in(again)["refund"] == 150
+    assert refunded(shop, again) == 100
+    assert headers_of(shop.ask(package))[wire.PACKAGE] == again[wire.PACKAGE]
+
+
+def test_what_broke_off_before_its_part_went_back_gives_everything_back_at_once(shop: Shop) -> None:
+    package = shop.pay(150)
+    running = run(shop.ask(package))
+    shop.server.calls.finish(answer(running.call, str(running.call.run), 50), None)  # and its worker dies
+    running.call = answer(running.call, str(running.call.run), 50)
+    shop.paywall.break_off(running)
+    assert refunded(shop, headers_of(shop.ask(package))) == 150
+
+
+def test_a_policy_that_keeps_the_money_of_a_500_keeps_that_of_a_stream_that_breaks_off(shop: Shop) -> None:
+    paywall = Paywall(shop.server.calls, [Channel(shop.server)], lambda status: status == 404)
+    package = shop.pay()
+    request = shop.request({wire.PACKAGE: wire.encode_package(package)})
+    running = run(paywall.begin(request, Price(100)))
+    paywall.finish(running, 200, JSON, None)
+    paywall.break_off(running)
+    assert answer_code(shop.ask(package)) == "answer_not_kept"
+
+
+def test_a_stream_that_another_worker_has_taken_over_cannot_break_off(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shop.pay()
+    dead = run(shop.ask(package))
+    shop.paywall._heartbeat.remove(dead.call)
+    with monkeypatch.context() as later:
+        now = dead.call.runs_until + 1
+        later.setattr("paypercall.paywall.gate.time.time", lambda: now)
+        second = run(shop.ask(package))
+    shop.paywall.finish(second, 200, JSON, None)
+    shop.paywall.finish(dead, 200, JSON, None)
+    shop.paywall.break_off(dead)
+    assert answer_code(shop.ask(package)) == "answer_not_kept"
 
 
 def test_nothing_can_be_refunded_once_the_answer_has_begun(shop: Shop) -> None:
