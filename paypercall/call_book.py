@@ -192,7 +192,7 @@ class CallBook:
             logger.warning("payment %s-%s: another worker has taken over", call.method, call.payment)
 
     def break_off(self, call: PaidCall, *, can_refund: bool) -> None:
-        """Takes back that a run has answered a call; see `paid_call.break_off`. Its answer was not kept: it was a stream.
+        """Takes back that a run has answered a call; see `paid_call.break_off`. Its answer is not kept: it is a stream.
 
         Raises:
             RunLost: When it is not this run that has answered it.

@@ -220,7 +220,7 @@ class Payment(CurrentPayment):
         visit = _Visit(paywall)
         if request.method in FREE_METHODS and not tag.is_free:
             visit.answer = paywall.look(tag)
-        elif (price := _price(tag, kwargs)) is not None:
+        elif (price := _price(tag, kwargs) or paywall.price_of_free(_request(b""), tag)) is not None:
             outcome = paywall.begin(_request_with_form(_body(paywall)), price)
             if isinstance(outcome, Answer):
                 visit.answer = outcome

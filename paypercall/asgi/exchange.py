@@ -164,22 +164,27 @@ class Exchange:
         return method.upper()
 
     async def charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
-        """Takes the payment for the request; None if it is free.
+        """Takes the payment for the request; None if it is free, and not paid for.
 
         Raises:
             Stop: When the paywall answers itself.
             WrongUse: When it was charged already.
         """
-        if self.running is not None:
+        free = self.running
+        if free is not None and free.price:
             raise WrongUse("this request has two prices: leave one of them out")
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
-        CURRENT.set(Unpaid.FREE)
+        CURRENT.set(free or Unpaid.FREE)
         price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
         if isinstance(price, Awaitable):
             price = tag.checked(await price)
-        if price is None:
-            return None
+        price = price or self._paywall.price_of_free(self._bodiless(), tag)
+        if price is None or (free is not None and not price.amount):
+            return free
+        if free is not None:  # what is further in costs something
+            self.running = None
+            await self._in_thread(self._paywall.abandon, free)
         outcome: Answer | Running = await self._in_thread(self._paywall.begin, await self.request(), price)
         if isinstance(outcome, Answer):
             raise Stop(outcome)
@@ -204,7 +209,7 @@ class Exchange:
             raise
 
     async def watched(self, parts: AsyncIterable[_Part]) -> AsyncIterator[_Part]:
-        """The parts of a stream; the failure of its view is noticed also where a middleware ends it as if it were whole."""
+        """The parts of a stream; that its view fails is noticed also where a middleware ends it as if it were whole."""
         with self.refunding_failures():
             async for part in parts:
                 yield part

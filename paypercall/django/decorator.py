@@ -109,6 +109,7 @@ class Payment(CurrentPayment):
             if not tag.is_fixed and (too_large := self._read(request)) is not None:
                 return too_large
             price = tag.ask_now(request, *args, **kwargs)
+            price = price or self.project.paywall.price_of_free(request_of(request), tag)
             outcome = Unpaid.FREE if price is None else self._begin(request, price)
             if isinstance(outcome, HttpResponse):
                 keep_from_caches(request)
@@ -149,6 +150,7 @@ class Payment(CurrentPayment):
             price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
                 price = tag.checked(await price)
+            price = price or self.project.paywall.price_of_free(request_of(request), tag)
             outcome = Unpaid.FREE if price is None else await _in_thread(self._begin, request, price)
             if isinstance(outcome, HttpResponse):
                 keep_from_caches(request)

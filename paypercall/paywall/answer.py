@@ -93,9 +93,15 @@ def problem(
 
 
 def refused(error: PaypercallError, terms: dict[str, str]) -> Answer:
-    """The answer to a payment that was not accepted; where another payment may help, it says how to pay."""
+    """The answer to a payment that was not accepted; where another payment may help, it says how to pay.
+
+    Args:
+        error: Why it was not.
+        terms: How to pay; empty where nothing has to be paid.
+    """
     status = _status_of(error.code)
     if status == HTTPStatus.PAYMENT_REQUIRED:
+        status = status if terms else HTTPStatus.CONFLICT
         later = {"Retry-After": str(_NOT_YET_SECONDS)} if error.code in _NOT_YET else {}
         return problem(status, error.code, str(error), (terms | later).items())
     if error.code in _RETRY_SECONDS:

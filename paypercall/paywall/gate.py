@@ -108,8 +108,23 @@ class Paywall:
         terms = {} if tag.fixed is None else self._terms(tag.fixed)
         return Answer(HTTPStatus.OK, (("Cache-Control", "no-store"), *terms.items()), b"")
 
+    def price_of_free(self, request: Request, tag: PriceTag) -> Price | None:
+        """The price at which a free request goes through the paywall; None if its view is to be run without.
+
+        A payment for what is free is not overlooked, or its payer's books would differ from ours: it is taken at the
+        price 0, so that all of it goes back with the answer. One that cannot be given back is not looked at, and so
+        not collected: it stays good for whatever it was good for.
+
+        Args:
+            request: The request, whose body may be missing.
+            tag: What the resource costs, if not this request.
+        """
+        names = (name for method in self._methods if method.can_refund for name in method.payment_headers)
+        is_paid = any(request.headers.get(name) is not None for name in names)
+        return Price(0, tag.asset) if is_paid and request.method not in FREE_METHODS else None
+
     def begin(self, request: Request, price: Price) -> Answer | Running:
-        """Decides what happens to a request that costs something.
+        """Decides what happens to a request that costs something, or is paid for though it does not.
 
         Returns:
             The answer to give instead of the view's; or the running payment, and then the view is to be run and
@@ -175,6 +190,9 @@ class Paywall:
         return found[0] if found else None
 
     def _terms(self, price: Price) -> dict[str, str]:
+        """How to pay; nothing for what is free."""
+        if not price.amount:
+            return {}
         terms: dict[str, str] = {}
         names = []
         for method in self._methods:
@@ -206,6 +224,10 @@ class Paywall:
                 "this payment was used for this request, whose answer is not kept any more",
                 headers,
             )
+        terms = self._terms(price)
+        if not terms:
+            detail = "this payment was refunded; ask again without one, since this is free"
+            return problem(HTTPStatus.CONFLICT, "refunded", detail, headers)
         if call.amount < price.amount:
             code, detail = (
                 "underpaid",
@@ -213,7 +235,7 @@ class Paywall:
             )
         else:
             code, detail = "refunded", "this payment was refunded; pay again"
-        return problem(HTTPStatus.PAYMENT_REQUIRED, code, detail, (*self._terms(price).items(), *headers))
+        return problem(HTTPStatus.PAYMENT_REQUIRED, code, detail, (*terms.items(), *headers))
 
     @property
     def largest_kept(self) -> int:
@@ -310,7 +332,7 @@ class Paywall:
     def _end_of(self, running: Running, status: int) -> PaidCall:
         call, run = running.call, running.call.run
         assert run is not None
-        is_unpaid = self._refunds(status) or running.refund_asked >= running.price
+        is_unpaid = self._refunds(status) or 0 < running.price <= running.refund_asked
         if not running.method.can_refund:
             return free(call, run) if is_unpaid else answer(call, run, 0)
         if is_unpaid:

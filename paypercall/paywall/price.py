@@ -31,7 +31,7 @@ class Price:
     """What one request costs.
 
     Attributes:
-        amount: In bytes or units of the asset; above 0.
+        amount: In bytes or units of the asset; 0 only where a request is paid for that costs nothing.
         asset: `base` or an asset's id.
     """
 

@@ -63,6 +63,8 @@ class Running:
     def refund(self, amount: int | None = None) -> None:
         """Gives back the whole price, or a part of it; asked again, the larger of the two counts.
 
+        What was paid for a request that costs nothing goes back in any case, and nothing happens here.
+
         A payment whose method cannot give back stays good for another request instead, as a whole.
 
         Args:
@@ -74,6 +76,8 @@ class Running:
         """
         if self._end.locked():
             raise TooLate("the answer has begun, and with it has gone what goes back")
+        if not self.price:
+            return
         amount = self.price if amount is None else amount
         if type(amount) is not int or not 0 <= amount <= self.price:
             raise Refusal(

@@ -63,6 +63,11 @@ def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
         payments.refund(5)
         return {"amount": payments.amount, "asset": payments.asset}
 
+    @app.get("/free-first", dependencies=[Depends(charge(0)), Depends(charge(100))])
+    @app.get("/free-twice", dependencies=[Depends(charge(0)), Depends(charge(lambda request: None))])
+    def free_first() -> dict[str, Any]:
+        return {"paid": payments.amount}
+
     @app.get("/teapot", dependencies=[Depends(charge(100))])
     def teapot() -> None:
         raise HTTPException(418, "short and stout")

@@ -160,6 +160,27 @@ def test_what_is_free_needs_no_payment(fastapi: str) -> None:
     assert preflight.status_code == 405
 
 
+@pytest.mark.parametrize("framework", ["fastapi", "table"])
+def test_a_payment_for_what_is_free_goes_back_as_a_whole(
+    shop: Shop, framework: str, request: pytest.FixtureRequest
+) -> None:
+    url, headers = (
+        f"{request.getfixturevalue(framework)}/free",
+        {wire.PACKAGE: wire.encode_package(shop.pay())},
+    )
+    first, again = (requests.get(url, headers=headers, timeout=20) for _ in range(2))
+    assert (first.status_code, first.content) == (200, again.content)
+    assert wire.decode_receipt(again.headers[wire.RECEIPT])["refund"] == 100 == refund_in(shop, first)
+
+
+def test_what_is_free_by_one_price_and_not_by_another_is_paid_for(shop: Shop, fastapi: str) -> None:
+    answer = paid(shop, f"{fastapi}/free-first", 110)
+    assert (answer.status_code, answer.json()) == (200, {"paid": 110})
+    assert refund_in(shop, answer) == 10
+    both = paid(shop, f"{fastapi}/free-twice", 110)
+    assert (both.json(), refund_in(shop, both)) == ({"paid": 110}, 110)
+
+
 @pytest.mark.parametrize("path", ["odd", "twice"])
 def test_a_price_that_makes_no_sense_charges_nothing(shop: Shop, fastapi: str, runs: Runs, path: str) -> None:
     package = shop.pay(100)

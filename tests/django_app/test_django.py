@@ -114,6 +114,15 @@ def test_a_free_request_has_nothing_to_refund_and_one_to_another_view_has_no_pay
     assert site.ask("unpaid").text == "wrong_use"
 
 
+@pytest.mark.parametrize("path", ["free", "by-length/0", "async-free"])
+def test_a_payment_for_what_is_free_goes_back_as_a_whole(site: Site, path: str) -> None:
+    header = site.header()
+    first, again = site.ask(path, header), site.ask(path, header)
+    assert (first.status_code, first.content) == (200, again.content)
+    assert json.loads(again.headers[wire.RECEIPT])["refund"] == 100 == site.refund_in(first)
+    assert site.ask(path, site.header(), "HEAD").headers.get(wire.RECEIPT) is None
+
+
 def test_a_payable_view_that_calls_another_is_paid_once(site: Site) -> None:
     answer = site.paid("both")
     assert json.loads(answer.json()["text"]) == {"celsius": 21}

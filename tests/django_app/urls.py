@@ -251,6 +251,11 @@ def free(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"amount": payment.amount, "asset": payment.asset})
 
 
+@payment.required(None)
+async def async_free(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"amount": payment.amount})
+
+
 def unpaid(request: HttpRequest) -> HttpResponse:
     try:
         payment.refund()
@@ -304,6 +309,7 @@ views: list[tuple[str, Any]] = [
     ("async-bad-template", async_bad_template),
     ("both", both),
     ("free", free),
+    ("async-free", async_free),
     ("unpaid", unpaid),
     ("odd", odd),
     ("mixed", mixed),

@@ -91,6 +91,16 @@ def test_a_free_request_runs_without_a_payment_and_has_nothing_to_refund(site: S
     assert wire.RECEIPT not in response.headers
 
 
+@pytest.mark.parametrize("path", ["/free", "/by-name/abc?free"])
+def test_a_payment_for_what_is_free_goes_back_as_a_whole(site: Site, path: str) -> None:
+    package = site.pay()
+    for _ in range(2):
+        response = site.ask(path, package)
+        assert (response.status_code, response.json()["amount"]) == (200, 100)
+        assert receipt_in(response)["refund"] == 100 == site.refund_in(response)
+    assert wire.RECEIPT not in site.ask("/free", site.pay(), "HEAD").headers
+
+
 def test_head_and_options_are_free_and_do_not_run_the_view(site: Site) -> None:
     package, runs = site.pay(), site.runs["answer"]
     head = site.ask("/answer", package, method="HEAD")

@@ -14,7 +14,7 @@ from paypercall.call_book import CallBook
 from paypercall.errors import Refusal
 from paypercall.methods import Order, PaymentMethod
 from paypercall.paid_call import Attempt, PaidCall, PaidCallState
-from paypercall.paywall import Answer, Paywall, Price, Request, Running
+from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
 from paypercall.store import Store
 from tests.methods.bank import HEADER, BankUnreachable, Cheques, GenerousCheques
 from tests.paywall.merchant import Headers, headers_of
@@ -154,6 +154,36 @@ def test_a_payment_whose_view_failed_is_good_for_another_request_after_a_restart
     assert "used" not in wire.decode_receipt(shop.sell("1:100", path="/other")[wire.RECEIPT])
     assert body_of(shop.ask("1:100", path="/other")) == ANSWER
     assert code_of(shop.ask("1:100")) == (409, "payment_used")
+
+
+def test_a_stream_that_breaks_off_frees_the_payment_for_another_request(shop: Shop) -> None:
+    running = shop.ask("1:100")
+    assert isinstance(running, Running)
+    shop.paywall.finish(running, 200, [], None)
+    assert code_of(shop.ask("1:100")) == (409, "answer_not_kept")
+    shop.paywall.break_off(running)
+    shop.sell("1:100", path="/other")
+    assert shop.cheques.paid == {"1": 100}
+
+
+def test_what_cannot_be_given_back_is_not_collected_for_what_is_free_and_buys_what_is_not(shop: Shop) -> None:
+    request = Request("GET", "/answer", "", Headers({HEADER: "1:100"}))
+    assert shop.paywall.price_of_free(request, PriceTag(None)) is None
+    generous = Paywall(shop.calls, [GenerousCheques()])
+    assert generous.price_of_free(request, PriceTag(None)) == Price(0)
+    shop.sell("1:100", path="/other")
+
+
+def test_a_payment_that_is_kept_for_a_request_stays_kept_for_it_while_that_is_free(shop: Shop) -> None:
+    shop.cheques.after = lose_connection  # the bank has paid, and nobody here knows
+    assert code_of(shop.ask("1:100")) == (503, "bank")
+    kept = shop.books_of("1")
+    request = Request("GET", "/answer", "", Headers({HEADER: "1:100"}))
+    assert shop.paywall.price_of_free(request, PriceTag(None)) is None
+    assert shop.books_of("1") == kept
+    shop.cheques.after = lambda: None
+    shop.sell("1:100", price=900)
+    assert shop.cheques.paid == {"1": 100}
 
 
 def test_a_view_that_takes_nothing_frees_the_payment_and_may_not_take_a_part(shop: Shop) -> None:

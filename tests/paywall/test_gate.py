@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,11 @@ from paypercall.call_book import CallBook
 from paypercall.methods import Channel
 from paypercall.paid_call import answer
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Answer, Paywall, Price, Running
+from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
 from paypercall.paywall.running import TooLate
 from paypercall.store import Store
 from tests.parties import wait_until
-from tests.paywall.merchant import Shop, headers_of, open_shop
+from tests.paywall.merchant import Headers, Shop, headers_of, open_shop
 
 ANSWER = b'{"celsius": 21}'
 JSON = [("Content-Type", "application/json"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
@@ -131,6 +132,87 @@ def test_too_little_is_refunded_as_a_whole_however_often_it_is_sent(shop: Shop) 
 def test_of_too_much_the_difference_is_refunded(shop: Shop) -> None:
     ending = shop.paywall.finish(run(shop.ask(shop.pay(150))), 200, JSON, ANSWER)
     assert refunded(shop, headers_of(ending)) == 50
+
+
+FREE = PriceTag(None)
+
+
+def free_of_charge(shop: Shop, package: dict[str, Any], **parts: Any) -> Answer | Running:
+    """What happens to a payment with a request that is free."""
+    request = shop.request({wire.PACKAGE: wire.encode_package(package)}, **parts)
+    price = shop.paywall.price_of_free(request, FREE)
+    assert price is not None
+    return shop.paywall.begin(request, price)
+
+
+def test_what_is_free_is_served_without_the_paywall_unless_a_header_pays_for_it(shop: Shop) -> None:
+    package = wire.encode_package(shop.pay())
+    assert shop.paywall.price_of_free(shop.request(), FREE) is None
+    head = Request("HEAD", "/answer", "", Headers({wire.PACKAGE: package}))
+    assert shop.paywall.price_of_free(head, FREE) is None
+    for name in (wire.PACKAGE, wire.TOKEN):
+        assert shop.paywall.price_of_free(shop.request({name: package}), PriceTag(0)) == Price(0)
+
+
+def test_all_of_a_payment_for_what_is_free_goes_back_with_the_answer_also_the_second_time(shop: Shop) -> None:
+    package = shop.pay()
+    running = run(free_of_charge(shop, package))
+    running.refund(5)
+    ending = headers_of(shop.paywall.finish(running, 200, JSON, ANSWER))
+    assert receipt_in(ending)["refund"] == 100 == refunded(shop, ending)
+    again = free_of_charge(shop, package)
+    assert isinstance(again, Answer)
+    assert (again.status, again.body) == (200, ANSWER)
+    assert headers_of(again)[wire.PACKAGE] == ending[wire.PACKAGE]
+    told = receipt_in(ending)
+    assert int(str(told["accepted"])) + int(str(told["credit"])) == shop.client.balance().owed_by_me
+
+
+def test_a_stream_that_is_free_gives_a_payment_back_with_its_beginning(shop: Shop) -> None:
+    package = shop.pay()
+    running = run(free_of_charge(shop, package))
+    ending = headers_of(shop.paywall.finish(running, 200, JSON, None))
+    assert refunded(shop, ending) == 100
+    again = free_of_charge(shop, package)
+    assert answer_code(again) == "answer_not_kept"
+    shop.paywall.break_off(running)
+    broken = free_of_charge(shop, package)
+    assert isinstance(broken, Answer)
+    assert (broken.status, answer_code(broken)) == (409, "refunded")
+    assert wire.PRICE not in headers_of(broken)
+    assert headers_of(broken)[wire.PACKAGE] == ending[wire.PACKAGE]
+
+
+def test_what_a_dead_worker_left_is_given_back_though_the_request_is_free_by_now(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shop.pay()
+    dead = run(shop.ask(package))
+    shop.paywall._heartbeat.remove(dead.call)
+    with monkeypatch.context() as later:
+        now = dead.call.runs_until + 1
+        later.setattr("paypercall.paywall.gate.time.time", lambda: now)
+        running = run(free_of_charge(shop, package))
+    assert refunded(shop, headers_of(shop.paywall.finish(running, 200, JSON, ANSWER))) == 100
+
+
+def test_a_view_that_fails_though_it_is_free_gives_a_payment_back(shop: Shop) -> None:
+    ending = shop.paywall.finish(run(free_of_charge(shop, shop.pay())), 500, JSON, b"{}")
+    assert refunded(shop, headers_of(ending)) == 100
+
+
+def test_a_payment_that_is_not_accepted_is_refused_but_nobody_is_asked_to_pay_for_what_is_free(
+    shop: Shop,
+) -> None:
+    package = shop.pay()
+    package["signed_message"] |= {"aa_address": "A" * 32}
+    forged = free_of_charge(shop, package)
+    assert isinstance(forged, Answer)
+    assert forged.status == 400
+    token = shop.paywall.begin(shop.request({wire.TOKEN: "x" * 43}), Price(0))
+    assert isinstance(token, Answer)
+    assert (token.status, answer_code(token)) == (409, "unknown_token")
+    assert wire.METHODS not in headers_of(token)
 
 
 def test_a_view_that_fails_gives_everything_back(shop: Shop) -> None:
