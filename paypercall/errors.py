@@ -52,6 +52,7 @@ class RefusalCode(Enum):
     WRONG_PERIOD = "wrong_period"
     WRONG_ASSET = "wrong_asset"
     UNKNOWN_CHANNEL = "unknown_channel"
+    TOO_MANY_WAITING = "too_many_waiting"
     CHANNEL_CLOSING = "channel_closing"
     CHANNEL_RESTORED = "channel_restored"
     EVENTS_MISSING = "events_missing"

@@ -196,7 +196,12 @@ class Server(Party):
                     aa_address=package.aa_address, period=package.period, error=str(error), code=error.code
                 )
         if not self._waiting.acquire(blocking=False):
-            return payment
+            return Payment(
+                aa_address=package.aa_address,
+                period=package.period,
+                error="too many payments wait for what the ledger is about to show; send the same one again soon",
+                code=RefusalCode.TOO_MANY_WAITING.value,
+            )
         try:
             deadline = time.monotonic() + self._ledger_timeout
             while self._may_pass_soon(payment, package) and (remaining := deadline - time.monotonic()) > 0:

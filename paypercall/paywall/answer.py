@@ -40,6 +40,7 @@ _NOT_NOW = {
     RefusalCode.BELOW_RESERVE.value,
     RefusalCode.DEPOSIT_TOO_YOUNG.value,
     RefusalCode.EVENTS_MISSING.value,
+    RefusalCode.TOO_MANY_WAITING.value,
 }
 """What passes by itself: a 402 would have the payer pay again."""
 
@@ -53,7 +54,11 @@ _NOT_YET = {
 
 _NOT_YET_SECONDS = 2
 _NOT_NOW_SECONDS = 10
-_RETRY_SECONDS = {PaymentInProgress.code: 1, PaymentPending.code: _NOT_NOW_SECONDS}
+_RETRY_SECONDS = {
+    PaymentInProgress.code: 1,
+    PaymentPending.code: _NOT_NOW_SECONDS,
+    RefusalCode.TOO_MANY_WAITING.value: _NOT_YET_SECONDS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from paypercall.paywall.answer import refused
         (RefusalCode.ABOVE_DEPOSIT, 402, True),
         (RefusalCode.DEPOSIT_TOO_YOUNG, 503, True),
         (RefusalCode.UNKNOWN_CHANNEL, 402, True),
+        (RefusalCode.TOO_MANY_WAITING, 503, True),
         (RefusalCode.CHANNEL_CLOSING, 402, False),
         (RefusalCode.WRONG_PERIOD, 402, False),
         (RefusalCode.WRONG_SIGNATURE, 400, False),

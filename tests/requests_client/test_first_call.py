@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
+from paypercall import wire
 from paypercall.calls import PartyClosed
+from paypercall.contract import ChannelParameters
+from paypercall.obyte.amounts import BASE
 from paypercall.requests import Session
+from paypercall.server import MAX_WAITING
 from tests.parties import customer_on, wait_until
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import open_market, rows_of
+from tests.paying.merchant import Reply, Seen, open_market, rows_of
+from tests.two_sides import CUSTOMER, signed_package
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +36,44 @@ def test_a_merchant_that_takes_only_what_is_confirmed_is_paid_with_one_package(
         assert len(packages) > 1
         assert len(set(packages)) == 1
         assert market.site.served == 1
+        market.require_that_all_that_is_signed_is_in_the_books()
+
+
+def test_a_newcomer_in_a_crowd_of_first_packages_is_asked_to_come_again_with_the_same_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        open_market(tmp_path, unconfirmed_amounts_limits_by_asset_or_channel={}) as market,
+        ThreadPoolExecutor(MAX_WAITING) as crowd,
+        Session(market.client, BUDGET) as api,
+    ):
+        api.get_402_info(market.site.url)
+        merchant, replies = market.server.server, []
+        monkeypatch.setattr(merchant, "_ledger_timeout", 10.0)
+
+        def announce_nothing_real(number: int) -> requests.Response:
+            channel = ChannelParameters(merchant.address, CUSTOMER.address, BASE, f"salt {number}", 3600)
+            version = market.net.network.version
+            package = signed_package(100, parameters=channel, announce=channel, version=version)
+            headers = {wire.PACKAGE: wire.encode_package(package)}
+            return requests.get(market.site.url, headers=headers, timeout=60)
+
+        waiting = [crowd.submit(announce_nothing_real, number) for number in range(MAX_WAITING)]
+        wait_until(lambda: merchant._waiting._value == 0, "as many wait as may")
+        market.site.seen.clear()
+
+        def watch(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+            replies.append(honest())
+            return replies[-1]
+
+        market.site.trick = watch
+        assert api.get(market.site.url).ok
+        assert {response.result().json()["code"] for response in waiting} == {"unknown_channel"}
+        busy = next(reply for reply in replies if reply.status != 402)
+        assert (busy.status, json.loads(busy.body)["code"]) == (503, "too_many_waiting")
+        assert "Retry-After" in dict(busy.headers)
+        packages = {str(package) for package in market.site.packages}
+        assert (len(packages), market.site.served) == (1, 1)
         market.require_that_all_that_is_signed_is_in_the_books()
 
 
