@@ -191,7 +191,7 @@ class CallBook:
         if not self._keep_end(books, call, answer):
             logger.warning("payment %s-%s: another worker has taken over", call.method, call.payment)
 
-    def break_off(self, call: PaidCall, *, can_refund: bool) -> None:
+    def break_off(self, call: PaidCall, *, can_refund: bool) -> PaidCall:
         """Takes back that a run has answered a call; see `paid_call.break_off`. Its answer is not kept: it is a stream.
 
         Raises:
@@ -201,7 +201,7 @@ class CallBook:
         with self._store.brief_transaction() as books:
             known = books.paid_calls.lock(call.method, call.payment)
             assert known is not None, "what was answered is never dropped"
-            _save_change(books, known, break_off(known, call.run, can_refund=can_refund))
+            return _save_change(books, known, break_off(known, call.run, can_refund=can_refund))
 
     def answer(self, call: PaidCall) -> StoredAnswer | None:
         """The answer that is kept of a call, or None."""

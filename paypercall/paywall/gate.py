@@ -313,15 +313,18 @@ class Paywall:
         """Refunds a stream whose view failed in the middle, as the policy has it for the status 500.
 
         Only for what the view itself raised while it made a part: a client that hangs up before the last part must
-        never get its money back. The beginning is sent, so that the refund is in the answer to the same payment, sent
-        again; a worker that dies in the middle changes nothing.
+        never get its money back. The beginning is sent, so that the refund comes with the answer to the same payment,
+        sent again; it is signed now, so that it is also settled with a payer who never asks. A worker that dies in the
+        middle changes nothing.
         """
         if running.call.state is not PaidCallState.ANSWERED or not self._refunds(
             HTTPStatus.INTERNAL_SERVER_ERROR
         ):
             return
-        self._calls.break_off(running.call, can_refund=running.method.can_refund)
         logger.warning("payment %s: its view failed in the middle of a stream", running.payment_id)
+        self._money_headers(
+            self._calls.break_off(running.call, can_refund=running.method.can_refund), running.method
+        )
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""

@@ -20,6 +20,8 @@ from starlette.routing import Route
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
+from paypercall.paying import Budget
+from paypercall.requests import Session
 from tests.asgi.running_app import serving
 from tests.paywall.merchant import Shop, open_shop
 
@@ -66,6 +68,19 @@ async def never_ending() -> AsyncIterator[bytes]:
         raise ValueError("there was more") from None
 
 
+class Weak:
+    """A view that fails in the middle the first time."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self) -> Iterator[bytes]:
+        self.runs += 1
+        yield FIRST
+        if self.runs == 1:
+            raise ValueError("a fault of the view")
+
+
 def fail() -> None:
     raise ValueError("a fault after the end")
 
@@ -85,6 +100,7 @@ def starlette(shop: Shop) -> Iterator[str]:
         Route("/breaks-off", streaming(breaking_off)),
         Route("/breaks-off-in-thread", streaming(breaking_off_in_thread)),
         Route("/breaks-off-with-length", streaming(breaking_off, headers={"Content-Length": str(LENGTH)})),
+        Route("/weak", streaming(Weak())),
         Route("/never-ends", streaming(never_ending)),
         Route("/fails-later", streaming(lambda: iter([FIRST]), background=BackgroundTask(fail))),
     ]
@@ -208,3 +224,14 @@ def test_what_fails_after_the_end_of_a_stream_is_paid_for(shop: Shop, starlette:
     headers = header(shop)
     assert requests.get(f"{starlette}/fails-later", headers=headers, timeout=20).content == FIRST
     assert outcome(f"{starlette}/fails-later", headers) == (409, "answer_not_kept")
+
+
+def test_our_client_that_reads_the_whole_answer_gets_the_refund_and_pays_for_a_whole_one(
+    shop: Shop, starlette: str
+) -> None:
+    before = shop.client.balance()
+    with Session(shop.client, Budget(per_call=100, per_hour=1000, per_day=1000), strict=True) as api:
+        assert api.get(f"{starlette}/weak").content == FIRST
+    after = shop.client.balance()
+    assert after.owed_by_me - before.owed_by_me == 200
+    assert after.accepted_from_peer - before.accepted_from_peer == 100

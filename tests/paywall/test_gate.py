@@ -331,6 +331,12 @@ def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
     wait_until(lambda: paywall._heartbeat._thread is None, "the thread ends")
 
 
+def owed_by_the_merchant(shop: Shop) -> int:
+    balance = shop.server.server.channel(shop.client.aa_address or "")
+    assert balance is not None
+    return balance.owed_by_me
+
+
 def test_a_stream_whose_view_fails_in_the_middle_gives_everything_back_to_the_same_payment(
     shop: Shop,
 ) -> None:
@@ -338,7 +344,9 @@ def test_a_stream_whose_view_fails_in_the_middle_gives_everything_back_to_the_sa
     running = run(shop.ask(package))
     shop.paywall.finish(running, 200, JSON, None)
     assert answer_code(shop.ask(package)) == "answer_not_kept"
+    owed_before = owed_by_the_merchant(shop)
     shop.paywall.break_off(running)
+    assert owed_by_the_merchant(shop) == owed_before + 100, "also settled with who never asks again"
     again = shop.ask(package)
     assert isinstance(again, Answer)
     assert (again.status, answer_code(again)) == (402, "refunded")
