@@ -51,6 +51,7 @@ def open_django(folder: Path) -> Iterator[Site]:
         SECRET_KEY="of a benchmark",
         ALLOWED_HOSTS=["*"],
         INSTALLED_APPS=["paypercall.django"],
+        MIDDLEWARE=["paypercall.django.middleware.PaymentMiddleware"],
         DATABASES={
             "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "project.sqlite")}
         },

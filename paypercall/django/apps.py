@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -11,3 +13,7 @@ class PaypercallConfig(AppConfig):
     name = "paypercall.django"
     label = "paypercall"
     verbose_name = "Payments for requests"
+
+    def ready(self) -> None:
+        """Registers the checks."""
+        import_module("paypercall.django.checks")

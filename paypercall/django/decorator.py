@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.core.handlers.exception import response_for_exception
 from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParserError
 
 from paypercall.django.database import ALIAS
 from paypercall.django.exchange import keep_from_caches, request_of, response_of, whole_body
+from paypercall.django.middleware import failure_of
 from paypercall.django.project import Project, open_project
 from paypercall.obyte.amounts import BASE
 from paypercall.paywall import (
@@ -112,25 +112,21 @@ class Payment(CurrentPayment):
             price = price or self.project.paywall.price_of_free(request_of(request), tag)
             outcome = Unpaid.FREE if price is None else self._begin(request, price)
             if isinstance(outcome, HttpResponse):
-                keep_from_caches(request)
                 return outcome
             token = CURRENT.set(outcome)
             try:
                 if isinstance(outcome, Unpaid):
                     unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
                     return unpaid
-                with self._leaving_unanswered(outcome):
-                    response = self._run(outcome, atomic, request, args, kwargs)
-                    return self._finish_with_transaction(outcome, request, response)
+                with self._passing_failures_on(outcome, request):
+                    response = _rendered(atomic(request, *args, **kwargs))
+                return self._finish_with_transaction(outcome, response)
             finally:
                 CURRENT.reset(token)
 
         return paid
 
-    def _finish_with_transaction(
-        self, running: Running, request: HttpRequest, response: HttpResponseBase
-    ) -> HttpResponseBase:
-        keep_from_caches(request)
+    def _finish_with_transaction(self, running: Running, response: HttpResponseBase) -> HttpResponseBase:
         if not connections[ALIAS].in_atomic_block:
             return self._finish(running, response)
         # A method of a class, in the transaction of its class: that holds SQLite's only writer, and may yet fail.
@@ -153,7 +149,6 @@ class Payment(CurrentPayment):
             price = price or self.project.paywall.price_of_free(request_of(request), tag)
             outcome = Unpaid.FREE if price is None else await _in_thread(self._begin, request, price)
             if isinstance(outcome, HttpResponse):
-                keep_from_caches(request)
                 return outcome
             if isinstance(outcome, Running):
                 # To its end though its client goes away: who hung up before each answer would have it made again.
@@ -173,40 +168,32 @@ class Payment(CurrentPayment):
         self, view: Callable[..., Any], running: Running, request: HttpRequest, args: Any, kwargs: Any
     ) -> HttpResponseBase:
         CURRENT.set(running)  # in a task of its own
-        with self._leaving_unanswered(running):
-            response = await self._run_async(running, view, request, args, kwargs)
-            keep_from_caches(request)
-            return await _in_thread(self._finish, running, response)
+        with self._passing_failures_on(running, request):
+            response = await sync_to_async(_rendered)(await view(request, *args, **kwargs))
+        return await _in_thread(self._finish, running, response)
+
+    @contextmanager
+    def _passing_failures_on(self, running: Running, request: HttpRequest) -> Iterator[None]:
+        """Around a view: what it raises is refunded, on the response that the project makes of it."""
+        try:
+            yield
+        except Exception as error:
+            with self._leaving_unanswered(running):
+                self.project.paywall.fail(running, _status_of(error))
+            failure_of(request).leave(functools.partial(self._end, running))
+            raise
+        except BaseException:  # the worker is told to end: the same payment runs the view anew
+            self.project.paywall.abandon(running)
+            raise
 
     @contextmanager
     def _leaving_unanswered(self, running: Running) -> Iterator[None]:
-        """Where the worker is told to end, the same payment runs the view anew."""
+        """Where the end cannot be booked, the same payment runs the view anew."""
         try:
             yield
         except BaseException:
             self.project.paywall.abandon(running)
             raise
-
-    def _run(
-        self, running: Running, view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
-    ) -> HttpResponseBase:
-        """Runs the view; where it fails, makes the answer that Django would make, to put the refund into."""
-        try:
-            return _rendered(view(request, *args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - Django's own way with them
-            return self._failure(running, request, error)
-
-    async def _run_async(
-        self, running: Running, view: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any
-    ) -> HttpResponseBase:
-        try:
-            return await sync_to_async(_rendered)(await view(request, *args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - Django's own way with them
-            return await sync_to_async(self._failure)(running, request, error)
-
-    def _failure(self, running: Running, request: HttpRequest, error: Exception) -> HttpResponseBase:
-        self.project.paywall.fail(running, _status_of(error))
-        return response_for_exception(request, error)
 
     def _read(self, request: HttpRequest) -> HttpResponse | None:
         """Reads the body, as far as it is paid for, before a price function reads a part of it."""
@@ -215,6 +202,8 @@ class Payment(CurrentPayment):
         return response_of(body_too_large())
 
     def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
+        failure_of(request)
+        keep_from_caches(request)
         paywall = self.project.paywall
         asked = request_of(request)
         if paywall.needs_body(asked):
@@ -225,16 +214,25 @@ class Payment(CurrentPayment):
         outcome = paywall.begin(asked, price)
         return response_of(outcome) if isinstance(outcome, Answer) else outcome
 
+    def _end(self, running: Running, response: HttpResponseBase | None) -> None:
+        """Ends the paid request of a view that failed: there may be nobody who waits for the response."""
+        if response is not None:
+            self._finish(running, response)
+            return
+        with self._leaving_unanswered(running):
+            self.project.paywall.finish(running, HTTPStatus.INTERNAL_SERVER_ERROR, (), None)
+
     def _finish(self, running: Running, response: HttpResponseBase) -> HttpResponseBase:
         cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
         body = response.content if isinstance(response, HttpResponse) else None
-        ending = self.project.paywall.finish(
-            running,
-            response.status_code,
-            [*response.items(), *cookies],
-            body,
-            content_type=response.get("Content-Type", ""),
-        )
+        with self._leaving_unanswered(running):
+            ending = self.project.paywall.finish(
+                running,
+                response.status_code,
+                [*response.items(), *cookies],
+                body,
+                content_type=response.get("Content-Type", ""),
+            )
         for name in MONEY_HEADERS:
             del response[name]
         for name, value in ending.headers:

@@ -9,14 +9,38 @@ from pathlib import Path
 from typing import Any
 
 import django
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.management import call_command
+from django.http import HttpRequest, HttpResponse
 
 from paypercall.devnet import Devnet
 from tests.parties import settings_for, wallet_on
 
 RUNS: list[str] = []
 """The views that ran."""
+
+REPORTED: list[str] = []
+"""The exceptions that the project's own middleware saw."""
+
+
+class ErrorReporting:
+    """Sees the exceptions of views, and answers for some."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        REPORTED.append(f"{request.path_info}: {exception}")
+        return HttpResponse("answered by middleware") if str(exception) == "reported" else None
 
 
 def configure(net: Devnet, folder: Path) -> None:
@@ -29,7 +53,11 @@ def configure(net: Devnet, folder: Path) -> None:
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF="tests.django_app.urls",
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "paypercall.django"],
-        MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+        MIDDLEWARE=[
+            "django.middleware.common.CommonMiddleware",
+            "tests.django_app.project.ErrorReporting",
+            "paypercall.django.middleware.PaymentMiddleware",
+        ],
         DATABASES={
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",

@@ -9,9 +9,11 @@ from contextlib import suppress
 import pytest
 import requests
 import sqlalchemy
+from asgiref.sync import async_to_sync
+from django.urls import resolve
 
 from paypercall import wire
-from paypercall.paywall import WrongPrice
+from paypercall.paywall import WrongPrice, WrongUse
 from paypercall.store import Store
 from tests.django_app.conftest import Site
 from tests.django_app.project import ENDED, RUNS
@@ -184,6 +186,29 @@ def test_a_price_that_makes_no_sense_charges_nothing(site: Site, path: str) -> N
     assert site.ask(path, header).status_code == 500
     assert before == RUNS
     assert site.ask("temperature", header).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["temperature", "async"])
+def test_a_payable_view_that_the_middleware_has_not_seen_charges_nobody(site: Site, path: str) -> None:
+    from django.test import AsyncRequestFactory, RequestFactory
+
+    before, header = list(RUNS), site.header()
+    factory = RequestFactory() if path == "temperature" else AsyncRequestFactory()
+    request = factory.get(f"/{path}", headers=header)
+    view = resolve(f"/{path}").func
+    with pytest.raises(WrongUse, match="MIDDLEWARE"):
+        async_to_sync(view)(request) if path == "async" else view(request)
+    assert before == RUNS
+    assert site.ask(path, header).status_code == 200
+
+
+def test_the_check_of_a_project_tells_that_the_middleware_is_missing(site: Site) -> None:
+    from django.core.checks import run_checks
+    from django.test import override_settings
+
+    assert [message for message in run_checks() if message.id.startswith("paypercall")] == []
+    with override_settings(MIDDLEWARE=[]):
+        assert [message.id for message in run_checks()] == ["paypercall.E001"]
 
 
 def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:

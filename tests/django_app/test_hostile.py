@@ -10,7 +10,7 @@ import requests
 from paypercall import wire
 from paypercall.paywall.request import MAX_PAID_BODY
 from tests.django_app.conftest import Site
-from tests.django_app.project import RUNS
+from tests.django_app.project import REPORTED, RUNS
 from tests.parties import wait_until
 
 
@@ -89,3 +89,36 @@ def test_a_client_that_goes_away_before_its_answer_cannot_have_the_view_run_agai
             requests.get(f"{asgi.address}/slow", headers=header, timeout=0.3 if attempt else 0.4)
     wait_until(lambda: asgi.ask("slow", header).status_code == 200, "the answer is there")
     assert RUNS.count("slow") == before + 1
+
+
+def test_a_client_that_goes_away_before_its_view_fails_gets_its_refund_when_it_asks_again(asgi: Site) -> None:
+    header, before = asgi.header(), RUNS.count("slowly-broken")
+    with suppress(requests.ReadTimeout):
+        requests.get(f"{asgi.address}/slowly-broken", headers=header, timeout=0.3)
+    wait_until(lambda: asgi.ask("slowly-broken", header).status_code != 409, "the view has failed")
+    assert asgi.refund_in(asgi.ask("slowly-broken", header)) == 100
+    assert RUNS.count("slowly-broken") == before + 1
+
+
+@pytest.mark.parametrize("path", ["broken", "async-broken", "reported", "async-reported"])
+def test_middleware_sees_the_exception_of_a_paid_view_and_may_answer_and_it_is_refunded(
+    site: Site, path: str
+) -> None:
+    before = len(REPORTED)
+    answer = site.paid(path, 110)
+    assert len(REPORTED) == before + 1
+    assert REPORTED[-1].startswith(f"/{path}: ")
+    if path.endswith("reported"):
+        assert (answer.status_code, answer.text) == (200, "answered by middleware")
+    else:
+        assert answer.status_code == 500
+    assert site.refund_in(answer) == 110
+
+
+@pytest.mark.parametrize("path", ["bad-template", "async-bad-template"])
+def test_middleware_sees_what_fails_when_the_response_of_a_paid_view_is_rendered(
+    site: Site, path: str
+) -> None:
+    before = len(REPORTED)
+    assert site.refund_in(site.paid(path)) == 100
+    assert [report.partition(":")[0] for report in REPORTED[before:]] == [f"/{path}"]

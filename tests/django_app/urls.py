@@ -169,6 +169,23 @@ async def async_broken(request: HttpRequest) -> HttpResponse:
 
 
 @payment.required(100)
+def reported(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("reported")
+
+
+@payment.required(100)
+async def async_reported(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("reported")
+
+
+@payment.required(100)
+async def slowly_broken(request: HttpRequest) -> HttpResponse:
+    RUNS.append("slowly-broken")
+    await asyncio.sleep(0.5)
+    raise RuntimeError("nobody waits any more")
+
+
+@payment.required(100)
 def nothing_found(request: HttpRequest) -> JsonResponse:
     payment.refund(60)
     return JsonResponse({"found": []})
@@ -293,6 +310,9 @@ views: list[tuple[str, Any]] = [
     ("broken", broken),
     ("writes", writes),
     ("async-broken", async_broken),
+    ("reported", reported),
+    ("async-reported", async_reported),
+    ("slowly-broken", slowly_broken),
     ("nothing-found", nothing_found),
     ("stream", stream),
     ("async-stream", async_stream),
