@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from paypercall.call_book import AnswerLimits
 from paypercall.conf import Conf
+from paypercall.django.data_dir import require_own
 from paypercall.django.database import database_url
 from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
@@ -56,9 +57,12 @@ def open_project() -> Project:
                 **{name: value for name, value in given.items() if name not in (*_OWN, "database_url")},
             }
         )
+        require_own(conf.data_dir)
         period = {name: own[name] for name in ("max_sweeping_period",) if name in own}
         server = PaymentServer(Server(wallet=_wallet(), conf=conf, **period), answers=_answers(own))
-    except (PaypercallError, ValueError) as error:
+    except PaypercallError as error:
+        raise ImproperlyConfigured(f"PAYPERCALL: {error} ({error.code})") from error
+    except ValueError as error:
         raise ImproperlyConfigured(f"PAYPERCALL: {error}") from error
     return Project(server, Paywall(server.calls, _methods(own, server), _refunds(own)))
 
