@@ -11,7 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import requests
+
+from paypercall import wire
 from paypercall.devnet import Devnet
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import MNEMONIC_VARIABLE, new_mnemonic
@@ -19,6 +23,7 @@ from paypercall.store import Store
 from tests.parties import conf_for, settings_for, wait_until
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 60
 
 
 class Keys:
@@ -82,3 +87,32 @@ def _is_served(address: str) -> bool:
     with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
         return True
     return False
+
+
+def ask(url: str, package: dict[str, Any]) -> requests.Response:
+    """Asks with a payment, on a connection of its own."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, headers={wire.PACKAGE: wire.encode_package(package)}, timeout=SECONDS)
+
+
+def ask_until_answered(url: str, package: dict[str, Any]) -> requests.Response:
+    """As a client does: again with the same payment after a lost connection, or while the request is being answered."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            response = ask(url, package)
+        except requests.ConnectionError:
+            continue
+        if response.status_code != 409:
+            return response
+        assert response.json()["code"] == "payment_in_progress"
+        time.sleep(int(response.headers["Retry-After"]))
+    raise AssertionError("no answer in time")
+
+
+def accepted(merchant: Keys) -> int:
+    """What the merchant has accepted in its only channel."""
+    with closing(Store(merchant.settings["database_url"])) as store, store.reading() as books:
+        (record,) = books.channels.records(merchant.address)
+        return record.channel.accepted_from_peer

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
-from paypercall import Client, wire
+from paypercall import Client
 from paypercall.devnet import Devnet
-from paypercall.store import Store
-from tests.gunicorn import Keys, begin_books, gunicorn
+from tests.gunicorn import Keys, accepted, ask, ask_until_answered, begin_books, gunicorn
 from tests.parties import customer_on
-
-SECONDS = 60
 
 pytestmark = pytest.mark.slow
 
@@ -40,33 +34,6 @@ def merchant(net: Devnet, tmp_path: Path) -> Keys:
 def customer(net: Devnet, merchant: Keys, tmp_path: Path) -> Iterator[Client]:
     with customer_on(net, tmp_path / "customer", merchant.address) as customer:
         yield customer
-
-
-def ask(url: str, package: dict[str, Any]) -> requests.Response:
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.get(url, headers={wire.PACKAGE: wire.encode_package(package)}, timeout=SECONDS)
-
-
-def ask_until_answered(url: str, package: dict[str, Any]) -> requests.Response:
-    """As a client does: again with the same payment after a lost connection, or while the request is being answered."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        try:
-            response = ask(url, package)
-        except requests.ConnectionError:
-            continue
-        if response.status_code != 409:
-            return response
-        assert response.json()["code"] == "payment_in_progress"
-        time.sleep(int(response.headers["Retry-After"]))
-    raise AssertionError("no answer in time")
-
-
-def accepted(merchant: Keys) -> int:
-    with closing(Store(merchant.settings["database_url"])) as store, store.reading() as books:
-        (record,) = books.channels.records(merchant.address)
-        return record.channel.accepted_from_peer
 
 
 def test_after_a_worker_was_killed_the_same_package_is_answered_and_charged_once(
