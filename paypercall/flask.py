@@ -348,7 +348,7 @@ def _body(paywall: Paywall) -> bytes:
 
 def _request(body: bytes) -> Request:
     query = request.query_string.decode("utf-8", "surrogateescape")
-    return Request(request.method, request.path, query, request.headers, body, mount=request.root_path)
+    return Request(request.method, request.root_path + request.path, query, request.headers, body)
 
 
 def _request_with_form(body: bytes) -> Request:

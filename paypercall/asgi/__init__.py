@@ -84,13 +84,16 @@ class PaymentMiddleware:
             await self._payment.charge_by_table(scope, exchange)
             await self._app(scope, exchange.body.receive, exchange.send)
         except Stop as stop:
-            await exchange.answer(stop.answer)
+            exchange.stopped = stop.answer
         except Exception as error:
             await exchange.fail(error)
-            raise
+            if exchange.stopped is None:
+                raise
         finally:
             exchange.abandon()
             CURRENT.reset(token)
+        if exchange.stopped is not None:
+            await exchange.answer(exchange.stopped)
 
 
 class Payment(CurrentPayment):

@@ -156,6 +156,7 @@ class Exchange:
         self._has_view_failed = False
         self.body = _Body(receive)
         self.running: Running | None = None
+        self.stopped: Answer | None = None
 
     @property
     def method(self) -> str:
@@ -170,6 +171,14 @@ class Exchange:
             Stop: When the paywall answers itself.
             WrongUse: When it was charged already.
         """
+        try:
+            return await self._charge(tag, arguments)
+        except Stop as stop:
+            # An application that is mounted further in takes it for a failure, and would send a 500.
+            self.stopped = stop.answer
+            raise
+
+    async def _charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
         free = self.running
         if free is not None and free.price:
             raise WrongUse("this request has two prices: leave one of them out")
@@ -236,8 +245,9 @@ class Exchange:
 
     def _bodiless(self) -> Request:
         query = self._scope["query_string"].decode("latin-1")
-        mount = self._scope.get("root_path", "")
-        return Request(self.method, path_of(self._scope), query, _Headers(self._scope), mount=mount)
+        root_path = _root_path_of_server(self._scope)
+        path = _below(root_path, self._scope["path"])
+        return Request(self.method, path, query, _Headers(self._scope), root_path=root_path)
 
     async def _with_body(self, request: Request, body: bytes) -> Request:
         if not body:
@@ -264,6 +274,8 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Passes a message of the application's answer on, with receipt and refund if the request was paid for."""
+        if self.stopped is not None:
+            return
         if self._is_mute:
             await self._send_without_body(message)
         elif self.running is None:
@@ -373,8 +385,19 @@ def _without(headers: list[tuple[str, str]], names: Collection[str]) -> list[tup
 
 def path_of(scope: Scope) -> str:
     """The path without the root path that a server may have put before it, as Starlette's routes see it."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    return path.removeprefix(root) if path == root or path.startswith(root.rstrip("/") + "/") else path
+    return _below(scope.get("root_path", ""), scope["path"])
+
+
+def _root_path_of_server(scope: Scope) -> str:
+    """What the server was told of a proxy: a mount of Starlette adds itself to `root_path`, and keeps what it was."""
+    root_path: str = scope.get("app_root_path", scope.get("root_path", ""))
+    return root_path
+
+
+def _below(root_path: str, path: str) -> str:
+    """The path without a root path, which some servers put before it and others do not."""
+    is_below = path == root_path or path.startswith(root_path.rstrip("/") + "/")
+    return path.removeprefix(root_path) if is_below else path
 
 
 def _status_of(error: Exception) -> int:

@@ -25,11 +25,10 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
     """
     asked = Request(
         request.method or "GET",
-        request.path_info,
+        request.path,
         request.META.get("QUERY_STRING", ""),
         request.headers,
         body,
-        mount=request.path.removesuffix(request.path_info),
     )
     if not asked.has_form or FIELD.encode() not in body:
         return asked
@@ -62,6 +61,7 @@ def whole_body(request: HttpRequest) -> bytes | None:
     body = request.read(MAX_PAID_BODY + 1)
     if len(body) > MAX_PAID_BODY:
         return None
+    request._stream.close()  # Django 4.2 closes only the stream that is there in the end, and uploads may be in a file
     request._body = body
     request._stream = io.BytesIO(body)
     request._read_started = False  # type: ignore[attr-defined]

@@ -41,12 +41,13 @@ class Request:
 
     Attributes:
         method: In capitals.
-        path: As the application sees it: nothing may depend on what a proxy in front of it makes of the address.
+        path: With where the application is mounted. Nothing may depend on what a proxy makes of the address, so that
+            it is without the root path of the server, where that can be told from a mount.
         query: The query string, as it came.
         headers: The headers.
         body: The whole body; empty where `Paywall.needs_body` says that it is not needed.
         form_packages: What a form, urlencoded or multipart, has under `payment_package`.
-        mount: Where the application is mounted, in front of the path.
+        root_path: Of the server, in front of the path.
     """
 
     method: str
@@ -55,7 +56,7 @@ class Request:
     headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     form_packages: tuple[str, ...] = field(default=(), repr=False)
-    mount: str = ""
+    root_path: str = ""
 
     @property
     def has_form(self) -> bool:
@@ -80,7 +81,7 @@ class Request:
         """What tells this request from others: method, path, query without a payment, and body; 64 hex digits.
 
         The answer that is given again is the one that was made for the headers then, `Accept` and `Range` included. The
-        second half tells what the price may depend on besides, and which a retry may change: headers and mount.
+        second half tells what the price may depend on besides, and which a retry may change: headers and root path.
         """
         query = (part for pair in self._query() if pair[0] != FIELD for part in pair)
         request = _digest((self.method, self.path, *query), b"body:" + self.body)
@@ -89,7 +90,7 @@ class Request:
             for name, value in ((name.lower(), value) for name, value in self.headers.items())
             if name not in _OF_ONE_ATTEMPT
         )
-        return request[:SAME_REQUEST] + _digest((self.mount, *headers))[SAME_REQUEST:]
+        return request[:SAME_REQUEST] + _digest((self.root_path, *headers))[SAME_REQUEST:]
 
     def packages(self) -> Iterator[Any]:
         """The payment packages outside of the headers: in the form, the JSON body or the query."""

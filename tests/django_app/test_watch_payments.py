@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 SECRET_KEY = "of a test"
 ROOT_URLCONF = "urls"
 INSTALLED_APPS = ["paypercall.django"]
+MIDDLEWARE = ["paypercall.django.middleware.PaymentMiddleware"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": HERE / "project.sqlite"}}
 PAYPERCALL = {**json.loads((HERE / "payments.json").read_text()), "max_sweeping_period": 1}
 """

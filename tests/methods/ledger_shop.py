@@ -63,11 +63,11 @@ class LedgerShop:
         path: str = "/answer",
         asset: str = "base",
         more: Mapping[str, str] | None = None,
-        mount: str = "",
+        root_path: str = "",
     ) -> Answer | Running:
         """Asks for something with a unit, or with any text in its place."""
         headers = {wire.UNIT: unit} if isinstance(unit, str) else unit.headers
-        request = Request("GET", path, "", Headers({**headers, **(more or {})}), mount=mount)
+        request = Request("GET", path, "", Headers({**headers, **(more or {})}), root_path=root_path)
         return self.paywall.begin(request, Price(price, asset))
 
     def ask_with(self, value: Mapping[str, Any], **options: Any) -> Answer | Running:

@@ -71,7 +71,8 @@ def test_a_unit_is_served_once_it_is_final_whatever_the_price_is_by_then(patient
 
 
 @pytest.mark.parametrize(
-    "dearer", [{"more": {"Prefer": "quality=high"}}, {"more": {"Host": "dear.example"}}, {"mount": "/dear"}]
+    "dearer",
+    [{"more": {"Prefer": "quality=high"}}, {"more": {"Host": "dear.example"}}, {"root_path": "/dear"}],
 )
 def test_a_unit_that_waits_for_a_cheap_request_does_not_buy_a_dear_one_that_differs_in_its_headers_only(
     patient_shop: LedgerShop, dearer: dict[str, Any]

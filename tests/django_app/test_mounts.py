@@ -1,0 +1,60 @@
+"""The project mounted twice, behind its WSGI and its ASGI interface."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import make_server
+
+from paypercall.client import Client
+from tests.asgi.running_app import serving
+from tests.django_app.conftest import Site
+
+
+def nothing_here(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("404 Not Found", [("Content-Length", "0")])
+    return []
+
+
+@pytest.fixture
+def mounted_wsgi(customer: Client) -> Iterator[Site]:
+    from django.core.wsgi import get_wsgi_application
+
+    app = get_wsgi_application()
+    server = make_server(
+        "127.0.0.1", 0, DispatcherMiddleware(nothing_here, {"/v1": app, "/v2": app}), threaded=True
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Site(customer, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def mounted_asgi(customer: Client) -> Iterator[Site]:
+    from django.core.asgi import get_asgi_application
+
+    app = get_asgi_application()
+    with serving(Starlette(routes=[Mount("/v1", app), Mount("/v2", app)])) as address:
+        yield Site(customer, address)
+
+
+@pytest.mark.parametrize("interface", ["mounted_wsgi", "mounted_asgi"])
+def test_the_same_path_below_another_mount_is_another_request(
+    interface: str, request: pytest.FixtureRequest
+) -> None:
+    site: Site = request.getfixturevalue(interface)
+    header = site.header()
+    first = site.ask("v1/by-length/100", header)
+    assert (first.status_code, first.json()) == (200, {"length": 100})
+    other = site.ask("v2/by-length/100", header)
+    assert (other.status_code, other.json()["code"]) == (409, "payment_used")
+    assert site.ask("v1/by-length/100", header).content == first.content
