@@ -1,4 +1,5 @@
-"""Payable views for Django: an installable app, `INSTALLED_APPS = [..., "paypercall.django"]`.
+"""Payable views for Django: an installable app, `INSTALLED_APPS = [..., "paypercall.django"]`, and its middleware,
+`MIDDLEWARE = [..., "paypercall.django.middleware.PaymentMiddleware"]`.
 
     from paypercall.django import payment
 

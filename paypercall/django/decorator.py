@@ -19,7 +19,7 @@ from django.http.multipartparser import MultiPartParserError
 from paypercall.django.database import ALIAS
 from paypercall.django.exchange import keep_from_caches, request_of, response_of, whole_body
 from paypercall.django.middleware import failure_of
-from paypercall.django.project import Project, open_project
+from paypercall.django.project import Project, open_project, watch_again
 from paypercall.obyte.amounts import BASE
 from paypercall.paywall import (
     Answer,
@@ -58,6 +58,7 @@ class Payment(CurrentPayment):
         with self._opening:
             if self._project is None:
                 self._project = open_project()
+                watch_again(self._project.server.server)
             return self._project
 
     def close(self) -> None:

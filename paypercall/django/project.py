@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +20,13 @@ from paypercall.django.database import database_url
 from paypercall.errors import PaypercallError
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.wallet import Wallet
+from paypercall.party import BLIND_SECONDS
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.paywall.gate import RefundPolicy
 from paypercall.server import Server
+
+logger = logging.getLogger(__name__)
 
 _OWN = ("answers", "max_sweeping_period", "methods", "refunds")
 """What `PAYPERCALL` may hold besides the settings of `conf.example.py`."""
@@ -65,6 +70,25 @@ def open_project() -> Project:
     except ValueError as error:
         raise ImproperlyConfigured(f"PAYPERCALL: {error}") from error
     return Project(server, Paywall(server.calls, _methods(own, server), _refunds(own)))
+
+
+def watch_again(server: Server) -> None:
+    """Watches the ledger for books that were watched before: a customer may close while no payment comes.
+
+    New books have nothing to lose, and may be those of tests.
+    """
+    with server.store.reading() as books:
+        seen_at = books.node.health().synced_at
+    if seen_at is None:
+        return
+    minutes = (int(time.time()) - seen_at) // 60
+    if minutes >= BLIND_SECONDS // 60:
+        logger.warning(
+            "nobody has looked at the ledger for %s minutes, in which a channel may have been closed with too little:"
+            " keep `manage.py watch_payments` running",
+            minutes,
+        )
+    server.start_node()
 
 
 def endpoint_path() -> str | None:

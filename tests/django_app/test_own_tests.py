@@ -97,6 +97,7 @@ def test_tests_with_keys_of_their_own_run_again_and_again_and_the_project_never_
     for _ in range(2):
         status, output = django(project, "test-keys", "test")
         assert status == 0, output
+        assert "no connection" not in output  # to the hub: new books have nothing to be watched for
     status, output = django(project, "test-keys", "shell", "-c", OPEN)
     assert status != 0
     assert "(shared_data_dir)" in output

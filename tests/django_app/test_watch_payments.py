@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from paypercall.channel import Status
 from paypercall.devnet import Devnet
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.store import Store
 from tests.parties import customer_on, settings_for, wait_until
 
 pytestmark = pytest.mark.slow
@@ -75,12 +78,33 @@ def test_a_process_of_its_own_settles_what_the_web_processes_accepted(tmp_path: 
             watcher.send_signal(signal.SIGTERM)
             assert watcher.wait(timeout=30) == 0
             watcher.stdout.close()
+        # A web process that is not paid yet watches, too.
+        with closing(Store(f"sqlite:///{tmp_path}/project.sqlite")) as store, store.transaction() as books:
+            books.node.set_synced_at(int(time.time()) - 3600)
+        opened = subprocess.run(
+            [*manage, "shell", "-c", _OPEN], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert "looked again" in opened.stdout, opened.stderr
+        assert "nobody has looked at the ledger for 60 minutes" in opened.stderr
 
 
 _ACCEPT = """
 from paypercall.django import payment
 result = payment.project.server.server.verify_payment_package({package!r})
 print("accepted", result.amount, result.error)
+payment.close()
+"""
+
+_OPEN = """
+import time
+from paypercall.django import payment
+store, begin = payment.project.server.server.store, time.time()
+while time.time() < begin + 30:
+    with store.reading() as books:
+        if books.node.health().synced_at > begin - 60:
+            print("looked again")
+            break
+    time.sleep(0.1)
 payment.close()
 """
 
