@@ -143,6 +143,8 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await receive()  # that its client has gone
         ENDED.set()
+    if scope["path"] == "/fails-later":
+        await send({"type": "http.response.body"})
     if scope["path"] == "/cut":
         with suppress(OSError):
             await send({"type": "http.response.body", "body": LAST})
@@ -220,10 +222,15 @@ def test_a_connection_that_breaks_while_a_part_is_sent_is_no_failure_of_the_view
     assert outcome(f"{table}/cut", headers) == (409, "answer_not_kept")
 
 
-def test_what_fails_after_the_end_of_a_stream_is_paid_for(shop: Shop, starlette: str) -> None:
-    headers = header(shop)
-    assert requests.get(f"{starlette}/fails-later", headers=headers, timeout=20).content == FIRST
-    assert outcome(f"{starlette}/fails-later", headers) == (409, "answer_not_kept")
+@pytest.mark.parametrize("framework", ["starlette", "table"])
+def test_what_fails_after_the_end_of_a_stream_is_paid_for(
+    shop: Shop, framework: str, request: pytest.FixtureRequest
+) -> None:
+    url = f"{request.getfixturevalue(framework)}/fails-later"
+    payments = [header(shop) for _ in range(5)]
+    for headers in payments:
+        assert requests.get(url, headers=headers, timeout=20).content == FIRST
+    assert [outcome(url, headers) for headers in payments[:3]] == [(409, "answer_not_kept")] * 3
 
 
 def test_our_client_that_reads_the_whole_answer_gets_the_refund_and_pays_for_a_whole_one(
