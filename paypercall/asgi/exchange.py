@@ -11,8 +11,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Collection,
-    Iterable,
     Iterator,
     Mapping,
 )
@@ -27,6 +25,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request as StarletteRequest
 from starlette.types import Message, Receive, Scope, Send
 
+from paypercall.asgi.headers import Headers, encoded, length_of, without
 from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running, WrongUse
 from paypercall.paywall.answer import body_too_large, problem
 from paypercall.paywall.current import CURRENT, Unpaid
@@ -53,24 +52,6 @@ class Stop(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
-
-
-class _Headers:
-    """The request's headers; one that comes several times has all its values, which no payment has."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._values: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            self._values[key] = f"{self._values[key]}, {text}" if key in self._values else text
-
-    def get(self, name: str) -> str | None:
-        """The value of a header."""
-        return self._values.get(name.lower())
-
-    def items(self) -> Iterable[tuple[str, str]]:
-        """Names and values."""
-        return self._values.items()
 
 
 class _Body:
@@ -247,7 +228,7 @@ class Exchange:
         query = self._scope["query_string"].decode("latin-1")
         root_path = _root_path_of_server(self._scope)
         path = _below(root_path, self._scope["path"])
-        return Request(self.method, path, query, _Headers(self._scope), root_path=root_path)
+        return Request(self.method, path, query, Headers(self._scope), root_path=root_path)
 
     async def _with_body(self, request: Request, body: bytes) -> Request:
         if not body:
@@ -256,7 +237,7 @@ class Exchange:
         return replace(request, body=body, form_packages=packages)
 
     async def _form_packages(self, body: bytes) -> tuple[str, ...]:
-        if not (_Headers(self._scope).get("Content-Type") or "").lower().startswith("multipart/"):
+        if not (Headers(self._scope).get("Content-Type") or "").lower().startswith("multipart/"):
             pairs = parse_qsl(body.decode("latin-1"))
             return tuple(value for name, value in pairs if name == FIELD)
 
@@ -282,7 +263,7 @@ class Exchange:
             await self._pass_on(message)
         elif message["type"] == "http.response.start":
             self._start = {**message, "headers": list(message.get("headers", ()))}
-            self._length = _length_of(self._start)
+            self._length = length_of(self._start)
             if self._length is None:
                 await self._finish(None)  # a stream, whose first part may come late
         elif self._start is None:
@@ -323,15 +304,15 @@ class Exchange:
         assert start is not None and running is not None
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
-        headers = _without(headers, MONEY_HEADERS)
+        headers = without(headers, MONEY_HEADERS)
         self.running = None
         ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
         if not isinstance(ending, Ending):
             ending = cast(Ending, await self._in_thread(ending))
         if ending.body is not None:
-            headers = _without(headers, {"content-length"})
+            headers = without(headers, {"content-length"})
             headers.append(("content-length", str(len(ending.body))))
-        await self._send({**start, "headers": _encoded([*headers, *ending.headers])})
+        await self._send({**start, "headers": encoded([*headers, *ending.headers])})
         if body is None:
             self._streaming = running
         return ending.body
@@ -340,7 +321,7 @@ class Exchange:
         """Gives an answer of the paywall's own."""
         headers = [*answer.headers, ("content-length", str(len(answer.body)))]
         await self._send(
-            {"type": "http.response.start", "status": answer.status, "headers": _encoded(headers)}
+            {"type": "http.response.start", "status": answer.status, "headers": encoded(headers)}
         )
         await self._send({"type": "http.response.body", "body": answer.body})
 
@@ -360,7 +341,7 @@ class Exchange:
         self._start = {
             "type": "http.response.start",
             "status": failed.status,
-            "headers": _encoded([*failed.headers, ("content-length", str(len(failed.body)))]),
+            "headers": encoded([*failed.headers, ("content-length", str(len(failed.body)))]),
         }
         await self._finish(failed.body)
         await self._send({"type": "http.response.body", "body": failed.body})
@@ -370,17 +351,6 @@ class Exchange:
         if self.running is not None:
             running, self.running = self.running, None
             self._in_thread(self._paywall.abandon, running)  # who is cancelled can wait for nothing
-
-
-def _length_of(start: Message) -> int | None:
-    """The length of an answer's body, or None if it tells none."""
-    if start["status"] in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-        return 0
-    return next((int(value) for name, value in start["headers"] if name.lower() == b"content-length"), None)
-
-
-def _without(headers: list[tuple[str, str]], names: Collection[str]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower() not in names]
 
 
 def path_of(scope: Scope) -> str:
@@ -403,10 +373,6 @@ def _below(root_path: str, path: str) -> str:
 def _status_of(error: Exception) -> int:
     """The status that an exception stands for."""
     return error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def exchange_of(request: StarletteRequest) -> Exchange:

@@ -156,6 +156,8 @@ class PaymentMethod(ABC):
     def give_back(self, call: PaidCall) -> Mapping[str, str]:
         """Gives `call.refund` back, once however often it is called, and returns the headers that carry it.
 
+        Where that has grown since, as when a stream breaks off after a part went back, what is missing is given back.
+
         Raises:
             PaypercallError: When it cannot be done now; it is asked for again with the same payment.
         """

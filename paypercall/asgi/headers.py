@@ -1,0 +1,41 @@
+"""Headers as ASGI has them: pairs of bytes, in the order in which they came. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
+
+from starlette.types import Message, Scope
+
+
+class Headers:
+    """The request's headers; one that comes several times has all its values, which no payment has."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self._values[key] = f"{self._values[key]}, {text}" if key in self._values else text
+
+    def get(self, name: str) -> str | None:
+        """The value of a header."""
+        return self._values.get(name.lower())
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values."""
+        return self._values.items()
+
+
+def length_of(start: Message) -> int | None:
+    """The length of an answer's body, or None if it tells none."""
+    if start["status"] in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        return 0
+    return next((int(value) for name, value in start["headers"] if name.lower() == b"content-length"), None)
+
+
+def without(headers: list[tuple[str, str]], names: Collection[str]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower() not in names]
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
