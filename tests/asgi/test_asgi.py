@@ -20,8 +20,10 @@ from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware
 from paypercall.call_book import AnswerLimits
 from paypercall.devnet import Devnet
+from paypercall.paying import Budget
 from paypercall.paywall import WrongPrice
 from paypercall.paywall.request import MAX_PAID_BODY
+from paypercall.requests import Session
 from tests.asgi.fastapi_app import Runs, make_fastapi
 from tests.asgi.running_app import serving
 from tests.parties import merchant_on, wait_until
@@ -171,6 +173,24 @@ def test_a_payment_for_what_is_free_goes_back_as_a_whole(
     first, again = (requests.get(url, headers=headers, timeout=20) for _ in range(2))
     assert (first.status_code, first.content) == (200, again.content)
     assert wire.decode_receipt(again.headers[wire.RECEIPT])["refund"] == 100 == refund_in(shop, first)
+
+
+def overlooked(shop: Shop) -> int:
+    """What the customer has signed and the merchant has not accepted."""
+    balance = shop.server.server.channel(shop.client.aa_address or "")
+    accepted = 0 if balance is None else balance.accepted_from_peer
+    return shop.client.balance().owed_by_me - accepted
+
+
+def test_our_client_that_pays_for_what_is_free_by_now_has_all_of_it_back(shop: Shop, fastapi: str) -> None:
+    url, budget = f"{fastapi}/by-length/7", Budget(per_call=100, per_hour=100, per_day=100)
+    overlooked_before = overlooked(shop)
+    with Session(shop.client, budget, strict=True) as api:
+        assert api.get(f"{url}?factor=10").json() == {"length": 7}
+        assert api.get(f"{url}?factor=1").json() == {"length": 7}, "which is cheaper"
+        for _ in range(2):
+            assert api.get(f"{url}?factor=0").json() == {"length": 7}
+    assert overlooked(shop) == overlooked_before
 
 
 def test_what_is_free_by_one_price_and_not_by_another_is_paid_for(shop: Shop, fastapi: str) -> None:
