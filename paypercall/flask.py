@@ -348,7 +348,23 @@ def _body(paywall: Paywall) -> bytes:
 
 def _request(body: bytes) -> Request:
     query = request.query_string.decode("utf-8", "surrogateescape")
-    return Request(request.method, request.root_path + request.path, query, request.headers, body)
+    return Request(request.method, _mount() + request.path, query, request.headers, body)
+
+
+def _mount() -> str:
+    """Where the application is mounted, without what a proxy in front of it says to have taken off the path."""
+    root = request.root_path
+    before_proxy = request.environ.get("werkzeug.proxy_fix.orig")
+    if before_proxy is None:
+        return root
+    prefixes = (
+        prefix.strip().rstrip("/") for prefix in request.headers.get("X-Forwarded-Prefix", "").split(",")
+    )
+    taken_off = next((prefix for prefix in prefixes if prefix and f"{root}/".startswith(f"{prefix}/")), None)
+    if taken_off is None:
+        return root
+    mount: str = before_proxy["SCRIPT_NAME"] + root.removeprefix(taken_off)
+    return mount
 
 
 def _request_with_form(body: bytes) -> Request:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 SECRET_KEY = "of a test"
 INSTALLED_APPS = ["paypercall.django"]
+MIDDLEWARE = ["paypercall.django.middleware.PaymentMiddleware"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(__file__).with_name("project.sqlite")}}
 """
 
