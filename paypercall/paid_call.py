@@ -23,6 +23,10 @@ LONGEST_LEASE_SECONDS = RUN_SECONDS + 60
 right."""
 
 
+MAX_LOST_RUNS = 3
+"""Workers that may die over one request: the payment is given back then, and not one more is risked."""
+
+
 class PaidCallState(Enum):
     """Where a payment is on its way to an answer."""
 
@@ -84,6 +88,7 @@ class PaidCall:
         request: The digest of the request that it was used for, or None if it was not used yet.
         run: Who is running it, or ran it last.
         runs_until: Seconds; until when the run is left alone.
+        lost_runs: How many runs ended without a word.
         refund: What goes back to the payer, never more than `amount`.
         token_hash: Of the one-time token that stands for the payment, or None.
         receipt: What the payer is told of the payment, as JSON.
@@ -99,6 +104,7 @@ class PaidCall:
     request: str | None = None
     run: str | None = None
     runs_until: int = 0
+    lost_runs: int = 0
     refund: int = 0
     token_hash: str | None = field(default=None, repr=False)
     receipt: str = field(default="{}", repr=False)
@@ -146,6 +152,8 @@ def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
 def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidCall:
     """Begins to answer a request with a payment; one that pays too little is refunded as a whole instead.
 
+    So is one whose workers have died too often: its request may be what kills them.
+
     Args:
         call: The call.
         attempt: Who wants to answer what.
@@ -165,11 +173,13 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
     if call.is_over:
         return call
     _require_agreed_price(call, attempt, can_refund=can_refund)
-    if can_refund and call.amount < attempt.price:
+    lost_runs = call.lost_runs + (call.state is PaidCallState.RUNNING)
+    if can_refund and (call.amount < attempt.price or lost_runs >= MAX_LOST_RUNS):
         return replace(
             call,
             request=attempt.request,
             run=attempt.run,
+            lost_runs=lost_runs,
             state=PaidCallState.REFUNDED,
             refund=call.amount,
         )
@@ -177,6 +187,7 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
         call,
         request=attempt.request,
         run=attempt.run,
+        lost_runs=lost_runs,
         state=PaidCallState.RUNNING,
         runs_until=attempt.now + RUN_SECONDS,
     )

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paypercall.paid_call import (
+    MAX_LOST_RUNS,
     RUN_SECONDS,
     Attempt,
     CallConflict,
@@ -62,6 +63,23 @@ def test_a_run_that_began_before_its_clock_was_put_back_is_not_waited_for() -> N
     assert claim(running, attempt(run="second", now=0)).run == "second"
     with pytest.raises(PaymentInProgress):
         claim(running, attempt(run="second", now=3600 - 30))  # of a worker whose clock is slow
+
+
+def test_a_request_over_which_workers_die_is_refunded_and_not_tried_for_ever() -> None:
+    call = claim(ACCEPTED, attempt())
+    for lost in range(1, MAX_LOST_RUNS):
+        call = claim(call, attempt(run=str(lost), now=lost * RUN_SECONDS))
+        assert (call.state, call.lost_runs) == (PaidCallState.RUNNING, lost)
+    call = claim(release(call, str(lost)), attempt(run="after one whose client had gone", now=10**6))
+    assert (call.state, call.lost_runs) == (PaidCallState.RUNNING, MAX_LOST_RUNS - 1)
+    call = claim(call, attempt(run="one too many", now=10**7))
+    assert (call.state, call.refund) == (PaidCallState.REFUNDED, 100)
+
+
+def test_a_payment_that_cannot_be_given_back_is_tried_again_however_many_workers_die() -> None:
+    call = replace(claim(ACCEPTED, attempt()), lost_runs=MAX_LOST_RUNS)
+    again = claim(call, attempt(run="next", now=RUN_SECONDS), can_refund=False)
+    assert again.state is PaidCallState.RUNNING
 
 
 def test_too_little_is_refunded_as_a_whole_without_a_run() -> None:

@@ -76,6 +76,7 @@ class PaidCalls:
             "request": call.request,
             "run": call.run,
             "runs_until": call.runs_until,
+            "lost_runs": call.lost_runs,
             "refund": call.refund,
         }
         self._connection.change(_SAVE, {**row, "key_id": call.id})
@@ -148,6 +149,7 @@ def _columns(call: PaidCall) -> dict[str, Any]:
         "request": call.request,
         "run": call.run,
         "runs_until": call.runs_until,
+        "lost_runs": call.lost_runs,
         "refund": call.refund,
         "token_hash": call.token_hash,
         "receipt": call.receipt,
@@ -172,6 +174,7 @@ def _selected() -> Select[Any]:
         "request",
         "run",
         "runs_until",
+        "lost_runs",
         "refund",
         "token_hash",
         "receipt",
@@ -199,7 +202,9 @@ _SAVE_TOKEN_HASH = Statement(update(paid_calls).where(_IS_IT).values(token_hash=
 _SAVE = Statement(
     update(paid_calls)
     .where(_IS_IT)
-    .values({name: bindparam(name) for name in ("state", "request", "run", "runs_until", "refund")})
+    .values(
+        {name: bindparam(name) for name in ("state", "request", "run", "runs_until", "lost_runs", "refund")}
+    )
 )
 _SAVE_RUN = Statement(
     update(paid_calls)

@@ -336,6 +336,7 @@ paid_calls = Table(
     Column("token_hash", String(64)),
     Column("receipt", Text, nullable=False),
     _time("made_at"),
+    Column("lost_runs", Integer, nullable=False),
     UniqueConstraint("method", "payment"),
     # Few calls have one, and each pays for its place in an index.
     Index(

@@ -1,6 +1,7 @@
 """Begin the names of all tables with `paypercall_`: in a host's database a table `payments` may be the host's.
 
-Of one-time tokens only the hash is kept from now on, and those that are there are hashed.
+Of one-time tokens only the hash is kept from now on, and those that are there are hashed. The workers that die over a
+paid request are counted.
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ def _rebuild_paid_calls() -> None:
         sa.Column("token_hash", sa.String(64)),
         sa.Column("receipt", sa.Text(), nullable=False),
         sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("lost_runs", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_paypercall_paid_calls"),
         sa.UniqueConstraint("method", "payment", name="uq_paypercall_paid_calls_method"),
     )
@@ -148,7 +150,7 @@ def _rebuild_paid_calls() -> None:
     )
     op.execute(
         "INSERT INTO paypercall_paid_calls SELECT id, method, payment, amount, asset, aa_address, state, request, run,"
-        " runs_until, refund, paypercall_sha256(token), receipt, made_at FROM paid_calls"
+        " runs_until, refund, paypercall_sha256(token), receipt, made_at, 0 FROM paid_calls"
     )
     op.execute(
         "INSERT INTO paypercall_stored_answers"
@@ -187,6 +189,9 @@ def _upgrade_postgresql() -> None:
     for table in _TABLES:
         op.rename_table(table, _PREFIX + table)
     op.drop_constraint("uq_paid_calls_token", "paypercall_paid_calls")
+    lost_runs = sa.Column("lost_runs", sa.Integer(), nullable=False, server_default="0")
+    op.add_column("paypercall_paid_calls", lost_runs)
+    op.alter_column("paypercall_paid_calls", "lost_runs", server_default=None)
     op.alter_column("paypercall_paid_calls", "token", new_column_name="token_hash", type_=sa.String(64))
     op.execute(
         "UPDATE paypercall_paid_calls SET token_hash = encode(sha256(convert_to(token_hash, 'UTF8')), 'hex')"
