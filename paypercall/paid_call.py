@@ -121,7 +121,8 @@ class Attempt:
     """One attempt of a worker to answer a request.
 
     Attributes:
-        request: The digest of method, path, query and body; and, after `SAME_REQUEST` digits, of headers and root path.
+        request: The digest of method, path, query and body, of `SAME_REQUEST` digits; and, where nothing can be given
+            back, after it that of headers and root path.
         run: Tells this attempt from all others.
         price: What the request costs, in bytes or units of the asset.
         asset: What it costs it in.

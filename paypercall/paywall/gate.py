@@ -137,9 +137,9 @@ class Paywall:
         if found is None:
             return self._payment_required(price)
         method, payment, is_in_body = found
-        attempt = Attempt(
-            request.digest(), secrets.token_hex(16), price.amount, price.asset, int(time.time())
-        )
+        # What can be given back needs no price that was agreed before.
+        digest = request.digest() if method.can_refund else request.digest_with_headers()
+        attempt = Attempt(digest, secrets.token_hex(16), price.amount, price.asset, int(time.time()))
         try:
             call = self._redeem(method, payment, attempt)
         except (Refusal, PaymentRefused, CallConflict) as error:

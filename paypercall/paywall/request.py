@@ -78,19 +78,22 @@ class Request:
         return any(name == FIELD for name, _ in self._query())
 
     def digest(self) -> str:
-        """What tells this request from others: method, path, query without a payment, and body; 64 hex digits.
+        """What tells this request from others: method, path, query without a payment, and body; 32 hex digits.
 
-        The answer that is given again is the one that was made for the headers then, `Accept` and `Range` included. The
-        second half tells what the price may depend on besides, and which a retry may change: headers and root path.
+        The answer that is given again is the one that was made for the headers then, `Accept` and `Range` included.
         """
         query = (part for pair in self._query() if pair[0] != FIELD for part in pair)
-        request = _digest((self.method, self.path, *query), b"body:" + self.body)
+        return _digest((self.method, self.path, *query), b"body:" + self.body)[:SAME_REQUEST]
+
+    def digest_with_headers(self) -> str:
+        """`digest`, and as many digits of what the price may depend on besides and a retry may change: headers, root
+        path."""
         headers = sorted(
             f"{name}:{value}"
             for name, value in ((name.lower(), value) for name, value in self.headers.items())
             if name not in _OF_ONE_ATTEMPT
         )
-        return request[:SAME_REQUEST] + _digest((self.root_path, *headers))[SAME_REQUEST:]
+        return self.digest() + _digest((self.root_path, *headers))[SAME_REQUEST:]
 
     def packages(self) -> Iterator[Any]:
         """The payment packages outside of the headers: in the form, the JSON body or the query."""
