@@ -150,6 +150,6 @@ def decode_receipt(text: str) -> dict[str, Any]:
 
 def _without_repeated_names(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
-    if len(fields) != len(pairs) or not all(isinstance(name, str) for name in fields):
+    if len(fields) != len(pairs) or not {str}.issuperset(map(type, fields)):
         raise ValueError("repeated or wrong name")
     return fields
