@@ -124,9 +124,9 @@ class CallBook:
                 known = books.paid_calls.lock(call.method, call.payment)
                 if known is not None:
                     return _save_change(books, known, rule(known))
-                added = books.paid_calls.add(rule(call), attempt.now)
-                if added is not None:
-                    return added
+                new = rule(call)
+                if books.paid_calls.add(new, attempt.now):
+                    return new
 
     def redeem_token(self, attempt: Attempt, token: str) -> PaidCall | None:
         """Claims the payment that a token stands for, for a request; None if there is no such token.
@@ -180,7 +180,7 @@ class CallBook:
             return False
         now = wall_clock()
         if answer is not None and len(answer.body) <= self._limits.max_bytes:
-            books.paid_calls.keep_answer(call.id, answer, now)
+            books.paid_calls.keep_answer(call, answer, now)
         self._calls_until_drop -= 1
         if self._calls_until_drop < 0:
             self._calls_until_drop = _CALLS_BETWEEN_DROPS
@@ -189,7 +189,7 @@ class CallBook:
 
     def _keep_late_end(self, books: Books, call: PaidCall, answer: StoredAnswer) -> None:
         if not self._keep_end(books, call, answer):
-            logger.warning("payment %s-%s: another worker has taken over", call.method, call.payment)
+            logger.warning("payment %s: another worker has taken over", call.id)
 
     def break_off(self, call: PaidCall, *, can_refund: bool) -> PaidCall:
         """Takes back that a run has answered a call; see `paid_call.break_off`. Its answer is not kept: it is a stream.
@@ -206,7 +206,7 @@ class CallBook:
     def answer(self, call: PaidCall) -> StoredAnswer | None:
         """The answer that is kept of a call, or None."""
         with self._store.reading() as books:
-            return books.paid_calls.answer(call.id, wall_clock() - self._limits.seconds)
+            return books.paid_calls.answer(call, wall_clock() - self._limits.seconds)
 
 
 def call_of(
@@ -235,9 +235,9 @@ def take(books: Books, call: PaidCall, attempt: Attempt) -> PaidCall:
     Raises:
         CallConflict: When the payment cannot be used for this request.
     """
-    added = books.paid_calls.add(claim(call, attempt), attempt.now)
-    if added is not None:
-        return added
+    claimed = claim(call, attempt)
+    if books.paid_calls.add(claimed, attempt.now):
+        return claimed
     known = books.paid_calls.lock(call.method, call.payment)
     assert known is not None, "what channels have paid is never dropped"
     return claim_known(books, known, attempt)
@@ -245,9 +245,9 @@ def take(books: Books, call: PaidCall, attempt: Attempt) -> PaidCall:
 
 def keep(books: Books, call: PaidCall, now: int) -> PaidCall:
     """Books a payment, within a transaction, for a request that is still to come; it must be new."""
-    added = books.paid_calls.add(call, now)
-    assert added is not None, "the payment was accepted in this transaction"
-    return added
+    is_new = books.paid_calls.add(call, now)
+    assert is_new, "the payment was accepted in this transaction"
+    return call
 
 
 def claim_known(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
 from paypercall.errors import PaypercallError
@@ -16,18 +16,18 @@ from paypercall.errors import PaypercallError
 logger = logging.getLogger(__name__)
 
 
-class Numbered(Protocol):
+class Named(Protocol):
     """What is under way, as a row in the books."""
 
     @property
-    def id(self) -> int:
-        """Its number."""
+    def id(self) -> Hashable:
+        """Tells it from all others."""
 
 
-_NumberedT = TypeVar("_NumberedT", bound=Numbered)
+_NamedT = TypeVar("_NamedT", bound=Named)
 
 
-class Heartbeat(Generic[_NumberedT]):
+class Heartbeat(Generic[_NamedT]):
     """What is under way in this process. Safe to use from many threads, and after a fork.
 
     Args:
@@ -35,7 +35,7 @@ class Heartbeat(Generic[_NumberedT]):
         seconds: How often.
     """
 
-    def __init__(self, keep: Callable[[list[_NumberedT]], None], seconds: float) -> None:
+    def __init__(self, keep: Callable[[list[_NamedT]], None], seconds: float) -> None:
         self._keep = keep
         self._seconds = seconds
         self._begin()
@@ -43,10 +43,10 @@ class Heartbeat(Generic[_NumberedT]):
     def _begin(self) -> None:
         self._process = os.getpid()
         self._lock = threading.RLock()  # a finalizer that removes may run in a thread that holds it
-        self._under_way: dict[int, _NumberedT] = {}
+        self._under_way: dict[Hashable, _NamedT] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, row: _NumberedT) -> None:
+    def add(self, row: _NamedT) -> None:
         """Begins to give signs of life."""
         if self._process != os.getpid():
             self._begin()
@@ -56,14 +56,14 @@ class Heartbeat(Generic[_NumberedT]):
                 self._thread = threading.Thread(target=self._beat, name="paypercall-heartbeat", daemon=True)
                 self._thread.start()
 
-    def remove(self, row: _NumberedT) -> None:
+    def remove(self, row: _NamedT) -> None:
         """Ends it."""
         with self._lock:
             self._under_way.pop(row.id, None)
 
     def _beat(self) -> None:
         pause = threading.Event()
-        before: frozenset[int] = frozenset()
+        before: frozenset[Hashable] = frozenset()
         while True:
             pause.wait(self._seconds)
             with self._lock:

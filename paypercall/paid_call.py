@@ -92,7 +92,6 @@ class PaidCall:
         refund: What goes back to the payer, never more than `amount`.
         token_hash: Of the one-time token that stands for the payment, or None.
         receipt: What the payer is told of the payment, as JSON.
-        id: Its number in the books; 0 before it is there.
     """
 
     method: str
@@ -108,7 +107,11 @@ class PaidCall:
     refund: int = 0
     token_hash: str | None = field(default=None, repr=False)
     receipt: str = field(default="{}", repr=False)
-    id: int = 0
+
+    @property
+    def id(self) -> str:
+        """Tells it from all other calls; the payer knows it, too."""
+        return f"{self.method}-{self.payment}"
 
     @property
     def is_over(self) -> bool:

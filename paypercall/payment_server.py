@@ -114,7 +114,7 @@ class PaymentServer:
                 raise PaymentUsed("this payment was used for a request already; it needs no token")
             if known.token_hash != token_hash:
                 # An older version has drawn the token by lot. Only its hash is left, so this one takes its place.
-                books.paid_calls.save_token_hash(known.id, token_hash)
+                books.paid_calls.save_token_hash(known, token_hash)
             return known
 
         call = self._receive(package, None, book)

@@ -357,9 +357,7 @@ class Paywall:
             headers.extend(method.give_back(call).items())
         except PaypercallError as error:
             # The receipt says what is owed; the same payment, sent again, asks for it again.
-            logger.warning(
-                "the refund of payment %s-%s waits: %s (%s)", call.method, call.payment, error, error.code
-            )
+            logger.warning("the refund of payment %s waits: %s (%s)", call.id, error, error.code)
         return tuple(headers)
 
 

@@ -54,7 +54,7 @@ class Running:
     @property
     def payment_id(self) -> str:
         """Identifies the payment; also in the receipt."""
-        return f"{self.call.method}-{self.call.payment}"
+        return self.call.id
 
     def end(self) -> bool:
         """Ends it; tells whether it had not ended before."""

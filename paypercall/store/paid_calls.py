@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, func, select, update
 
 from paypercall.paid_call import PaidCall, PaidCallState
 from paypercall.store.schema import paid_calls, stored_answers
@@ -40,18 +40,17 @@ class PaidCalls:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, call: PaidCall, now: int) -> PaidCall | None:
+    def add(self, call: PaidCall, now: int) -> bool:
         """Books a payment that was not used before.
 
         Args:
-            call: The call; its number is given here.
+            call: The call.
             now: Seconds.
 
         Returns:
-            The call with its number, or None if the payment is there already.
+            Whether it did: the payment may be there already.
         """
-        number = self._connection.add(_ADD, {**_columns(call), "made_at": now})
-        return None if number is None else replace(call, id=number)
+        return self._connection.change(_ADD, {**_columns(call), "made_at": now}) == 1
 
     def lock(self, method: str, payment: str) -> PaidCall | None:
         """Loads and locks the call that a payment was used for."""
@@ -79,11 +78,11 @@ class PaidCalls:
             "lost_runs": call.lost_runs,
             "refund": call.refund,
         }
-        self._connection.change(_SAVE, {**row, "key_id": call.id})
+        self._connection.change(_SAVE, {**row, **_key(call)})
 
-    def save_token_hash(self, call_id: int, token_hash: str) -> None:
+    def save_token_hash(self, call: PaidCall, token_hash: str) -> None:
         """Saves that another token stands for the payment of a locked call."""
-        self._connection.change(_SAVE_TOKEN_HASH, {"key_id": call_id, "token_hash": token_hash})
+        self._connection.change(_SAVE_TOKEN_HASH, {"token_hash": token_hash, **_key(call)})
 
     def save_run(self, call: PaidCall) -> bool:
         """Saves the state of a call that its run still holds, without having locked it.
@@ -96,18 +95,19 @@ class PaidCalls:
             "request": call.request,
             "runs_until": call.runs_until,
             "refund": call.refund,
-            "key_id": call.id,
             "key_run": call.run,
+            **_key(call),
         }
         return self._connection.change(_SAVE_RUN, row) == 1
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
-    def keep_answer(self, call_id: int, answer: StoredAnswer, now: int) -> None:
+    def keep_answer(self, call: PaidCall, answer: StoredAnswer, now: int) -> None:
         """Keeps the answer to a call; one that is there already stays."""
         headers = json.dumps(answer.headers, separators=(",", ":"))
         row = {
-            "call_id": call_id,
+            "method": call.method,
+            "payment": call.payment,
             "status": answer.status,
             "headers": headers,
             "body": answer.body,
@@ -116,9 +116,9 @@ class PaidCalls:
         }
         self._connection.change(_KEEP, row)
 
-    def answer(self, call_id: int, kept_after: int) -> StoredAnswer | None:
+    def answer(self, call: PaidCall, kept_after: int) -> StoredAnswer | None:
         """The answer to a call, if it was kept after a time in seconds and is still there."""
-        row = self._connection.first(_ANSWER, {"key_id": call_id, "after": kept_after})
+        row = self._connection.first(_ANSWER, {"after": kept_after, **_key(call)})
         if row is None:
             return None
         status, headers, body = row
@@ -132,10 +132,14 @@ class PaidCalls:
         self._connection.change(_DROP_OLD, {"before": kept_before})
         excess = int(self._connection.value(_SIZE, {})) - most_bytes
         while excess > 0 and (oldest := self._connection.all(_OLDEST, {})):
-            for number, size in oldest:
+            for method, payment, size in oldest:
                 if excess > 0:
-                    self._connection.change(_DROP, {"key_id": number})
+                    self._connection.change(_DROP, {"key_method": method, "key_payment": payment})
                     excess -= size
+
+
+def _key(call: PaidCall) -> dict[str, str]:
+    return {"key_method": call.method, "key_payment": call.payment}
 
 
 def _columns(call: PaidCall) -> dict[str, Any]:
@@ -178,17 +182,17 @@ def _selected() -> Select[Any]:
         "refund",
         "token_hash",
         "receipt",
-        "id",
     )
     return select(*(paid_calls.c[name] for name in columns))
 
 
-_IS_IT = paid_calls.c.id == bindparam("key_id")
+def _has_key(table: Table) -> ColumnElement[bool]:
+    return and_(table.c.method == bindparam("key_method"), table.c.payment == bindparam("key_payment"))
+
+
 _ADD = adding_unless_there(paid_calls)
-_IS_PAYMENT = and_(
-    paid_calls.c.method == bindparam("key_method"), paid_calls.c.payment == bindparam("key_payment")
-)
-_LOOK = Statement(select(paid_calls.c.id).where(_IS_PAYMENT))
+_IS_PAYMENT = _has_key(paid_calls)
+_LOOK = Statement(select(paid_calls.c.method).where(_IS_PAYMENT))
 _LOCK = Statement(_selected().where(_IS_PAYMENT).with_for_update())
 _DROP_UNCOLLECTED = Statement(
     delete(paid_calls).where(
@@ -198,10 +202,10 @@ _DROP_UNCOLLECTED = Statement(
 _LOCK_TOKEN = Statement(
     _selected().where(paid_calls.c.token_hash == bindparam("key_token_hash")).with_for_update()
 )
-_SAVE_TOKEN_HASH = Statement(update(paid_calls).where(_IS_IT).values(token_hash=bindparam("token_hash")))
+_SAVE_TOKEN_HASH = Statement(update(paid_calls).where(_IS_PAYMENT).values(token_hash=bindparam("token_hash")))
 _SAVE = Statement(
     update(paid_calls)
-    .where(_IS_IT)
+    .where(_IS_PAYMENT)
     .values(
         {name: bindparam(name) for name in ("state", "request", "run", "runs_until", "lost_runs", "refund")}
     )
@@ -209,14 +213,14 @@ _SAVE = Statement(
 _SAVE_RUN = Statement(
     update(paid_calls)
     .where(
-        _IS_IT,
+        _IS_PAYMENT,
         paid_calls.c.run == bindparam("key_run"),
         paid_calls.c.state == PaidCallState.RUNNING.value,
     )
     .values({name: bindparam(name) for name in ("state", "request", "runs_until", "refund")})
 )
 
-_IS_ANSWER = stored_answers.c.call_id == bindparam("key_id")
+_IS_ANSWER = _has_key(stored_answers)
 _KEEP = adding_unless_there(stored_answers)
 _ANSWER = Statement(
     select(stored_answers.c.status, stored_answers.c.headers, stored_answers.c.body).where(
@@ -226,8 +230,8 @@ _ANSWER = Statement(
 _DROP_OLD = Statement(delete(stored_answers).where(stored_answers.c.stored_at < bindparam("before")))
 _SIZE = Statement(select(func.coalesce(func.sum(stored_answers.c.size), 0)))
 _OLDEST = Statement(
-    select(stored_answers.c.call_id, stored_answers.c.size)
-    .order_by(stored_answers.c.stored_at, stored_answers.c.call_id)
+    select(stored_answers.c.method, stored_answers.c.payment, stored_answers.c.size)
+    .order_by(stored_answers.c.stored_at)
     .limit(_DROPPED_AT_ONCE)
 )
 _DROP = Statement(delete(stored_answers).where(_IS_ANSWER))

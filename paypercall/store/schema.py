@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -319,12 +320,12 @@ positions = Table(
     _time("listed_at"),
 )
 
+# Its rows are in the order of their key: one tree for each payment to find its place in, not two.
 paid_calls = Table(
     "paypercall_paid_calls",
     metadata,
-    Column("id", _NUMBER, primary_key=True),
-    Column("method", _WORD, nullable=False),
-    Column("payment", String(64), nullable=False),
+    Column("method", _WORD, primary_key=True),
+    Column("payment", String(64), primary_key=True),
     _amount("amount"),
     Column("asset", _ASSET, nullable=False),
     Column("aa_address", _ADDRESS),
@@ -332,12 +333,11 @@ paid_calls = Table(
     Column("request", String(64)),
     Column("run", String(32)),
     _time("runs_until"),
+    Column("lost_runs", Integer, nullable=False),
     _amount("refund"),
     Column("token_hash", String(64)),
     Column("receipt", Text, nullable=False),
     _time("made_at"),
-    Column("lost_runs", Integer, nullable=False),
-    UniqueConstraint("method", "payment"),
     # Few calls have one, and each pays for its place in an index.
     Index(
         "ix_paypercall_paid_calls_token_hash",
@@ -346,17 +346,22 @@ paid_calls = Table(
         sqlite_where=text("token_hash IS NOT NULL"),
         postgresql_where=text("token_hash IS NOT NULL"),
     ),
+    sqlite_with_rowid=False,
 )
 
 stored_answers = Table(
     "paypercall_stored_answers",
     metadata,
-    Column("call_id", _NUMBER, ForeignKey("paypercall_paid_calls.id"), primary_key=True, autoincrement=False),
+    Column("method", _WORD, primary_key=True),
+    Column("payment", String(64), primary_key=True),
     Column("status", Integer, nullable=False),
     Column("headers", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("size", BigInteger, nullable=False),
     _time("stored_at"),
+    ForeignKeyConstraint(
+        ["method", "payment"], ["paypercall_paid_calls.method", "paypercall_paid_calls.payment"]
+    ),
     Index("ix_paypercall_stored_answers_stored_at", "stored_at"),
 )
 

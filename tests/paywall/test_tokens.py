@@ -42,7 +42,7 @@ def test_a_payment_whose_token_an_older_version_drew_by_lot_gets_another_when_it
     with shop.server.server.store.transaction() as books:
         call = books.paid_calls.lock_token(hash_of(token))
         assert call is not None
-        books.paid_calls.save_token_hash(call.id, hash_of("drawn by lot"))
+        books.paid_calls.save_token_hash(call, hash_of("drawn by lot"))
     assert isinstance(redeem(shop, token), Answer)
     assert shop.server.receive_payment(package).token == token
     replaced = redeem(shop, "drawn by lot")

@@ -80,19 +80,25 @@ def rows_of(url: str, tables: Iterable[Table]) -> list[list[tuple[Any, ...]]]:
 
 def renamed(table: Table) -> Table:
     """The columns of a table of older books, by the names that they have now."""
-    columns = (
-        Column({"token": "token_hash"}.get(column.name, column.name), column.type) for column in table.c
-    )
+    columns = (Column(name, column.type) for column in table.c for name in _names_now(table, column))
     return Table(f"paypercall_{table.name}", MetaData(), *columns)
 
 
+def _names_now(table: Table, column: Column[Any]) -> tuple[str, ...]:
+    """A paid call is known by its payment, no longer by a number of its own."""
+    if (table.name, column.name) == ("paid_calls", "id"):
+        return ()
+    return {"token": ("token_hash",), "call_id": ("method", "payment")}.get(column.name, (column.name,))
+
+
 def migrated(tables: Iterable[Table], rows: Iterable[list[tuple[Any, ...]]]) -> list[list[tuple[Any, ...]]]:
-    """What becomes of the rows of some tables of older books: of tokens only the hash is kept."""
+    """What becomes of the rows of some tables of older books, which have the values of `sample`."""
     return [
         [
             tuple(
-                hash_of(value) if column.name == "token" else value
+                hash_of(value) if name == "token_hash" else "text" if column.name == "call_id" else value
                 for column, value in zip(table.c, row, strict=True)
+                for name in _names_now(table, column)
             )
             for row in of_table
         ]

@@ -22,10 +22,9 @@ def attempt(run: str = "first", request: str = "a", now: int = 0) -> Attempt:
 
 def test_a_call_is_found_again_as_it_was_saved(store: Store) -> None:
     with store.transaction() as books:
-        added = books.paid_calls.add(replace(CALL, token_hash="a" * 64), 5)
-        assert added is not None
-        assert added.id
-        running = claim(added, attempt())
+        call = replace(CALL, token_hash="a" * 64)
+        assert books.paid_calls.add(call, 5)
+        running = claim(call, attempt())
         books.paid_calls.save(running)
     with store.transaction() as books:
         assert books.paid_calls.lock("channel", "7") == running
@@ -37,16 +36,15 @@ def test_a_call_is_found_again_as_it_was_saved(store: Store) -> None:
 
 def test_a_payment_is_added_once(store: Store) -> None:
     with store.transaction() as books:
-        assert books.paid_calls.add(CALL, 5) is not None
-        assert books.paid_calls.add(CALL, 6) is None
-        assert books.paid_calls.add(replace(CALL, method="other"), 6) is not None
+        assert books.paid_calls.add(CALL, 5)
+        assert not books.paid_calls.add(CALL, 6)
+        assert books.paid_calls.add(replace(CALL, method="other"), 6)
 
 
 def test_only_the_run_that_holds_a_call_saves_its_end(store: Store) -> None:
     with store.transaction() as books:
-        added = books.paid_calls.add(CALL, 5)
-        assert added is not None
-        running = claim(added, attempt())
+        assert books.paid_calls.add(CALL, 5)
+        running = claim(CALL, attempt())
         books.paid_calls.save(running)
     ended = answer(running, "first", 30)
     with store.transaction() as books:
@@ -74,13 +72,12 @@ def test_of_many_who_take_the_same_payment_at_once_one_gets_it(store: Store) -> 
 
 def test_an_answer_is_kept_once_and_for_its_time(store: Store) -> None:
     with store.transaction() as books:
-        added = books.paid_calls.add(CALL, 5)
-        assert added is not None
-        books.paid_calls.keep_answer(added.id, ANSWER, 10)
-        books.paid_calls.keep_answer(added.id, replace(ANSWER, status=500), 11)
+        assert books.paid_calls.add(CALL, 5)
+        books.paid_calls.keep_answer(CALL, ANSWER, 10)
+        books.paid_calls.keep_answer(CALL, replace(ANSWER, status=500), 11)
     with store.reading() as books:
-        assert books.paid_calls.answer(added.id, 10) == ANSWER
-        assert books.paid_calls.answer(added.id, 11) is None
+        assert books.paid_calls.answer(CALL, 10) == ANSWER
+        assert books.paid_calls.answer(CALL, 11) is None
 
 
 def test_an_end_waits_only_where_nothing_goes_back_and_nobody_else_may_run_it(store: Store) -> None:
@@ -112,14 +109,12 @@ def test_an_end_that_waited_until_another_worker_took_over_changes_nothing(
 
 def test_old_answers_are_dropped_and_the_oldest_of_too_many(store: Store) -> None:
     with store.transaction() as books:
-        numbers = []
-        for number in range(600):
-            added = books.paid_calls.add(replace(CALL, payment=str(number)), 5)
-            assert added is not None
-            numbers.append(added.id)
-            books.paid_calls.keep_answer(added.id, StoredAnswer(200, (), b"x" * 8), number)
+        calls = [replace(CALL, payment=str(number)) for number in range(600)]
+        for number, call in enumerate(calls):
+            assert books.paid_calls.add(call, 5)
+            books.paid_calls.keep_answer(call, StoredAnswer(200, (), b"x" * 8), number)
         books.paid_calls.drop_answers(kept_before=1, most_bytes=25)  # 8, and 2 for no headers
-        kept = [books.paid_calls.answer(number, 0) is not None for number in numbers]
+        kept = [books.paid_calls.answer(call, 0) is not None for call in calls]
     assert kept == [False] * 598 + [True, True]
 
 
@@ -154,7 +149,7 @@ def test_a_sign_of_life_of_a_run_that_was_lost_changes_nothing(store: Store) -> 
 
 def test_a_brief_transaction_is_kept_and_the_next_one_is_durable_again(store: Store) -> None:
     with store.brief_transaction() as books:
-        assert books.paid_calls.add(CALL, 5) is not None
+        assert books.paid_calls.add(CALL, 5)
 
     def fail() -> None:
         with store.brief_transaction() as books:

@@ -34,20 +34,15 @@ _TABLES = (
     "coins",
     "spent_places",
     "positions",
-    "paid_calls",
-    "stored_answers",
     "bought_calls",
 )
 
-_NUMBERED = ("losses", "payments", "outbox", "outbox_units", "deposits", "paid_calls", "bought_calls")
-
-_REBUILT = ("paid_calls", "stored_answers")
+_NUMBERED = ("losses", "payments", "outbox", "outbox_units", "deposits", "bought_calls")
 
 _CONSTRAINTS = {
     **{f"pk_{table}": table for table in _TABLES},
     "uq_payments_aa_address": "payments",
     "uq_outbox_units_unit_hash": "outbox_units",
-    "uq_paid_calls_method": "paid_calls",
     "uq_bought_calls_payment_key": "bought_calls",
     "fk_payments_aa_address": "payments",
     "fk_periods_aa_address": "periods",
@@ -57,7 +52,6 @@ _CONSTRAINTS = {
     "fk_deposits_aa_address": "deposits",
     "fk_deposits_outbox_id": "deposits",
     "fk_unconfirmed_units_aa_address": "unconfirmed_units",
-    "fk_stored_answers_call_id": "stored_answers",
 }
 
 _INDEXES = {
@@ -77,7 +71,6 @@ _INDEXES = {
     "deposits_outbox_id": ("deposits", "outbox_id"),
     "unconfirmed_units_unit": ("unconfirmed_units", "unit"),
     "announced_channels_announced_at": ("announced_channels", "announced_at"),
-    "stored_answers_stored_at": ("stored_answers", "stored_at"),
     "bought_calls_request": ("bought_calls", "request", "state"),
     "bought_calls_resource": ("bought_calls", "resource", "id"),
     "bought_calls_spent": ("bought_calls", "asset", "made_at", "origin", "payee", "amount", "refund"),
@@ -104,20 +97,17 @@ def _upgrade_sqlite() -> None:
     for index in _INDEXES:
         op.drop_index(f"ix_{index}")
     for table in _TABLES:
-        if table not in _REBUILT:
-            op.rename_table(table, _PREFIX + table)
-    _rebuild_paid_calls()
+        op.rename_table(table, _PREFIX + table)
+    _rebuild_paid_calls("paypercall_sha256(token)")
     for index, (table, *columns) in _INDEXES.items():
         condition = sa.text(_CONDITIONS[index]) if index in _CONDITIONS else None
         op.create_index(f"ix_{_PREFIX}{index}", _PREFIX + table, columns, sqlite_where=condition)
 
 
-def _rebuild_paid_calls() -> None:
-    """Copies the two tables: SQLite does not let go of a unique column otherwise, as the token was."""
-    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+def _rebuild_paid_calls(sha256_of_token: str) -> None:
+    """Copies the two tables: their key is that of the payment from now on, and a unique column cannot be let go of."""
     op.create_table(
         "paypercall_paid_calls",
-        sa.Column("id", number, nullable=False),
         sa.Column("method", sa.String(20), nullable=False),
         sa.Column("payment", sa.String(64), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
@@ -127,39 +117,44 @@ def _rebuild_paid_calls() -> None:
         sa.Column("request", sa.String(64)),
         sa.Column("run", sa.String(32)),
         sa.Column("runs_until", sa.BigInteger(), nullable=False),
+        sa.Column("lost_runs", sa.Integer(), nullable=False),
         sa.Column("refund", sa.BigInteger(), nullable=False),
         sa.Column("token_hash", sa.String(64)),
         sa.Column("receipt", sa.Text(), nullable=False),
         sa.Column("made_at", sa.BigInteger(), nullable=False),
-        sa.Column("lost_runs", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_paypercall_paid_calls"),
-        sa.UniqueConstraint("method", "payment", name="uq_paypercall_paid_calls_method"),
+        sa.PrimaryKeyConstraint("method", "payment", name="pk_paypercall_paid_calls"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "paypercall_stored_answers",
-        sa.Column("call_id", number, autoincrement=False, nullable=False),
+        sa.Column("method", sa.String(20), nullable=False),
+        sa.Column("payment", sa.String(64), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("stored_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["call_id"], ["paypercall_paid_calls.id"], name="fk_paypercall_stored_answers_call_id"
+            ["method", "payment"],
+            ["paypercall_paid_calls.method", "paypercall_paid_calls.payment"],
+            name="fk_paypercall_stored_answers_method",
         ),
-        sa.PrimaryKeyConstraint("call_id", name="pk_paypercall_stored_answers"),
+        sa.PrimaryKeyConstraint("method", "payment", name="pk_paypercall_stored_answers"),
     )
     op.execute(
-        "INSERT INTO paypercall_paid_calls SELECT id, method, payment, amount, asset, aa_address, state, request, run,"
-        " runs_until, refund, paypercall_sha256(token), receipt, made_at, 0 FROM paid_calls"
+        "INSERT INTO paypercall_paid_calls SELECT method, payment, amount, asset, aa_address, state, request, run,"
+        f" runs_until, 0, refund, {sha256_of_token}, receipt, made_at FROM paid_calls"
     )
     op.execute(
-        "INSERT INTO paypercall_stored_answers"
-        " SELECT call_id, status, headers, body, size, stored_at FROM stored_answers"
+        "INSERT INTO paypercall_stored_answers SELECT method, payment, status, headers, body, size, stored_at"
+        " FROM stored_answers JOIN paid_calls ON paid_calls.id = call_id"
     )
-    # What is dropped is overwritten: the tokens would stay in the file's free pages.
-    op.execute("PRAGMA secure_delete = ON")
+    if op.get_context().dialect.name == "sqlite":
+        # What is dropped is overwritten: the tokens would stay in the file's free pages.
+        op.execute("PRAGMA secure_delete = ON")
     op.drop_table("stored_answers")
     op.drop_table("paid_calls")
+    op.create_index("ix_paypercall_stored_answers_stored_at", "paypercall_stored_answers", ["stored_at"])
     _create_token_index()
 
 
@@ -188,13 +183,4 @@ def _upgrade_postgresql() -> None:
         op.execute(f"ALTER INDEX ix_{index} RENAME TO ix_{_PREFIX}{index}")
     for table in _TABLES:
         op.rename_table(table, _PREFIX + table)
-    op.drop_constraint("uq_paid_calls_token", "paypercall_paid_calls")
-    lost_runs = sa.Column("lost_runs", sa.Integer(), nullable=False, server_default="0")
-    op.add_column("paypercall_paid_calls", lost_runs)
-    op.alter_column("paypercall_paid_calls", "lost_runs", server_default=None)
-    op.alter_column("paypercall_paid_calls", "token", new_column_name="token_hash", type_=sa.String(64))
-    op.execute(
-        "UPDATE paypercall_paid_calls SET token_hash = encode(sha256(convert_to(token_hash, 'UTF8')), 'hex')"
-        " WHERE token_hash IS NOT NULL"
-    )
-    _create_token_index()
+    _rebuild_paid_calls("encode(sha256(convert_to(token, 'UTF8')), 'hex')")
