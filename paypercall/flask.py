@@ -40,8 +40,9 @@ from paypercall.paywall import (
 )
 from paypercall.paywall.current import Unpaid
 from paypercall.paywall.endpoint import MAX_BODY, METHODS
-from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS, RefundPolicy
+from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
+from paypercall.paywall.refunds import RefundPolicy
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.server import Server
 from paypercall.wire import ENDPOINT_PATH, FIELD

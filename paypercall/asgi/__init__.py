@@ -35,8 +35,8 @@ from paypercall.paywall import Answer, CurrentPayment, Paywall, PriceTag, WrongU
 from paypercall.paywall.answer import problem
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.endpoint import MAX_BODY, Endpoint, Resource
-from paypercall.paywall.gate import RefundPolicy
 from paypercall.paywall.price import PriceFunction
+from paypercall.paywall.refunds import RefundPolicy
 from paypercall.server import Server
 from paypercall.wire import ANY_METHOD, ENDPOINT_PATH
 

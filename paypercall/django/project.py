@@ -23,7 +23,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.party import BLIND_SECONDS
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
-from paypercall.paywall.gate import RefundPolicy
+from paypercall.paywall.refunds import RefundPolicy
 from paypercall.server import Server
 
 logger = logging.getLogger(__name__)

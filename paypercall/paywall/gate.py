@@ -36,6 +36,7 @@ from paypercall.paid_call import (
 )
 from paypercall.paywall.answer import Answer, problem, refused, unavailable
 from paypercall.paywall.price import Price, PriceTag
+from paypercall.paywall.refunds import RefundPolicy, checked
 from paypercall.paywall.request import Request
 from paypercall.paywall.running import Running
 from paypercall.store import StoredAnswer
@@ -53,9 +54,6 @@ _NOT_KEPT = MONEY_HEADERS | {"connection", "content-length", "date", "server", "
 """Headers that belong to one connection or moment, or are said anew."""
 
 _NO_STORE = (("Cache-Control", "no-store"),)
-
-RefundPolicy = Callable[[int], bool]
-"""Whether an answer with this HTTP status is refunded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,9 @@ class Paywall:
         calls: Where the payments for requests are booked.
         methods: The ways to pay; a 402 names them in this order.
         refunds: Which answers are refunded, by their status; by default all from 400 on.
+
+    Raises:
+        WrongUse: When `refunds` is no function, or async.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Paywall:
     ) -> None:
         self._calls = calls
         self._methods = tuple(methods)
-        self._refunds = refunds or _is_error
+        self._refunds = checked(refunds)
         self._heartbeat = Heartbeat(calls.keep_running, RUN_SECONDS / 3)
 
     # --- before the view ---------------------------------------------------------------------------------------------
@@ -359,10 +360,6 @@ class Paywall:
             # The receipt says what is owed; the same payment, sent again, asks for it again.
             logger.warning("the refund of payment %s waits: %s (%s)", call.id, error, error.code)
         return tuple(headers)
-
-
-def _is_error(status: int) -> bool:
-    return status >= HTTPStatus.BAD_REQUEST
 
 
 def _several_payments() -> PaymentRefused:
