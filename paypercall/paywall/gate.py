@@ -6,13 +6,12 @@ are over when they return. Nothing is locked while a view runs.
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -36,6 +35,7 @@ from paypercall.paid_call import (
 )
 from paypercall.paywall.answer import Answer, problem, refused, unavailable
 from paypercall.paywall.price import Price, PriceTag
+from paypercall.paywall.refund_in_body import is_json, with_refund, with_refund_in_body
 from paypercall.paywall.refunds import RefundPolicy, checked
 from paypercall.paywall.request import Request
 from paypercall.paywall.running import Running
@@ -153,7 +153,7 @@ class Paywall:
             )
         if call.is_over:
             again = self._answer_again(call, method, price)
-            return _with_refund_in_body(again) if is_in_body else again
+            return with_refund_in_body(again) if is_in_body else again
         running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
         self._heartbeat.add(call)
         # An adapter that drops it without an end must not keep the next attempt from running.
@@ -285,7 +285,7 @@ class Paywall:
         added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE
         call = self._end_of(running, status)
         kept = StoredAnswer(status, (*pairs, *added), body) if call.is_over and body is not None else None
-        in_body = body if running.was_paid_in_body and _is_json(content_type) else None
+        in_body = body if running.was_paid_in_body and is_json(content_type) else None
         if kept is not None and self._calls.finish_soon(call, kept):
             return self._ending(running, call, added, in_body)
 
@@ -302,7 +302,7 @@ class Paywall:
     ) -> Ending:
         running.call = call
         money = self._money_headers(call, running.method)
-        changed = None if body is None else _with_refund(body, dict(money).get(wire.PACKAGE))
+        changed = None if body is None else with_refund(body, dict(money).get(wire.PACKAGE))
         return Ending((*money, *added), changed)
 
     def fail(self, running: Running, status: int) -> None:
@@ -364,29 +364,3 @@ class Paywall:
 
 def _several_payments() -> PaymentRefused:
     return PaymentRefused("send one payment with a request, in one place", code="several_payments")
-
-
-def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
-
-
-def _with_refund_in_body(again: Answer) -> Answer:
-    headers = {name.lower(): value for name, value in again.headers}
-    if not _is_json(headers.get("content-type", "")):
-        return again
-    body = _with_refund(again.body, headers.get(wire.PACKAGE.lower()))
-    return again if body is None else replace(again, body=body)
-
-
-def _with_refund(body: bytes, package: str | None) -> bytes | None:
-    """A JSON object with the refund in it, for a payer who looks for it there."""
-    if package is None:
-        return None
-    try:
-        content = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(content, dict):
-        return None
-    return json.dumps({**content, wire.FIELD: wire.decode_package(package)}).encode()
