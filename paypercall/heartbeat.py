@@ -16,18 +16,27 @@ from paypercall.errors import PaypercallError
 logger = logging.getLogger(__name__)
 
 
-class Named(Protocol):
+class RunningRow(Protocol):
     """What is under way, as a row in the books."""
 
     @property
     def id(self) -> Hashable:
         """Tells it from all others."""
 
+    @property
+    def run(self) -> str | None:
+        """Which run of it this is: the end of an older one is not that of a newer."""
 
-_NamedT = TypeVar("_NamedT", bound=Named)
+
+_RowT = TypeVar("_RowT", bound=RunningRow)
+_Key = tuple[Hashable, str | None]
 
 
-class Heartbeat(Generic[_NamedT]):
+def _key(row: RunningRow) -> _Key:
+    return row.id, row.run
+
+
+class Heartbeat(Generic[_RowT]):
     """What is under way in this process. Safe to use from many threads, and after a fork.
 
     Args:
@@ -35,7 +44,7 @@ class Heartbeat(Generic[_NamedT]):
         seconds: How often.
     """
 
-    def __init__(self, keep: Callable[[list[_NamedT]], None], seconds: float) -> None:
+    def __init__(self, keep: Callable[[list[_RowT]], None], seconds: float) -> None:
         self._keep = keep
         self._seconds = seconds
         self._begin()
@@ -43,27 +52,27 @@ class Heartbeat(Generic[_NamedT]):
     def _begin(self) -> None:
         self._process = os.getpid()
         self._lock = threading.RLock()  # a finalizer that removes may run in a thread that holds it
-        self._under_way: dict[Hashable, _NamedT] = {}
+        self._under_way: dict[_Key, _RowT] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, row: _NamedT) -> None:
+    def add(self, row: _RowT) -> None:
         """Begins to give signs of life."""
         if self._process != os.getpid():
             self._begin()
         with self._lock:
-            self._under_way[row.id] = row
+            self._under_way[_key(row)] = row
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="paypercall-heartbeat", daemon=True)
                 self._thread.start()
 
-    def remove(self, row: _NamedT) -> None:
+    def remove(self, row: _RowT) -> None:
         """Ends it."""
         with self._lock:
-            self._under_way.pop(row.id, None)
+            self._under_way.pop(_key(row), None)
 
     def _beat(self) -> None:
         pause = threading.Event()
-        before: frozenset[Hashable] = frozenset()
+        before: frozenset[_Key] = frozenset()
         while True:
             pause.wait(self._seconds)
             with self._lock:
@@ -71,8 +80,8 @@ class Heartbeat(Generic[_NamedT]):
                 if not rows:
                     self._thread = None
                     return
-            long = [row for row in rows if row.id in before]
-            before = frozenset(row.id for row in rows)
+            long = [row for row in rows if _key(row) in before]
+            before = frozenset(_key(row) for row in rows)
             try:
                 if long:
                     self._keep(long)

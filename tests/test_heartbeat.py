@@ -9,7 +9,7 @@ import pytest
 
 from paypercall.call_book import CallBook
 from paypercall.heartbeat import Heartbeat
-from paypercall.paid_call import Attempt, PaidCall
+from paypercall.paid_call import Attempt, PaidCall, release
 from paypercall.store import Store
 from tests.parties import wait_until
 
@@ -46,3 +46,22 @@ def test_a_long_run_gives_signs_of_life_until_it_ends(calls: CallBook) -> None:
     assert is_beating()
     beat.remove(call)
     wait_until(lambda: not is_beating(), "the thread ends again")
+
+
+def test_the_end_of_an_older_run_does_not_end_the_signs_of_life_of_a_newer(calls: CallBook) -> None:
+    beat: Heartbeat[PaidCall] = Heartbeat(calls.keep_running, SECONDS)
+
+    def run(name: str) -> PaidCall:
+        attempt = Attempt("a", name, 100, "base", now=0)
+        return calls.take(attempt, method="voucher", payment="1", amount=100)
+
+    older = run("older")
+    beat.add(older)
+    calls.finish(release(older, "older"), None)
+    newer = run("newer")
+    first = runs_until(calls)
+    beat.add(newer)
+    beat.remove(older)
+    wait_until(lambda: runs_until(calls) > first, "a sign of life is given")
+    beat.remove(newer)
+    wait_until(lambda: not is_beating(), "the thread ends")
