@@ -64,6 +64,11 @@ class CallBook:
         with self._store.reading() as books:
             return books.paid_calls.is_known(method, payment)
 
+    def find(self, call: PaidCall) -> PaidCall | None:
+        """A call as it is in the books now, or None if it is not there any more."""
+        with self._store.brief_transaction() as books:
+            return books.paid_calls.lock(call.method, call.payment)
+
     def hold(
         self,
         attempt: Attempt,

@@ -283,10 +283,13 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         None if is_stream else response.get_data(),
         content_type=response.content_type or "",
     )
+    if ending.instead is not None:
+        _take_over(response, ending.instead)
+        return
     for name in MONEY_HEADERS:
         response.headers.remove(name)
     for name, value in ending.headers:
-        response.headers.add(name, value)
+        response.headers.set(name, value)
     if ending.body is not None:
         response.set_data(ending.body)
     if is_stream:

@@ -266,13 +266,16 @@ class Exchange:
             self._length = length_of(self._start)
             if self._length is None:
                 await self._finish(None)  # a stream, whose first part may come late
+                if self.stopped is not None:
+                    raise Stop(self.stopped)  # it may have no end
         elif self._start is None:
             await self._send(message)
         elif message["type"] == "http.response.body":
             await self._collect(message)
         else:
             await self._finish(None)
-            await self._pass_on(message)
+            if self.stopped is None:
+                await self._pass_on(message)
 
     async def _collect(self, message: Message) -> None:
         """Holds the parts of an answer back until it is whole, unless it is too large to be kept."""
@@ -283,7 +286,8 @@ class Exchange:
             return
         body = bytes(self._held)
         changed = await self._finish(body if is_whole else None)
-        await self._pass_on({**message, "body": body if changed is None else changed})
+        if self.stopped is None:
+            await self._pass_on({**message, "body": body if changed is None else changed})
 
     async def _pass_on(self, message: Message) -> None:
         """Passes on a part of an answer that has begun."""
@@ -309,6 +313,10 @@ class Exchange:
         ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
         if not isinstance(ending, Ending):
             ending = cast(Ending, await self._in_thread(ending))
+        if ending.instead is not None:
+            self.stopped = ending.instead
+            return None
+        headers = without(headers, {name.lower() for name, _ in ending.headers})
         if ending.body is not None:
             headers = without(headers, {"content-length"})
             headers.append(("content-length", str(len(ending.body))))
@@ -344,7 +352,8 @@ class Exchange:
             "headers": encoded([*failed.headers, ("content-length", str(len(failed.body)))]),
         }
         await self._finish(failed.body)
-        await self._send({"type": "http.response.body", "body": failed.body})
+        if self.stopped is None:
+            await self._send({"type": "http.response.body", "body": failed.body})
 
     def abandon(self) -> None:
         """Leaves a request that will not be answered to the next attempt."""

@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.http.multipartparser import MultiPartParserError
 
 from paypercall.django.database import ALIAS
-from paypercall.django.exchange import keep_from_caches, request_of, response_of, whole_body
+from paypercall.django.exchange import keep_from_caches, request_of, response_of, take_over, whole_body
 from paypercall.django.middleware import failure_of
 from paypercall.django.project import Project, open_project, watch_again
 from paypercall.obyte.amounts import BASE
@@ -234,6 +234,9 @@ class Payment(CurrentPayment):
                 body,
                 content_type=response.get("Content-Type", ""),
             )
+        if ending.instead is not None:
+            take_over(response, ending.instead)
+            return response
         for name in MONEY_HEADERS:
             del response[name]
         for name, value in ending.headers:

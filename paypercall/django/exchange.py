@@ -8,7 +8,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.core.files.uploadhandler import MemoryFileUploadHandler
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from paypercall.paywall import Answer, Request
@@ -89,11 +89,23 @@ def keep_from_caches(request: HttpRequest) -> None:
 
 
 def response_of(answer: Answer) -> HttpResponse:
-    response = HttpResponse(answer.body, status=answer.status)
-    del response["Content-Type"]
+    response = HttpResponse()
+    take_over(response, answer)
+    return response
+
+
+def take_over(response: HttpResponseBase, answer: Answer) -> None:
+    """Has a response say what the paywall answers, and nothing of what it said before."""
+    response.status_code = answer.status
+    for name in list(response.headers):
+        del response[name]
+    response.cookies.clear()
     for name, value in answer.headers:
         if name == "Set-Cookie":
             response.cookies.load(value)
         else:
             response[name] = value
-    return response
+    if isinstance(response, HttpResponse):
+        response.content = answer.body
+    elif isinstance(response, StreamingHttpResponse):
+        response.streaming_content = [answer.body]

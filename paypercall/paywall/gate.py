@@ -33,7 +33,8 @@ from paypercall.paid_call import (
     give_back,
     release,
 )
-from paypercall.paywall.answer import Answer, problem, refused, unavailable
+from paypercall.paywall.answer import Answer, Pairs, problem, refused, unavailable
+from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.price import Price, PriceTag
 from paypercall.paywall.refund_in_body import is_json, with_refund, with_refund_in_body
 from paypercall.paywall.refunds import RefundPolicy, checked
@@ -53,20 +54,20 @@ MONEY_HEADERS = frozenset({wire.PACKAGE.lower(), wire.RECEIPT.lower()})
 _NOT_KEPT = MONEY_HEADERS | {"connection", "content-length", "date", "server", "transfer-encoding"}
 """Headers that belong to one connection or moment, or are said anew."""
 
-_NO_STORE = (("Cache-Control", "no-store"),)
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """What becomes of a view's answer.
 
     Attributes:
-        headers: To be added to it.
+        headers: To be added to it, in place of those of the same names.
         body: In place of the view's, or None to leave that.
+        instead: To be sent in place of all of it, since its payment is not this run's any more; None to send it.
     """
 
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    headers: Pairs = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    instead: Answer | None = None
 
 
 class Paywall:
@@ -152,8 +153,7 @@ class Paywall:
                 error.code, "payments cannot be taken for now; try again with the same payment"
             )
         if call.is_over:
-            again = self._answer_again(call, method, price)
-            return with_refund_in_body(again) if is_in_body else again
+            return self._answer_again(call, method, price, is_in_body=is_in_body)
         running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
         self._heartbeat.add(call)
         # An adapter that drops it without an end must not keep the next attempt from running.
@@ -213,7 +213,13 @@ class Paywall:
             asset=price.asset,
         )
 
-    def _answer_again(self, call: PaidCall, method: PaymentMethod, price: Price) -> Answer:
+    def _answer_again(
+        self, call: PaidCall, method: PaymentMethod, price: Price, *, is_in_body: bool
+    ) -> Answer:
+        again = self._answer_of(call, method, price)
+        return with_refund_in_body(again) if is_in_body else again
+
+    def _answer_of(self, call: PaidCall, method: PaymentMethod, price: Price) -> Answer:
         headers = self._money_headers(call, method)
         kept = self._calls.answer(call)
         if kept is not None:
@@ -279,31 +285,41 @@ class Paywall:
         """Like `finish`, for an event loop: where the books must be waited for, it returns what does so in a thread."""
         self._heartbeat.remove(running.call)
         if not running.end():
-            logger.warning("payment %s: its run has ended already", running.payment_id)
-            return Ending(())
+            return lambda: self._instead(running)
         pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
-        added = () if any(name.lower() == "cache-control" for name, _ in pairs) else _NO_STORE
         call = self._end_of(running, status)
-        kept = StoredAnswer(status, (*pairs, *added), body) if call.is_over and body is not None else None
+        caching = cache_headers(pairs, has_refund=call.refund > 0)
+        replaced = {name.lower() for name, _ in caching}
+        others = (pair for pair in pairs if pair[0].lower() not in replaced)
+        kept = None
+        if call.is_over and body is not None:
+            kept = StoredAnswer(status, (*others, *caching), body)
         in_body = body if running.was_paid_in_body and is_json(content_type) else None
         if kept is not None and self._calls.finish_soon(call, kept):
-            return self._ending(running, call, added, in_body)
+            return self._ending(running, call, caching, in_body)
 
         def finish_now() -> Ending:
             if self._calls.finish(call, kept):
-                return self._ending(running, call, added, in_body)
-            logger.warning("payment %s: another worker has taken over", running.payment_id)
-            return Ending(())
+                return self._ending(running, call, caching, in_body)
+            return self._instead(running)
 
         return finish_now
 
-    def _ending(
-        self, running: Running, call: PaidCall, added: tuple[tuple[str, str], ...], body: bytes | None
-    ) -> Ending:
+    def _ending(self, running: Running, call: PaidCall, caching: Pairs, body: bytes | None) -> Ending:
         running.call = call
         money = self._money_headers(call, running.method)
         changed = None if body is None else with_refund(body, dict(money).get(wire.PACKAGE))
-        return Ending((*money, *added), changed)
+        return Ending((*money, *caching), changed)
+
+    def _instead(self, running: Running) -> Ending:
+        """What a run says that was lost: its answer would be for nothing if the payment is refunded by another."""
+        logger.warning("payment %s: another worker has taken over, or it has ended", running.payment_id)
+        call = self._calls.find(running.call)
+        if call is None or not call.is_over:
+            return Ending((), instead=refused(PaymentInProgress("ask again, with the same payment"), {}))
+        price = Price(running.price, running.asset)
+        again = self._answer_again(call, running.method, price, is_in_body=running.was_paid_in_body)
+        return Ending((), instead=again)
 
     def fail(self, running: Running, status: int) -> None:
         """Refunds a request whose view raised what stands for a status, whatever the host's error handler answers."""
@@ -343,7 +359,7 @@ class Paywall:
             return give_back(call, run)
         return answer(call, run, call.amount - running.price + running.refund_asked)
 
-    def _money_headers(self, call: PaidCall, method: PaymentMethod) -> tuple[tuple[str, str], ...]:
+    def _money_headers(self, call: PaidCall, method: PaymentMethod) -> Pairs:
         """The receipt and, if something goes back, what carries it."""
         if not call.is_over:
             receipt = wire.decode_receipt(call.receipt)

@@ -44,6 +44,7 @@ def test_no_cache_of_django_keeps_what_was_paid_for(site: Site) -> None:
             "worth money",
             100,
         )
+        assert answer.headers["Cache-Control"] == "private, max-age=60"
     assert site.ask("cached").status_code == 402
 
 

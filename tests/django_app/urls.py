@@ -29,6 +29,7 @@ from tests.django_app.project import (
     parts,
     parts_that_break_off,
 )
+from tests.paywall.merchant import refund_elsewhere
 
 
 @payment.required(100)
@@ -293,7 +294,22 @@ def mixed(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+@payment.required(100)
+def lost(request: HttpRequest, how: str) -> HttpResponse | StreamingHttpResponse:
+    running = payment._running()
+    assert running is not None
+    refund_elsewhere(payment.project.server.calls, running)
+    if how == "failure":
+        raise Http404
+    secret = b"worth money"
+    response = HttpResponse(secret) if how == "whole" else StreamingHttpResponse(iter([secret]))
+    response["X-Secret"] = "yes"
+    response.set_cookie("a", "1")
+    return response
+
+
 views: list[tuple[str, Any]] = [
+    ("lost/<str:how>", lost),
     ("temperature", temperature),
     ("by-length/<int:length>", by_length),
     ("async", asynchronous),

@@ -202,6 +202,11 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
     def file() -> ResponseReturnValue:
         return send_file(__file__)
 
+    @app.get("/file-for-caches")
+    @payment.required(100)
+    def file_for_caches() -> ResponseReturnValue:
+        return send_file(__file__, max_age=600)
+
     @app.get("/cookies")
     @payment.required(100)
     def cookies() -> ResponseReturnValue:

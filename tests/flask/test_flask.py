@@ -334,6 +334,11 @@ def test_a_file_passes_through(site: Site) -> None:
     assert receipt_in(response)["amount"] == 100
 
 
+def test_a_file_that_caches_may_keep_is_kept_by_no_shared_one_and_by_nobody_with_a_refund(site: Site) -> None:
+    assert site.ask("/file-for-caches", site.pay()).headers["Cache-Control"] == "private, max-age=600"
+    assert site.ask("/file-for-caches", site.pay(130)).headers["Cache-Control"] == "no-store"
+
+
 def test_several_cookies_and_the_session_survive_also_the_second_time(site: Site) -> None:
     package = site.pay()
     first, again = site.ask("/cookies", package), site.ask("/cookies", package)

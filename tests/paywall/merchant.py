@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from paypercall import wire
-from paypercall.call_book import AnswerLimits
+from paypercall.call_book import AnswerLimits, CallBook
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.methods import Channel
+from paypercall.paid_call import Attempt, PaidCall, give_back
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from tests.parties import customer_on, merchant_on
@@ -64,3 +65,16 @@ def open_shop(folder: Path, answers: AnswerLimits | None = None, **settings: Any
 def headers_of(answer: Any) -> dict[str, str]:
     """The headers of an answer or an ending by name."""
     return dict(answer.headers)
+
+
+def take_over(calls: CallBook, running: Running) -> PaidCall:
+    """Has another worker take a request over, as if the one that is at it had given no sign of life for long."""
+    call = running.call
+    running.call = replace(call, runs_until=0)
+    attempt = Attempt(str(call.request), "another", call.amount, call.asset, call.runs_until + 1)
+    return calls.take(attempt, method=call.method, payment=call.payment, amount=call.amount)
+
+
+def refund_elsewhere(calls: CallBook, running: Running) -> None:
+    """Has another worker take a request over, and refund it."""
+    calls.finish(give_back(take_over(calls, running), "another"), None)

@@ -1,0 +1,41 @@
+"""What caches may do with an answer that was paid for: a shared one may not give it to who pays nothing. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from paypercall.paywall.answer import Pairs
+
+_NAME = "cache-control"
+_DIRECTIVE = re.compile(r'([^\s,="]+)(?:\s*=\s*(?:"[^"]*"|[^\s,]*))?')
+_WHO_MAY_STORE = frozenset({"private", "public", "s-maxage"})
+_OF_SHARED_CACHES = {"surrogate-control": "no-store", "x-accel-expires": "0"}
+
+
+def cache_headers(headers: Pairs, *, has_refund: bool) -> Pairs:
+    """What takes the place of what a view says to caches, by the same names.
+
+    Args:
+        headers: The view's.
+        has_refund: Whether money goes back with the answer, which nobody at all may store.
+    """
+    return ("Cache-Control", _control(headers, has_refund)), *_for_shared_caches(headers)
+
+
+def _control(headers: Pairs, has_refund: bool) -> str:
+    said = ",".join(value for name, value in headers if name.lower() == _NAME)
+    directives = {match[1].lower(): match[0] for match in _DIRECTIVE.finditer(said)}
+    if has_refund or not directives or "no-store" in directives:
+        return "no-store"
+    # A payment is no `Authorization`: what says nothing of who may store it is stored by all.
+    return ", ".join(["private", *(text for name, text in directives.items() if name not in _WHO_MAY_STORE)])
+
+
+def _for_shared_caches(headers: Pairs) -> Iterator[tuple[str, str]]:
+    """The headers that are for one kind of shared cache, and overrule the common one there."""
+    for name, _ in headers:
+        if name.lower().endswith("cdn-cache-control"):
+            yield name, "no-store"
+        elif name.lower() in _OF_SHARED_CACHES:
+            yield name, _OF_SHARED_CACHES[name.lower()]
