@@ -261,7 +261,7 @@ def _begin(app: Flask, **_: Any) -> None:
         payment._require_order_once(app)
     payable = _payable(app.view_functions.get(request.endpoint or ""), request.method)
     if payable is not None and payable.payment in payments:
-        _body(payments[payable.payment])
+        _body(payments[payable.payment], payable.tag)
 
 
 def _finish(app: Flask, response: Response, **_: Any) -> None:
@@ -331,13 +331,13 @@ def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:
     return tag.checked(current_app.ensure_sync(wait)())
 
 
-def _body(paywall: Paywall) -> bytes:
+def _body(paywall: Paywall, tag: PriceTag | None = None) -> bytes:
     """The body, as far as the paywall needs it; the view can still read it in every way.
 
     Raises:
         RequestEntityTooLarge: When it is above the app's limit, or ours if the app has none.
     """
-    if not paywall.needs_body(_request(b"")):
+    if not paywall.needs_body(_request(b""), tag):
         return b""
     if request.max_content_length is None:
         if (request.content_length or 0) > MAX_PAID_BODY:
@@ -373,7 +373,9 @@ def _mount() -> str:
 
 def _request_with_form(body: bytes) -> Request:
     seen = _request(body)
-    return replace(seen, form_packages=tuple(request.form.getlist(FIELD))) if seen.has_form else seen
+    if not seen.has_form or not seen.may_hold_package:
+        return seen
+    return replace(seen, form_packages=tuple(request.form.getlist(FIELD)))
 
 
 def _response(answer: Answer) -> Response:

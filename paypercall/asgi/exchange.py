@@ -233,8 +233,10 @@ class Exchange:
     async def _with_body(self, request: Request, body: bytes) -> Request:
         if not body:
             return request
-        packages = await self._form_packages(body) if request.has_form and FIELD.encode() in body else ()
-        return replace(request, body=body, form_packages=packages)
+        whole = replace(request, body=body)
+        if not whole.has_form or not whole.may_hold_package or FIELD.encode() not in body:
+            return whole
+        return replace(whole, form_packages=await self._form_packages(body))
 
     async def _form_packages(self, body: bytes) -> tuple[str, ...]:
         if not (Headers(self._scope).get("Content-Type") or "").lower().startswith("multipart/"):

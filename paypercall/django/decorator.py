@@ -107,7 +107,7 @@ class Payment(CurrentPayment):
                 return view(request, *args, **kwargs)  # called by another payable view, whose price covers it
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
-            if not tag.is_fixed and (too_large := self._read(request)) is not None:
+            if not tag.is_fixed and (too_large := self._read(request, tag)) is not None:
                 return too_large
             price = tag.ask_now(request, *args, **kwargs)
             price = price or self.project.paywall.price_of_free(request_of(request), tag)
@@ -142,7 +142,7 @@ class Payment(CurrentPayment):
                 return await view(request, *args, **kwargs)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
-            if not tag.is_fixed and (too_large := await _in_thread(self._read, request)) is not None:
+            if not tag.is_fixed and (too_large := await _in_thread(self._read, request, tag)) is not None:
                 return too_large
             price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
@@ -196,9 +196,10 @@ class Payment(CurrentPayment):
             self.project.paywall.abandon(running)
             raise
 
-    def _read(self, request: HttpRequest) -> HttpResponse | None:
+    def _read(self, request: HttpRequest, tag: PriceTag) -> HttpResponse | None:
         """Reads the body, as far as it is paid for, before a price function reads a part of it."""
-        if not self.project.paywall.needs_body(request_of(request)) or whole_body(request) is not None:
+        needs_body = self.project.paywall.needs_body(request_of(request), tag)
+        if not needs_body or whole_body(request) is not None:
             return None
         return response_of(body_too_large())
 

@@ -30,7 +30,7 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
         request.headers,
         body,
     )
-    if not asked.has_form or FIELD.encode() not in body:
+    if not asked.has_form or not asked.may_hold_package or FIELD.encode() not in body:
         return asked
     return replace(asked, form_packages=tuple(map(str, _fields(request, body).getlist(FIELD))))
 

@@ -21,7 +21,7 @@ from paypercall.paid_call import CallConflict, PaymentRefused
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall.answer import Answer, problem, refused, unavailable
 from paypercall.paywall.price import PriceTag
-from paypercall.paywall.request import Request
+from paypercall.paywall.request import Request, packages_in_json
 from paypercall.results import ChannelBalance, ChannelTimeout
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")
@@ -244,7 +244,7 @@ def _packages(request: Request) -> list[Any]:
     if not request.body:
         return found
     content = _json_object(request)
-    return [*found, content.get(wire.FIELD, content)]
+    return [*found, *(packages_in_json(request.body) or [content])]
 
 
 def _json_object(request: Request) -> dict[str, Any]:

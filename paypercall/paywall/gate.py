@@ -96,14 +96,16 @@ class Paywall:
         """Whether a header carries a payment, so that the body is part of what is paid for."""
         return any(request.headers.get(name) is not None for name in self._payment_headers())
 
-    def needs_body(self, request: Request) -> bool:
-        """Whether the body must be read before `begin`: it is paid for, or may hold the payment."""
-        return (
-            self.has_payment_header(request)
-            or request.has_form
-            or request.has_json
-            or request.has_payment_in_query
-        )
+    def needs_body(self, request: Request, tag: PriceTag | None = None) -> bool:
+        """Whether the body must be read before `begin`: it is paid for, or may hold the payment.
+
+        Args:
+            request: The request.
+            tag: The price, before it is asked for: a function may take a part of a form or JSON.
+        """
+        if self.has_payment_header(request) or request.has_payment_in_query or request.may_hold_package:
+            return True
+        return tag is not None and not tag.is_fixed and (request.has_form or request.has_json)
 
     def look(self, tag: PriceTag) -> Answer:
         """The answer to a request of `FREE_METHODS` for what is not free for everybody: nothing but the terms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +15,9 @@ from paypercall.wire import FIELD
 
 MAX_PAID_BODY = 16 * 1024 * 1024
 """Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
+
+MAX_BODY_WITH_PACKAGE = 64 * 1024
+"""Bytes of a body that a package may be in: to take JSON or a form apart needs many times their size, paid or not."""
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
@@ -46,7 +50,7 @@ class Request:
         query: The query string, as it came.
         headers: The headers.
         body: The whole body; empty where `Paywall.needs_body` says that it is not needed.
-        form_packages: What a form, urlencoded or multipart, has under `payment_package`.
+        form_packages: What a form, urlencoded or multipart, has under `payment_package`, if it `may_hold_package`.
         root_path: Of the server, in front of the path.
     """
 
@@ -67,6 +71,19 @@ class Request:
     def has_json(self) -> bool:
         """Whether the body is JSON."""
         return self._content_type == _JSON or self._content_type.endswith("+json")
+
+    @property
+    def may_hold_package(self) -> bool:
+        """Whether a payment may be in the body: in a form or JSON that is short or, before it is read, says so."""
+        return (self.has_form or self.has_json) and self._length <= MAX_BODY_WITH_PACKAGE
+
+    @property
+    def _length(self) -> float:
+        """Bytes of the body: endless if it is still to be read, and does not tell."""
+        told = self.headers.get("Content-Length") or ""
+        if self.body or not (told.isascii() and told.isdigit() and len(told) < 20):
+            return len(self.body) or math.inf
+        return int(told)
 
     @property
     def _content_type(self) -> str:
@@ -99,19 +116,28 @@ class Request:
         """The payment packages outside of the headers: in the form, the JSON body or the query."""
         yield from self.form_packages
         yield from (value for name, value in self._query() if name == FIELD)
-        if self.has_json and FIELD.encode() in self.body:
-            content = self._json()
-            if isinstance(content, dict) and FIELD in content:
-                yield content[FIELD]
+        if self.has_json and self.may_hold_package:
+            yield from packages_in_json(self.body)
 
     def _query(self) -> list[tuple[str, str]]:
         return parse_qsl(self.query, keep_blank_values=True, errors="surrogateescape") if self.query else []
 
-    def _json(self) -> object:
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None  # the view's business
+
+def packages_in_json(body: bytes) -> list[Any]:
+    """What a JSON object has under `payment_package`, all of it if the name comes several times."""
+    found: list[Any] = []
+    if FIELD.encode() not in body:
+        return found
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found[:] = [value for name, value in pairs if name == FIELD]  # of the outermost object in the end
+        return dict(pairs)
+
+    try:
+        content = json.loads(body, object_pairs_hook=note)
+    except (ValueError, RecursionError):
+        return []  # the view's business
+    return found if isinstance(content, dict) else []
 
 
 def _digest(texts: Iterable[str], rest: bytes = b"") -> str:

@@ -207,8 +207,11 @@ def test_two_payments_at_once_are_refused_and_neither_is_taken(shop: Shop) -> No
         ask(shop, "PUT", body, {**JSON, wire.PACKAGE: compact}),
         ask(shop, "PUT", urlencode({wire.FIELD: compact}).encode(), {**FORM, wire.PACKAGE: compact}),
         ask(shop, "PUT", urlencode([(wire.FIELD, compact), (wire.FIELD, body)]).encode(), FORM),
+        ask(
+            shop, "PUT", b'{"payment_package": %b, "payment_package": "%b"}' % (body, compact.encode()), JSON
+        ),
     ]
-    assert [problem_in(answer) for answer in answers] == [(400, "several_payments")] * 3
+    assert [problem_in(answer) for answer in answers] == [(400, "several_payments")] * 4
     assert shop.server.server.verify_payment_package(one).error is None
     assert shop.server.server.verify_payment_package(other).error is None
 

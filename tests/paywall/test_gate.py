@@ -15,6 +15,7 @@ from paypercall.methods import Channel
 from paypercall.paid_call import answer
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
+from paypercall.paywall.request import MAX_BODY_WITH_PACKAGE
 from paypercall.paywall.running import TooLate
 from paypercall.store import Store
 from tests.parties import wait_until
@@ -314,6 +315,60 @@ def test_a_body_is_part_of_what_is_paid_for_wherever_the_payment_is(shop: Shop) 
     assert shop.paywall.needs_body(shop.request({**text, wire.PACKAGE: package}))
     assert shop.paywall.needs_body(shop.request(text, query=f"payment_package={package}"))
     assert shop.paywall.needs_body(shop.request(text, query=f"payment%5Fpackage={package}"))
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_the_body_of_who_may_pay_nothing_is_read_only_if_it_is_short(shop: Shop, content_type: str) -> None:
+    for length, is_needed in (
+        ("0", True),
+        (str(MAX_BODY_WITH_PACKAGE), True),
+        (str(MAX_BODY_WITH_PACKAGE + 1), False),
+        ("9" * 5000, False),
+        ("", False),
+        ("-1", False),
+        ("²", False),
+    ):
+        headers = {"Content-Type": content_type, "Content-Length": length}
+        assert shop.paywall.needs_body(shop.request(headers)) is is_needed
+        assert shop.paywall.needs_body(shop.request({**headers, wire.PACKAGE: "x"}))
+    unknown = shop.request({"Content-Type": content_type})
+    assert not shop.paywall.needs_body(unknown)
+    assert not shop.paywall.needs_body(unknown, PriceTag(100))
+    assert shop.paywall.needs_body(unknown, PriceTag(lambda request: 100)), "the price may depend on it"
+
+
+def json_request(shop: Shop, body: bytes) -> Request:
+    return shop.request({"Content-Type": "application/json"}, body=body)
+
+
+def test_a_payment_in_a_large_body_is_not_looked_for(shop: Shop) -> None:
+    small = json.dumps({wire.FIELD: shop.pay()})
+    room = MAX_BODY_WITH_PACKAGE - len(small)
+    too_large = shop.paywall.begin(json_request(shop, (small + " " * (room + 1)).encode()), Price(100))
+    assert answer_code(too_large) == "payment_required"
+    run(shop.paywall.begin(json_request(shop, (small + " " * room).encode()), Price(100)))
+
+
+@pytest.mark.parametrize("second", [wire.FIELD, "payment\\u005fpackage"])
+def test_two_payments_under_one_name_of_a_json_body_are_refused_and_neither_is_taken(
+    shop: Shop, second: str
+) -> None:
+    package, other = shop.pay(), shop.pay()
+    body = f'{{"{wire.FIELD}": {json.dumps(package)}, "{second}": {json.dumps(other)}}}'.encode()
+    both = shop.paywall.begin(json_request(shop, body), Price(100))
+    assert isinstance(both, Answer)
+    assert (both.status, answer_code(both)) == (400, "several_payments")
+    for each in (package, other):
+        run(shop.ask(each))
+
+
+def test_only_the_fields_of_the_outermost_object_are_payments(shop: Shop) -> None:
+    package = json.dumps(shop.pay())
+    for body in (f'{{"a": {{"{wire.FIELD}": {package}}}}}', f'[{{"{wire.FIELD}": {package}}}]'):
+        outcome = shop.paywall.begin(json_request(shop, body.encode()), Price(100))
+        assert answer_code(outcome) == "payment_required"
+    body = f'{{"{wire.FIELD}": {package}, "a": {{"{wire.FIELD}": 1}}}}'
+    run(shop.paywall.begin(json_request(shop, body.encode()), Price(100)))
 
 
 def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
