@@ -27,4 +27,4 @@ def token_for(secret: bytes, digest: str) -> str:
 
 def hash_of(token: str) -> str:
     """What the books keep of a token, hex: who reads them learns no token."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

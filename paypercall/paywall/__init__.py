@@ -6,10 +6,10 @@ An adapter makes a `Request` of what it got, asks `Paywall.begin` what to do, an
 
 from __future__ import annotations
 
-from paypercall.paywall.answer import Answer
+from paypercall.paywall.answer import Answer, Ending
 from paypercall.paywall.current import CurrentPayment, WrongUse
 from paypercall.paywall.endpoint import Endpoint, Resource
-from paypercall.paywall.gate import Ending, Paywall
+from paypercall.paywall.gate import Paywall
 from paypercall.paywall.price import Price, PriceTag, WrongPrice
 from paypercall.paywall.request import Request
 from paypercall.paywall.running import Running

@@ -78,6 +78,21 @@ class Answer:
     is_given_again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What becomes of a view's answer.
+
+    Attributes:
+        headers: To be added to it, in place of those of the same names.
+        body: In place of the view's, or None to leave that.
+        instead: To be sent in place of all of it, since its payment is not this run's any more; None to send it.
+    """
+
+    headers: Pairs = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    instead: Answer | None = None
+
+
 def problem(
     status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = (), **members: Any
 ) -> Answer:

@@ -11,7 +11,7 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple
 from http import HTTPStatus
 from typing import Any
 
@@ -33,8 +33,9 @@ from paypercall.paid_call import (
     give_back,
     release,
 )
-from paypercall.paywall.answer import Answer, Pairs, problem, refused, unavailable
+from paypercall.paywall.answer import Answer, Ending, Pairs, problem, refused, unavailable
 from paypercall.paywall.caching import cache_headers
+from paypercall.paywall.current import WrongUse
 from paypercall.paywall.price import Price, PriceTag
 from paypercall.paywall.refund_in_body import is_json, with_refund, with_refund_in_body
 from paypercall.paywall.refunds import RefundPolicy, checked
@@ -55,21 +56,6 @@ _NOT_KEPT = MONEY_HEADERS | {"connection", "content-length", "date", "server", "
 """Headers that belong to one connection or moment, or are said anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What becomes of a view's answer.
-
-    Attributes:
-        headers: To be added to it, in place of those of the same names.
-        body: In place of the view's, or None to leave that.
-        instead: To be sent in place of all of it, since its payment is not this run's any more; None to send it.
-    """
-
-    headers: Pairs = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    instead: Answer | None = None
-
-
 class Paywall:
     """Takes payments for requests. Safe to use from many threads and processes.
 
@@ -79,7 +65,7 @@ class Paywall:
         refunds: Which answers are refunded, by their status; by default all from 400 on.
 
     Raises:
-        WrongUse: When `refunds` is no function, or async.
+        WrongUse: When `refunds` is no function, or async; or when two methods have a name or a header in common.
     """
 
     def __init__(
@@ -87,6 +73,8 @@ class Paywall:
     ) -> None:
         self._calls = calls
         self._methods = tuple(methods)
+        _require_distinct(self._methods)
+        self._unpayable: set[str] = set()
         self._refunds = checked(refunds)
         self._heartbeat = Heartbeat(calls.keep_running, RUN_SECONDS / 3)
 
@@ -203,6 +191,9 @@ class Paywall:
             if headers:
                 terms |= headers
                 names.append(method.name)
+        if not names and price.asset not in self._unpayable:
+            self._unpayable.add(price.asset)
+            logger.error("no method takes %d of %s: what costs that cannot be paid for", *astuple(price))
         return {**terms, wire.METHODS: ", ".join(names)}
 
     def _payment_required(self, price: Price) -> Answer:
@@ -378,6 +369,17 @@ class Paywall:
             # The receipt says what is owed; the same payment, sent again, asks for it again.
             logger.warning("the refund of payment %s waits: %s (%s)", call.id, error, error.code)
         return tuple(headers)
+
+
+def _require_distinct(methods: Sequence[PaymentMethod]) -> None:
+    """Refuses methods that every payment would seem to be made by several times."""
+    for names in (
+        [method.name for method in methods],
+        [name.lower() for method in methods for name in method.payment_headers],
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise WrongUse(f"two payment methods must not share a name or a header, as they do: {twice[0]}")
 
 
 def _several_payments() -> PaymentRefused:

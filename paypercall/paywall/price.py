@@ -14,6 +14,7 @@ from typing import Any
 from paypercall.arguments import check_asset
 from paypercall.errors import PaypercallError
 from paypercall.obyte.amounts import BASE
+from paypercall.paywall.signature import is_async, takes_one
 from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 PriceFunction = Callable[..., "int | Awaitable[int | None] | None"]
@@ -47,12 +48,17 @@ class PriceTag:
         asset: `base` or an asset's id.
 
     Raises:
-        WrongPrice: When the price is something else.
+        WrongPrice: When the price is something else, such as a class, or a function that takes no request.
         Refusal: With `wrong_asset`.
     """
 
     def __init__(self, price: int | PriceFunction | None, asset: str = BASE) -> None:
         check_asset(asset)
+        if inspect.isclass(price) or (callable(price) and not takes_one(price)):
+            raise WrongPrice(
+                f"{price!r} is no price: write `required(price)`, and as the price an integer, None, or a"
+                " function that gets the request"
+            )
         self.asset = asset
         self._function = price if callable(price) else None
         self._fixed = None if callable(price) else self.checked(price)
@@ -63,7 +69,7 @@ class PriceTag:
         Raises:
             WrongPrice: When an async function gives it.
         """
-        if inspect.iscoroutinefunction(self._function):
+        if self._function is not None and is_async(self._function):
             raise _async_price()
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 
 from paypercall.paywall.current import WrongUse
+from paypercall.paywall.signature import is_async, takes_one
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +52,3 @@ def checked(policy: RefundPolicy | None) -> RefundPolicy:
 def is_error(status: int) -> bool:
     """Whether a status says that the request was not answered."""
     return status >= HTTPStatus.BAD_REQUEST
-
-
-def is_async(function: Callable[..., object]) -> bool:
-    """Whether a function, or an object that can be called, is async."""
-    call = getattr(function, "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def takes_one(function: Callable[..., object]) -> bool:
-    """Whether a function can be called with one argument, and perhaps more; True where that cannot be told."""
-    try:
-        inspect.signature(function).bind_partial(None)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True

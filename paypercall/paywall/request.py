@@ -141,5 +141,12 @@ def packages_in_json(body: bytes) -> list[Any]:
 
 
 def _digest(texts: Iterable[str], rest: bytes = b"") -> str:
-    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    encoded = [_encoded(text) for text in texts]
     return hashlib.sha256(b"".join([b"%d:%b" % (len(text), text) for text in encoded]) + rest).hexdigest()
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no HTTP server makes such a text, but another transport may
+        return text.encode("utf-8", "surrogatepass")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from paypercall.call_book import CallBook
 from paypercall.methods import Channel
 from paypercall.paid_call import answer
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
+from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running, WrongPrice, WrongUse
 from paypercall.paywall.request import MAX_BODY_WITH_PACKAGE
 from paypercall.paywall.running import TooLate
 from paypercall.store import Store
@@ -462,3 +463,46 @@ def test_nothing_can_be_refunded_once_the_answer_has_begun(shop: Shop) -> None:
     shop.paywall.finish(running, 200, JSON, None)
     with pytest.raises(TooLate):
         running.refund()
+
+
+# --- what an owner may get wrong -------------------------------------------------------------------------------------
+
+
+class Cash(Channel):
+    name = "cash"
+
+
+class LoudCash(Channel):
+    name = "cash"
+    payment_headers = ("Payment-Cash", wire.TOKEN.upper())
+
+
+def test_two_methods_that_share_a_name_or_a_header_are_refused(shop: Shop) -> None:
+    channel = Channel(shop.server)
+    for other in (Channel(shop.server), Cash(shop.server), LoudCash(shop.server)):
+        with pytest.raises(WrongUse, match="two payment methods"):
+            Paywall(shop.server.calls, [channel, other])
+
+
+def test_what_costs_an_asset_that_no_method_takes_is_logged_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    paywall = Paywall(shop.server.calls, [Channel(shop.server)])
+    for _ in range(2):
+        unpaid = paywall.begin(shop.request(), Price(7, "A" * 43 + "="))
+        assert isinstance(unpaid, Answer)
+        assert (unpaid.status, headers_of(unpaid)[wire.METHODS]) == (402, "")
+    assert len([record for record in caplog.records if "no method takes 7 of" in record.message]) == 1
+
+
+@pytest.mark.parametrize("price", [int, Price, lambda: 100, partial(lambda: 100)])
+def test_a_class_or_what_takes_no_request_is_no_price(price: Any) -> None:
+    with pytest.raises(WrongPrice, match="is no price"):
+        PriceTag(price)
+
+
+@pytest.mark.parametrize(
+    "token", ["\ud800", "x" * 42 + "\udfff", "é", ""], ids=["surrogate", "end", "letter", "empty"]
+)
+def test_a_token_that_cannot_be_one_is_unknown(shop: Shop, token: str) -> None:
+    assert answer_code(shop.paywall.begin(shop.request({wire.TOKEN: token}), Price(100))) == "unknown_token"

@@ -16,8 +16,7 @@ from paypercall.methods import Channel
 from paypercall.paid_call import CallConflict
 from paypercall.payment_server import PaymentServer, Prepayment
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
-from paypercall.paywall.answer import refused
-from paypercall.paywall.gate import Ending
+from paypercall.paywall.answer import Ending, refused
 from paypercall.server import Server
 from paypercall.store import StoredAnswer
 from tests.parties import wait_until
