@@ -66,11 +66,24 @@ class _Payable:
 
 @dataclass(slots=True)
 class _Visit:
-    """A request to a payable view, until its response is made."""
+    """A request to a payable view, until its response is made.
+
+    Attributes:
+        paywall: Of the app.
+        running: The payment, if there is one.
+        answer: What the paywall answers in place of the view.
+        is_inside: Whether the view is running now.
+    """
 
     paywall: Paywall
     running: Running | None = None
     answer: Answer | None = None
+    is_inside: bool = False
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether it was paid for, or has been asked to be."""
+        return self.running is not None or self.answer is not None
 
 
 class Payment(CurrentPayment):
@@ -199,9 +212,14 @@ class Payment(CurrentPayment):
 
     def _require_order(self, app: Flask) -> None:
         """Refuses views that an app would serve for nothing, since they were routed before they became payable."""
-        routed = {id(view) for view in app.view_functions.values()}
+        routed = {
+            id(view)
+            for routed_view in app.view_functions.values()
+            if not hasattr(routed_view, _MARK)
+            for view in _unwrapped(routed_view)
+        }
         for view in self._unpaid_views:
-            if id(view) in routed:
+            if not routed.isdisjoint(id(inner) for inner in _unwrapped(view)):
                 raise WrongUse(
                     f"the view {view.__name__} is routed without its price: write payment.required below the route"
                 )
@@ -215,8 +233,13 @@ class Payment(CurrentPayment):
         self, tag: PriceTag, view: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         view = current_app.ensure_sync(view)
-        if _VISIT in request.environ:
+        outer: _Visit | None = request.environ.get(_VISIT)
+        if outer is not None and outer.is_inside:
             return view(*args, **kwargs)  # called by another payable view, whose price covers it
+        if outer is not None and outer.is_charged:
+            raise WrongUse(
+                "a request is paid for once: give the view that calls several payable ones a price"
+            )
         paywall = self._paywall()
         visit = _Visit(paywall)
         if request.method in FREE_METHODS and not tag.is_free:
@@ -230,12 +253,15 @@ class Payment(CurrentPayment):
         request.environ[_VISIT] = visit
         if visit.answer is not None:
             return _response(visit.answer)
+        visit.is_inside = True
         try:
             return view(*args, **kwargs)
         except Exception as error:
             if visit.running is not None:
                 paywall.fail(visit.running, _status_of(error))
             raise
+        finally:
+            visit.is_inside = False
 
     def _paywall(self) -> Paywall:
         paywalls: dict[Payment, Paywall] = current_app.extensions.get(_EXTENSION, {})
@@ -318,6 +344,13 @@ def _payable(view: object, method: str) -> _Payable | None:
     if payable is None:
         payable = getattr(getattr(getattr(view, "view_class", None), method.lower(), None), _MARK, None)
     return payable
+
+
+def _unwrapped(view: object) -> Iterator[object]:
+    """A view, and what decorators have wrapped in it."""
+    while view is not None:
+        yield view
+        view = getattr(view, "__wrapped__", None)
 
 
 def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-from flask import Blueprint, Flask, Response, abort, jsonify, request, send_file, session, stream_with_context
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    jsonify,
+    make_response,
+    request,
+    send_file,
+    session,
+    stream_with_context,
+)
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView, View
 from werkzeug.exceptions import HTTPException
@@ -255,6 +266,12 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
     @payment.required(50)
     def both() -> ResponseReturnValue:
         return jsonify(text=part())
+
+    @app.get("/one-after-the-other/<first>")
+    def one_after_the_other(first: str) -> ResponseReturnValue:
+        """Has no price of its own."""
+        make_response({"answer": answer, "free": free}[first]())
+        return other()
 
     app.register_blueprint(blueprint)
     return app

@@ -362,6 +362,18 @@ def test_a_payable_view_that_calls_another_is_paid_once(site: Site) -> None:
     assert site.accepted() == charged + 50
 
 
+def test_a_view_without_a_price_cannot_charge_twice_nor_call_a_second_payable_view_for_nothing(
+    site: Site,
+) -> None:
+    package = site.pay()
+    assert site.ask("/one-after-the-other/answer").status_code == 500
+    paid = site.ask("/one-after-the-other/answer", package)
+    assert (paid.status_code, site.refund_in(paid)) == (500, 100)
+    assert code_in(site.ask("/one-after-the-other/free")) == (402, "payment_required")
+    taken_by_the_free_one = site.ask("/one-after-the-other/free", site.pay())
+    assert (taken_by_the_free_one.status_code, site.refund_in(taken_by_the_free_one)) == (500, 100)
+
+
 # --- where a payment is ----------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -62,6 +63,36 @@ def test_a_view_that_is_routed_without_its_price_is_refused_at_once(site: Site, 
         @app.get("/answer")
         def answer() -> ResponseReturnValue:
             return "for nothing"
+
+
+def logged(view: Any) -> Any:
+    """A decorator as hosts have them."""
+
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+def test_a_view_that_is_routed_without_its_price_is_refused_whatever_is_wrapped_around_it(
+    site: Site, app: Flask
+) -> None:
+    payment = Payment(app, site.merchant)
+    app.add_url_rule("/plain", "plain", view)
+    with pytest.raises(WrongUse, match="below the route"):
+        payment.required(100)(logged(view))
+    app.add_url_rule("/wrapped", "wrapped", logged(priced := logged(view)))
+    with pytest.raises(WrongUse, match="below the route"):
+        payment.required(100)(priced)
+
+
+def test_a_view_may_have_decorators_below_and_above_its_price(site: Site, app: Flask) -> None:
+    payment = Payment(app, site.merchant)
+    app.add_url_rule("/answer", view_func=logged(payment.required(100)(logged(view))))
+    with served(app) as site.url:
+        assert code_in(site.ask("/answer")) == (402, "payment_required")
+        assert site.ask("/answer", site.pay()).text == "served"
 
 
 def test_a_view_of_a_blueprint_that_is_routed_without_its_price_is_never_served(
