@@ -1,5 +1,5 @@
 """Payable views for Django: an installable app, `INSTALLED_APPS = [..., "paypercall.django"]`, and its middleware,
-`MIDDLEWARE = [..., "paypercall.django.middleware.PaymentMiddleware"]`.
+`MIDDLEWARE = ["paypercall.django.middleware.PaymentMiddleware", ...]`, where it stands first.
 
     from paypercall.django import payment
 

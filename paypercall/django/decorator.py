@@ -16,9 +16,17 @@ from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParserError
 
-from paypercall.django.database import ALIAS
-from paypercall.django.exchange import keep_from_caches, request_of, response_of, take_over, whole_body
-from paypercall.django.middleware import failure_of
+from paypercall.django.exchange import (
+    keep_from_proxies,
+    kept_from_caches,
+    pairs_of,
+    put_money_on,
+    request_of,
+    response_of,
+    take_over,
+    whole_body,
+)
+from paypercall.django.middleware import Outcome, Visit, visit_of
 from paypercall.django.project import Project, open_project, watch_again
 from paypercall.obyte.amounts import BASE
 from paypercall.paywall import (
@@ -105,34 +113,33 @@ class Payment(CurrentPayment):
         def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if CURRENT.get() is not Unpaid.OUTSIDE:
                 return view(request, *args, **kwargs)  # called by another payable view, whose price covers it
+            visit = visit_of(request)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
-            if not tag.is_fixed and (too_large := self._read(request, tag)) is not None:
+            if not tag.is_fixed and (too_large := self._read(visit, tag)) is not None:
                 return too_large
             price = tag.ask_now(request, *args, **kwargs)
-            price = price or self.project.paywall.price_of_free(request_of(request), tag)
-            outcome = Unpaid.FREE if price is None else self._begin(request, price)
+            price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
+            outcome = Unpaid.FREE if price is None else self._begin(visit, price)
             if isinstance(outcome, HttpResponse):
                 return outcome
             token = CURRENT.set(outcome)
             try:
                 if isinstance(outcome, Unpaid):
-                    unpaid: HttpResponseBase = atomic(request, *args, **kwargs)
-                    return unpaid
-                with self._passing_failures_on(outcome, request):
+                    return atomic(request, *args, **kwargs)  # type: ignore[no-any-return]
+                with self._passing_failures_on(outcome, visit):
                     response = _rendered(atomic(request, *args, **kwargs))
-                return self._finish_with_transaction(outcome, response)
+                return self._leave(outcome, response, visit)
             finally:
                 CURRENT.reset(token)
 
-        return paid
+        def kept_from_others(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if tag.is_free or CURRENT.get() is not Unpaid.OUTSIDE:
+                return paid(request, *args, **kwargs)
+            with kept_from_caches(visit_of(request).request):
+                return keep_from_proxies(paid(request, *args, **kwargs))
 
-    def _finish_with_transaction(self, running: Running, response: HttpResponseBase) -> HttpResponseBase:
-        if not connections[ALIAS].in_atomic_block:
-            return self._finish(running, response)
-        # A method of a class, in the transaction of its class: that holds SQLite's only writer, and may yet fail.
-        transaction.on_commit(functools.partial(self._finish, running, response), using=ALIAS)
-        return response
+        return kept_from_others
 
     def _async_view(
         self, view: Callable[..., Awaitable[HttpResponseBase]], tag: PriceTag
@@ -140,15 +147,16 @@ class Payment(CurrentPayment):
         async def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if CURRENT.get() is not Unpaid.OUTSIDE:
                 return await view(request, *args, **kwargs)
+            visit = visit_of(request)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
-            if not tag.is_fixed and (too_large := await _in_thread(self._read, request, tag)) is not None:
+            if not tag.is_fixed and (too_large := await _in_thread(self._read, visit, tag)) is not None:
                 return too_large
             price = tag.ask(request, *args, **kwargs)
             if isinstance(price, Awaitable):
                 price = tag.checked(await price)
-            price = price or self.project.paywall.price_of_free(request_of(request), tag)
-            outcome = Unpaid.FREE if price is None else await _in_thread(self._begin, request, price)
+            price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
+            outcome = Unpaid.FREE if price is None else await _in_thread(self._begin, visit, price)
             if isinstance(outcome, HttpResponse):
                 return outcome
             if isinstance(outcome, Running):
@@ -163,25 +171,39 @@ class Payment(CurrentPayment):
             finally:
                 CURRENT.reset(token)
 
-        return markcoroutinefunction(paid)
+        async def kept_from_others(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if tag.is_free or CURRENT.get() is not Unpaid.OUTSIDE:
+                return await paid(request, *args, **kwargs)
+            with kept_from_caches(visit_of(request).request):
+                return keep_from_proxies(await paid(request, *args, **kwargs))
+
+        return markcoroutinefunction(kept_from_others)
 
     async def _answer(
         self, view: Callable[..., Any], running: Running, request: HttpRequest, args: Any, kwargs: Any
     ) -> HttpResponseBase:
         CURRENT.set(running)  # in a task of its own
-        with self._passing_failures_on(running, request):
+        visit = visit_of(request)
+        with self._passing_failures_on(running, visit):
             response = await sync_to_async(_rendered)(await view(request, *args, **kwargs))
-        return await _in_thread(self._finish, running, response)
+        return self._leave(running, response, visit)
+
+    def _leave(self, running: Running, response: HttpResponseBase, visit: Visit) -> HttpResponseBase:
+        """Leaves the end to the middleware: what stands around a view may yet fail, or answer something else."""
+        with self._leaving_unanswered(running):
+            self.project.paywall.fail(running, response.status_code)
+        visit.leave(Outcome(functools.partial(self._finish, running), response))
+        return keep_from_proxies(response)
 
     @contextmanager
-    def _passing_failures_on(self, running: Running, request: HttpRequest) -> Iterator[None]:
+    def _passing_failures_on(self, running: Running, visit: Visit) -> Iterator[None]:
         """Around a view: what it raises is refunded, on the response that the project makes of it."""
         try:
             yield
         except Exception as error:
             with self._leaving_unanswered(running):
                 self.project.paywall.fail(running, _status_of(error))
-            failure_of(request).leave(functools.partial(self._end, running))
+            visit.leave(Outcome(functools.partial(self._finish, running), None))
             raise
         except BaseException:  # the worker is told to end: the same payment runs the view anew
             self.project.paywall.abandon(running)
@@ -196,17 +218,17 @@ class Payment(CurrentPayment):
             self.project.paywall.abandon(running)
             raise
 
-    def _read(self, request: HttpRequest, tag: PriceTag) -> HttpResponse | None:
+    def _read(self, visit: Visit, tag: PriceTag) -> HttpResponse | None:
         """Reads the body, as far as it is paid for, before a price function reads a part of it."""
+        request = visit.request
         needs_body = self.project.paywall.needs_body(request_of(request), tag)
         if not needs_body or whole_body(request) is not None:
             return None
         return response_of(body_too_large())
 
-    def _begin(self, request: HttpRequest, price: Price) -> HttpResponse | Running:
-        failure_of(request)
-        keep_from_caches(request)
-        paywall = self.project.paywall
+    def _begin(self, visit: Visit, price: Price) -> HttpResponse | Running:
+        visit.charge()
+        request, paywall = visit.request, self.project.paywall
         asked = request_of(request)
         if paywall.needs_body(asked):
             body = whole_body(request)
@@ -214,34 +236,29 @@ class Payment(CurrentPayment):
                 return response_of(body_too_large())
             asked = request_of(request, body) if body else asked
         outcome = paywall.begin(asked, price)
-        return response_of(outcome) if isinstance(outcome, Answer) else outcome
+        if isinstance(outcome, Running):
+            if outcome.was_paid_in_body:  # its refund goes there, too, and could not if it were compressed
+                request.META.pop("HTTP_ACCEPT_ENCODING", None)
+            return outcome
+        answer = response_of(outcome)
+        visit.leave(Outcome(functools.partial(_answer_with, outcome), answer))
+        return answer
 
-    def _end(self, running: Running, response: HttpResponseBase | None) -> None:
-        """Ends the paid request of a view that failed: there may be nobody who waits for the response."""
-        if response is not None:
-            self._finish(running, response)
-            return
-        with self._leaving_unanswered(running):
-            self.project.paywall.finish(running, HTTPStatus.INTERNAL_SERVER_ERROR, (), None)
-
-    def _finish(self, running: Running, response: HttpResponseBase) -> HttpResponseBase:
-        cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
+    def _finish(self, running: Running, response: HttpResponseBase | None) -> HttpResponseBase | None:
+        """Ends a paid request with the response as it leaves; None where its failure came to none."""
+        if response is None:
+            with self._leaving_unanswered(running):
+                self.project.paywall.finish(running, HTTPStatus.INTERNAL_SERVER_ERROR, (), None)
+            return None
         body = response.content if isinstance(response, HttpResponse) else None
         with self._leaving_unanswered(running):
             ending = self.project.paywall.finish(
-                running,
-                response.status_code,
-                [*response.items(), *cookies],
-                body,
-                content_type=response.get("Content-Type", ""),
+                running, response.status_code, pairs_of(response), body, response.get("Content-Type", "")
             )
         if ending.instead is not None:
             take_over(response, ending.instead)
             return response
-        for name in MONEY_HEADERS:
-            del response[name]
-        for name, value in ending.headers:
-            response[name] = value
+        put_money_on(response, ending.headers)
         if ending.body is not None and isinstance(response, HttpResponse):
             response.content = ending.body
             if response.has_header("Content-Length"):
@@ -259,6 +276,16 @@ class Payment(CurrentPayment):
             response.streaming_content = AsyncWatchedParts(parts, in_thread)
         else:
             response.streaming_content = WatchedParts(parts, break_off)
+
+
+def _answer_with(answer: Answer, response: HttpResponseBase | None) -> HttpResponseBase | None:
+    """The paywall's own answer as it leaves: middleware has seen before what is given again, and must not change it."""
+    if answer.is_given_again:
+        return response_of(answer)
+    if response is not None:
+        money = [(name, value) for name, value in answer.headers if name.lower() in MONEY_HEADERS]
+        put_money_on(response, money)
+    return response
 
 
 def _atomic(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlencode
 
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.cache import patch_cache_control
 
 from paypercall.paywall import Answer, Request
+from paypercall.paywall.gate import MONEY_HEADERS
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.wire import FIELD
 
@@ -83,9 +88,40 @@ def _form_read_before(request: HttpRequest) -> bytes:
     return urlencode(fields).encode()
 
 
-def keep_from_caches(request: HttpRequest) -> None:
-    """Has Django's own caches pass on what was paid for, and not give it to those who pay nothing."""
+@contextmanager
+def kept_from_caches(request: HttpRequest) -> Iterator[None]:
+    """Has Django's own caches pass on what not everybody gets for nothing, and not give it to those who pay nothing.
+
+    Also afterwards: a `cache_page` below the price asks for it anew, and would have the cache of the whole site do it.
+    """
     request._cache_update_cache = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        request._cache_update_cache = False  # type: ignore[attr-defined]
+
+
+def keep_from_proxies(response: HttpResponseBase) -> HttpResponseBase:
+    """Has caches on the way to the client not keep a response, unless its view says that it is public."""
+    says = response.get("Cache-Control", "no-store")
+    response["Cache-Control"] = says
+    if not re.search(r"\b(public|private|no-store)\b", says):
+        patch_cache_control(response, private=True)  # as `cache_page` leaves it
+    return response
+
+
+def pairs_of(response: HttpResponseBase) -> list[tuple[str, str]]:
+    """The headers of a response, cookies included."""
+    cookies = [("Set-Cookie", cookie.OutputString()) for cookie in response.cookies.values()]
+    return [*response.items(), *cookies]
+
+
+def put_money_on(response: HttpResponseBase, headers: Iterable[tuple[str, str]]) -> None:
+    """Puts receipt and refund on a response, in place of what others say of them."""
+    for name in MONEY_HEADERS:
+        del response[name]
+    for name, value in headers:
+        response[name] = value
 
 
 def response_of(answer: Answer) -> HttpResponse:

@@ -1,14 +1,19 @@
-"""What a payable view that failed gives back, on the response that the project makes of the failure.
+"""What a payable view comes to, on the response as it leaves, whatever the project has made of that.
 
-The exception goes on as from any other view: other middleware sees it, and may answer. Only who stands around the view
-has that response.
+The view's exception goes on as from any other view: other middleware sees it, and may answer. Middleware may replace
+the answer of a view, too, and what stands around a method of a class may fail after it. Only who stands around all
+that knows the response which the client gets. The payment itself is kept here, where no report of an error shows it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponseBase
@@ -18,55 +23,96 @@ from paypercall.paywall import WrongUse
 PATH = f"{__name__}.PaymentMiddleware"
 """What stands in `MIDDLEWARE`."""
 
-_ATTRIBUTE = "_paypercall_failure"
-
-Finish = Callable[[HttpResponseBase | None], None]
-"""Ends a paid request whose view failed, with the response, or with None if nobody waits for one."""
+_ATTRIBUTE = "_paypercall_visit"
 
 
-class Failure:
-    """Where a payable view that fails leaves its payment, as long as the middleware waits for the response."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a payable view has come to.
 
-    def __init__(self) -> None:
+    Attributes:
+        finish: Puts on a response what the payment comes to, and gives what leaves. Without a response, it ends the
+            payment as that of a view which failed.
+        answer: What the view answered, or None if it failed.
+    """
+
+    finish: Callable[[HttpResponseBase | None], HttpResponseBase | None]
+    answer: HttpResponseBase | None
+
+    def finish_alone(self, *, is_failure: bool) -> None:
+        """Ends it where there is no response.
+
+        In a thread of its own: this may be the loop's, and who is cancelled can wait for nothing.
+
+        Args:
+            is_failure: Whether the project has failed to make one, and not only the client gone.
+        """
+        response = None if is_failure else self.answer
+        threading.Thread(target=self.finish, args=(response,), name="paypercall-ending").start()
+
+
+class Visit:
+    """A request, until its response leaves.
+
+    Attributes:
+        request: As Django made it; a view may have been given what some framework has put around it.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
         self._lock = threading.Lock()
+        self._is_charged = False
         self._is_awaited = True
-        self._finish: Finish | None = None
+        self._outcome: Outcome | None = None
 
-    def leave(self, finish: Finish) -> None:
-        """Leaves it to the middleware, or ends it at once if that waits no more: its client may have gone."""
+    def charge(self) -> None:
+        """Notes that a payable view asks for a payment.
+
+        Raises:
+            WrongUse: When another has done so.
+        """
+        with self._lock:
+            if self._is_charged:
+                raise WrongUse(
+                    "a request is paid for once: give the view that calls several payable ones a price"
+                )
+            self._is_charged = True
+
+    def leave(self, outcome: Outcome) -> None:
+        """Leaves an outcome to the middleware, or ends it at once if that waits no more: its client may have gone."""
         with self._lock:
             if self._is_awaited:
-                self._finish = finish
+                self._outcome = outcome
                 return
-        _end_alone(finish)
+        outcome.finish_alone(is_failure=False)
 
-    def take(self) -> Finish | None:
-        """What the view has left, if it failed; nothing is waited for any more."""
+    def take(self) -> Outcome | None:
+        """What was left; nothing is waited for any more."""
         with self._lock:
             self._is_awaited = False
-            return self._finish
+            return self._outcome
 
 
-def failure_of(request: HttpRequest) -> Failure:
-    """Where the view of a request leaves its failure.
+def visit_of(request: HttpRequest) -> Visit:
+    """The visit that a request belongs to.
 
     Raises:
         WrongUse: When the middleware has not seen the request.
     """
-    failure = getattr(request, _ATTRIBUTE, None)
-    if failure is None:
-        raise WrongUse(f"the payment middleware has not seen this request: add {PATH!r} to MIDDLEWARE")
-    assert isinstance(failure, Failure)
-    return failure
+    visit = getattr(request, _ATTRIBUTE, None)
+    if visit is None:
+        raise WrongUse(f"the payment middleware has not seen this request: put {PATH!r} first in MIDDLEWARE")
+    assert isinstance(visit, Visit)
+    return visit
 
 
 class PaymentMiddleware:
-    """Puts receipt and refund on the response to a payable view that failed. Stands anywhere in `MIDDLEWARE`."""
+    """Puts receipt and refund on the responses of payable views. Stands first in `MIDDLEWARE`."""
 
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
@@ -74,36 +120,47 @@ class PaymentMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answers a request."""
-        failure = Failure()
-        setattr(request, _ATTRIBUTE, failure)
-        return self._answer_async(request, failure) if self._is_async else self._answer(request, failure)
+        visit = Visit(request)
+        setattr(request, _ATTRIBUTE, visit)
+        return self._answer_async(request, visit) if self._is_async else self._answer(request, visit)
 
-    def _answer(self, request: HttpRequest, failure: Failure) -> HttpResponseBase:
-        with _ending_what_is_broken_off(failure):
-            response = self._get_response(request)
-        if (finish := failure.take()) is not None:
-            finish(response)
-        return response
+    def _answer(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:
+        with _ending_what_is_broken_off(visit):
+            response: HttpResponseBase = self._get_response(request)
+        outcome = visit.take()
+        return response if outcome is None else outcome.finish(response) or response
 
-    async def _answer_async(self, request: HttpRequest, failure: Failure) -> HttpResponseBase:
-        with _ending_what_is_broken_off(failure):
-            response: HttpResponseBase = await self._get_response(request)  # type: ignore[misc]
-        if (finish := failure.take()) is not None:
-            await sync_to_async(finish, thread_sensitive=False)(response)
-        return response
+    async def _answer_async(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:
+        with _ending_what_is_broken_off(visit):
+            response: HttpResponseBase = await self._get_response(request)
+        outcome = visit.take()
+        if outcome is None:
+            return response
+        if _is_cancelled():
+            response = outcome.answer or response  # in place of what was made of the cancellation
+        return await sync_to_async(outcome.finish, thread_sensitive=False)(response) or response
 
 
 @contextmanager
-def _ending_what_is_broken_off(failure: Failure) -> Iterator[None]:
+def _ending_what_is_broken_off(visit: Visit) -> Iterator[None]:
     """Where the client has gone, or DEBUG_PROPAGATE_EXCEPTIONS passes the exception on, there is no response."""
     try:
         yield
-    except BaseException:
-        if (finish := failure.take()) is not None:
-            _end_alone(finish)
+    except BaseException as error:
+        if (outcome := visit.take()) is not None:
+            outcome.finish_alone(is_failure=isinstance(error, Exception) and not _is_cancelled())
         raise
 
 
-def _end_alone(finish: Finish) -> None:
-    """In a thread of its own: this may be the loop's, and who is cancelled can wait for nothing."""
-    threading.Thread(target=finish, args=(None,), name="paypercall-refund").start()
+def _is_cancelled() -> bool:
+    """Whether the client of this request has gone, which must not get it its money back.
+
+    Before Python 3.11 no task tells what has become of its cancellation.
+    """
+    if sys.version_info < (3, 11):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # in no loop
+        return False
+    return task is not None and task.cancelling() > 0

@@ -25,18 +25,35 @@ REPORTED: list[str] = []
 
 
 class ErrorReporting:
-    """Sees the exceptions of views, and answers for some."""
+    """Sees the exceptions of views, and answers for some; replaces some answers."""
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request)
+        return self.answer_async(request) if self.is_async else self.replaced(self.get_response(request))
+
+    async def answer_async(self, request: HttpRequest) -> HttpResponse:
+        response = await self.get_response(request)
+        if request.path_info != "/left-early":
+            return self.replaced(response)
+        try:
+            await asyncio.sleep(0.5)
+        except asyncio.CancelledError:
+            raise RuntimeError("as some libraries make of a cancellation") from None
+        return response  # type: ignore[no-any-return]
+
+    def replaced(self, response: HttpResponse) -> HttpResponse:
+        """Flat pages stand in for some that are not there, and a fault in this is one."""
+        if "X-Fault" in response:
+            raise RuntimeError("a fault of a middleware")
+        return HttpResponse("a flat page") if "X-Flat-Page" in response else response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         REPORTED.append(f"{request.path_info}: {exception}")
@@ -54,9 +71,11 @@ def configure(net: Devnet, folder: Path) -> None:
         ROOT_URLCONF="tests.django_app.urls",
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "paypercall.django"],
         MIDDLEWARE=[
+            "paypercall.django.middleware.PaymentMiddleware",
+            "django.middleware.gzip.GZipMiddleware",
+            "django.middleware.http.ConditionalGetMiddleware",
             "django.middleware.common.CommonMiddleware",
             "tests.django_app.project.ErrorReporting",
-            "paypercall.django.middleware.PaymentMiddleware",
         ],
         DATABASES={
             "default": {

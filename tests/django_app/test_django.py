@@ -202,13 +202,16 @@ def test_a_payable_view_that_the_middleware_has_not_seen_charges_nobody(site: Si
     assert site.ask(path, header).status_code == 200
 
 
-def test_the_check_of_a_project_tells_that_the_middleware_is_missing(site: Site) -> None:
+def test_the_check_of_a_project_tells_that_the_middleware_is_missing_or_not_the_first(site: Site) -> None:
     from django.core.checks import run_checks
     from django.test import override_settings
 
     assert [message for message in run_checks() if message.id.startswith("paypercall")] == []
     with override_settings(MIDDLEWARE=[]):
         assert [message.id for message in run_checks()] == ["paypercall.E001"]
+    others = "django.middleware.common.CommonMiddleware"
+    with override_settings(MIDDLEWARE=[others, "paypercall.django.middleware.PaymentMiddleware"]):
+        assert [message.id for message in run_checks()] == ["paypercall.W001"]
 
 
 def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import pytest
@@ -46,6 +47,25 @@ def test_no_cache_of_django_keeps_what_was_paid_for(site: Site) -> None:
         )
         assert answer.headers["Cache-Control"] == "private, max-age=60"
     assert site.ask("cached").status_code == 402
+
+
+@pytest.mark.parametrize("path", ["free-for-members", "async-free-for-members", "site-wide"])
+def test_what_is_free_for_some_is_kept_from_the_others_by_every_cache(site: Site, path: str) -> None:
+    for _ in range(2):
+        free = site.ask(path, {"X-Member": "yes"})
+        assert (free.status_code, free.text) == (200, "worth money")
+    assert free.headers["Cache-Control"] in ("no-store", "max-age=60, private")
+    assert site.ask(path).status_code == 402
+    assert site.paid(path).text == "worth money"
+    assert site.ask(path).status_code == 402
+
+
+def test_a_cache_below_the_price_saves_the_work_and_not_the_price(site: Site) -> None:
+    site.paid("site-wide")
+    before = len(RUNS)
+    answer = site.paid("site-wide")
+    assert (answer.text, answer.headers["Cache-Control"]) == ("worth money", "max-age=60, private")
+    assert len(RUNS) == before
 
 
 def test_a_form_with_a_file_that_was_read_before_is_part_of_the_request_that_is_paid_for(site: Site) -> None:
@@ -123,3 +143,80 @@ def test_middleware_sees_what_fails_when_the_response_of_a_paid_view_is_rendered
     before = len(REPORTED)
     assert site.refund_in(site.paid(path)) == 100
     assert [report.partition(":")[0] for report in REPORTED[before:]] == [f"/{path}"]
+
+
+@pytest.mark.parametrize("path", ["late?fails=1", "async-late", "fault-of-a-middleware"])
+def test_what_fails_around_a_payable_view_after_it_is_refunded_each_time_it_is_asked_for(
+    site: Site, path: str
+) -> None:
+    from django.contrib.auth.models import User
+
+    header, before = site.header(150), RUNS.count("late")
+    first, again = site.ask(path, header), site.ask(path, header)
+    assert (first.status_code, site.refund_in(first)) == (500, 150)
+    assert json.loads(first.headers[wire.RECEIPT])["refund"] == 150
+    assert (again.status_code, again.content) == (500, first.content)
+    assert again.headers[wire.PACKAGE] == first.headers[wire.PACKAGE]
+    assert not User.objects.filter(username="late").exists()
+    assert RUNS.count("late") <= before + 2  # what is not payable in a class runs again
+
+
+def test_a_client_that_goes_away_after_its_view_gets_no_refund_for_what_is_made_of_that(asgi: Site) -> None:
+    header, before = asgi.header(), RUNS.count("left-early")
+    with suppress(requests.ReadTimeout):
+        requests.get(f"{asgi.address}/left-early", headers=header, timeout=0.3)
+    wait_until(lambda: asgi.ask("left-early", header).status_code != 409, "the view has ended")
+    again = asgi.ask("left-early", header)
+    assert (again.status_code, again.text, wire.PACKAGE in again.headers) == (200, "done", False)
+    assert RUNS.count("left-early") == before + 1
+
+
+def test_a_response_that_middleware_puts_in_place_of_the_views_has_the_receipt_and_the_refund_each_time(
+    site: Site,
+) -> None:
+    header = {**site.header(250), "If-None-Match": '"v1"'}
+    for _ in range(2):
+        answer = site.ask("report", header)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert json.loads(answer.headers[wire.RECEIPT])["refund"] == 150
+        assert answer.headers[wire.PACKAGE]
+    assert site.refund_in(answer) == 150
+    header = site.header(250)
+    for _ in range(2):
+        answer = site.ask("replaced", header)
+        assert (answer.status_code, answer.text) == (200, "a flat page")
+        assert json.loads(answer.headers[wire.RECEIPT])["refund"] == 150
+
+
+def test_a_view_that_answers_an_error_is_refunded_whatever_middleware_puts_in_its_place(site: Site) -> None:
+    header = site.header(110)
+    for _ in range(2):
+        answer = site.ask("flat-page", header)
+        assert (answer.status_code, answer.text) == (200, "a flat page")
+        assert json.loads(answer.headers[wire.RECEIPT])["refund"] == 110
+
+
+def test_what_is_given_again_passes_middleware_unchanged(site: Site) -> None:
+    header = site.header()
+    first = site.ask("report", header)
+    again = site.ask("report", {**header, "If-None-Match": '"v1"'})
+    assert (again.status_code, again.content) == (first.status_code, first.content) == (200, b"report")
+
+
+def test_who_pays_in_the_body_finds_the_refund_there_though_the_project_compresses(site: Site) -> None:
+    form = {wire.FIELD: json.dumps(site.client.create_payment_package(130))}
+    first, again = (
+        site.ask("long-json", method="POST", data=form),
+        site.ask("long-json", method="POST", data=form),
+    )
+    assert first.json() == again.json()
+    assert site.refund_in(first) == 30
+    assert wire.decode_package(first.headers[wire.PACKAGE]) == first.json()[wire.FIELD]
+    assert site.paid("long-json", method="POST").headers["Content-Encoding"] == "gzip"
+
+
+def test_a_view_without_a_price_cannot_charge_twice(site: Site) -> None:
+    answer = site.paid("one-after-the-other?first=temperature", 110)
+    assert (answer.status_code, site.refund_in(answer)) == (500, 110)
+    assert site.ask("one-after-the-other?first=temperature").status_code == 500
+    assert site.ask("one-after-the-other?first=free").status_code == 402

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
@@ -85,6 +86,77 @@ class Order(View):
         return HttpResponse("ordered")
 
 
+class Late(View):
+    """Fails, or has nothing to say, after its method has answered."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        response = super().dispatch(request, *args, **kwargs)
+        if request.GET.get("fails"):
+            raise RuntimeError("the class is broken")
+        return response
+
+    @method_decorator(payment.required(100))
+    def get(self, request: HttpRequest) -> HttpResponse:
+        RUNS.append("late")
+        User.objects.create(username="late")
+        return HttpResponse("done")
+
+
+class AsyncLate(View):
+    """The same, async."""
+
+    async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        await super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+        raise RuntimeError("the class is broken")
+
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        RUNS.append("late")
+        return await async_done(request)
+
+
+@payment.required(100)
+async def async_done(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("done")
+
+
+@payment.required(100)
+def report(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("report", headers={"ETag": '"v1"'})
+
+
+@payment.required(100)
+def flat_page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("nothing here", status=404, headers={"X-Flat-Page": "yes"})
+
+
+@payment.required(100)
+def replaced(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("replaced", headers={"X-Flat-Page": "yes"})
+
+
+@payment.required(100)
+def fault_of_a_middleware(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("done", headers={"X-Fault": "yes"})
+
+
+@csrf_exempt
+@payment.required(100)
+def long_json(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"text": "x" * 1000})
+
+
+def one_after_the_other(request: HttpRequest) -> HttpResponse:
+    """Has no price of its own."""
+    {"temperature": temperature, "free": free}[request.GET["first"]](request)
+    return report(request)
+
+
+@payment.required(100)
+async def left_early(request: HttpRequest) -> HttpResponse:
+    RUNS.append("left-early")
+    return HttpResponse("done")
+
+
 def form_price(request: HttpRequest) -> int:
     return 10 * len(request.POST["text"])
 
@@ -108,6 +180,30 @@ def cached(request: HttpRequest) -> HttpResponse:
     return HttpResponse(
         "worth money", headers={"Cache-Control": "max-age=60", wire.RECEIPT: "of somebody else"}
     )
+
+
+@cache_page(60)
+@payment.required(lambda request: None if request.headers.get("X-Member") else 100)
+def free_for_members(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("worth money")
+
+
+@cache_page(60)
+@payment.required(lambda request: None if request.headers.get("X-Member") else 100)
+async def async_free_for_members(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("worth money")
+
+
+@payment.required(lambda request: None if request.headers.get("X-Member") else 100)
+@cache_page(60, key_prefix="paid")
+def cached_below_its_price(request: HttpRequest) -> HttpResponse:
+    RUNS.append("cached-below")
+    return HttpResponse("worth money")
+
+
+def site_wide(request: HttpRequest) -> HttpResponse:
+    """As behind the middleware of a cache of the whole site."""
+    return cache_page(60)(cached_below_its_price)(request)
 
 
 @csrf_exempt
@@ -319,6 +415,18 @@ views: list[tuple[str, Any]] = [
     ("order", csrf_exempt(Order.as_view())),
     ("by-form", read_before),
     ("cached", cached),
+    ("late", Late.as_view()),
+    ("async-late", transaction.non_atomic_requests(AsyncLate.as_view())),
+    ("report", report),
+    ("flat-page", flat_page),
+    ("replaced", replaced),
+    ("fault-of-a-middleware", fault_of_a_middleware),
+    ("long-json", long_json),
+    ("one-after-the-other", one_after_the_other),
+    ("left-early", left_early),
+    ("free-for-members", free_for_members),
+    ("async-free-for-members", async_free_for_members),
+    ("site-wide", site_wide),
     ("priced-form", priced_form),
     ("async-priced-form", async_priced_form),
     ("missing", missing),
