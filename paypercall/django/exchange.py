@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, 
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.cache import patch_cache_control
 
+from paypercall.django.reports import headers_of
 from paypercall.paywall import Answer, Request
 from paypercall.paywall.gate import MONEY_HEADERS
 from paypercall.paywall.request import MAX_PAID_BODY
@@ -32,7 +33,7 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
         request.method or "GET",
         request.path,
         request.META.get("QUERY_STRING", ""),
-        request.headers,
+        headers_of(request),
         body,
     )
     if not asked.has_form or not asked.may_hold_package or FIELD.encode() not in body:

@@ -2,7 +2,7 @@
 
 The view's exception goes on as from any other view: other middleware sees it, and may answer. Middleware may replace
 the answer of a view, too, and what stands around a method of a class may fail after it. Only who stands around all
-that knows the response which the client gets. The payment itself is kept here, where no report of an error shows it.
+that knows the response which the client gets.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 
+from paypercall.django.reports import hide_payment
 from paypercall.paywall import WrongUse
 
 PATH = f"{__name__}.PaymentMiddleware"
@@ -107,7 +108,10 @@ def visit_of(request: HttpRequest) -> Visit:
 
 
 class PaymentMiddleware:
-    """Puts receipt and refund on the responses of payable views. Stands first in `MIDDLEWARE`."""
+    """Puts receipt and refund on the responses of payable views, and hides payments from the rest of the project.
+
+    Stands first in `MIDDLEWARE`.
+    """
 
     sync_capable = True
     async_capable = True
@@ -120,6 +124,7 @@ class PaymentMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answers a request."""
+        hide_payment(request)
         visit = Visit(request)
         setattr(request, _ATTRIBUTE, visit)
         return self._answer_async(request, visit) if self._is_async else self._answer(request, visit)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 import requests
@@ -220,3 +222,59 @@ def test_a_view_without_a_price_cannot_charge_twice(site: Site) -> None:
     assert (answer.status_code, site.refund_in(answer)) == (500, 110)
     assert site.ask("one-after-the-other?first=temperature").status_code == 500
     assert site.ask("one-after-the-other?first=free").status_code == 402
+
+
+PAYMENT_HEADERS = (wire.PACKAGE, wire.TOKEN, wire.UNIT, wire.TRANSFER, wire.TRANSFER_SIGNATURE)
+
+
+@pytest.mark.parametrize("is_debug", [True, False])
+@pytest.mark.parametrize("path", ["never-payable", "no-price", "nowhere"])
+@pytest.mark.parametrize("where", [*PAYMENT_HEADERS, "form", "multipart"])
+def test_a_payment_that_was_not_used_is_in_no_mail_to_the_owners_and_on_no_error_page(
+    site: Site, where: str, path: str, is_debug: bool
+) -> None:
+    from django.core import mail
+    from django.test import override_settings
+
+    secret = "c2VjcmV0" * 10
+    form = {wire.FIELD: secret, "shown": "in the report"}
+    mail.outbox = []
+    with override_settings(DEBUG=is_debug, ADMINS=[("owner", "owner@example.org")]), mails_of_errors():
+        if where == "form":
+            answer = site.ask(path, method="POST", data=form)
+        elif where == "multipart":
+            answer = site.ask(path, method="POST", data=form, files={"file": b""})
+        else:
+            answer = site.ask(path, {where: secret, "X-Shown": "in the report"}, method="POST")
+    assert answer.status_code == (404 if path == "nowhere" else 500)
+    assert secret not in answer.text
+    if path == "nowhere":
+        return
+    [sent] = mail.outbox
+    texts = [sent.body, *(str(content) for content, _ in sent.alternatives)]
+    if is_debug:
+        texts.append(answer.text)
+    assert len(texts) == 2 + is_debug
+    assert all("in the report" in text and secret not in text for text in texts)
+
+
+@contextmanager
+def mails_of_errors() -> Iterator[None]:
+    """As Django's own logging does without DEBUG, and with pages in the mails."""
+    from django.test import override_settings
+    from django.utils.log import AdminEmailHandler
+
+    handler, logger = AdminEmailHandler(include_html=True), logging.getLogger("django.request")
+    backend = "django.core.mail.backends.locmem.EmailBackend"
+    logger.addHandler(handler)
+    try:
+        with override_settings(EMAIL_BACKEND=backend):
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_a_view_does_not_see_the_headers_that_pay_for_it(site: Site) -> None:
+    seen = site.paid("seen-headers").json()
+    assert "Accept" in seen["headers"] and "HTTP_ACCEPT" in seen["meta"]
+    assert not [name for name in (*seen["headers"], *seen["meta"]) if "PAYMENT" in name.upper()]

@@ -86,6 +86,22 @@ class Order(View):
         return HttpResponse("ordered")
 
 
+@csrf_exempt
+def never_payable(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("not even a price")
+
+
+@csrf_exempt
+@payment.required(lambda request: 1 // 0)
+def no_price(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@payment.required(100)
+def seen_headers(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"headers": list(request.headers), "meta": list(request.META)})
+
+
 class Late(View):
     """Fails, or has nothing to say, after its method has answered."""
 
@@ -415,6 +431,9 @@ views: list[tuple[str, Any]] = [
     ("order", csrf_exempt(Order.as_view())),
     ("by-form", read_before),
     ("cached", cached),
+    ("never-payable", never_payable),
+    ("no-price", no_price),
+    ("seen-headers", seen_headers),
     ("late", Late.as_view()),
     ("async-late", transaction.non_atomic_requests(AsyncLate.as_view())),
     ("report", report),
