@@ -18,6 +18,7 @@ from django.http.multipartparser import MultiPartParserError
 
 from paypercall.django.exchange import (
     keep_from_proxies,
+    keep_to_limit,
     kept_from_caches,
     pairs_of,
     put_money_on,
@@ -126,6 +127,7 @@ class Payment(CurrentPayment):
             token = CURRENT.set(outcome)
             try:
                 if isinstance(outcome, Unpaid):
+                    keep_to_limit(visit.request)
                     return atomic(request, *args, **kwargs)  # type: ignore[no-any-return]
                 with self._passing_failures_on(outcome, visit):
                     response = _rendered(atomic(request, *args, **kwargs))
@@ -165,6 +167,7 @@ class Payment(CurrentPayment):
                 self._answering.add(answering)
                 answering.add_done_callback(self._answering.discard)
                 return await asyncio.shield(answering)
+            keep_to_limit(visit.request)
             token = CURRENT.set(outcome)
             try:
                 return await view(request, *args, **kwargs)
@@ -221,17 +224,18 @@ class Payment(CurrentPayment):
     def _read(self, visit: Visit, tag: PriceTag) -> HttpResponse | None:
         """Reads the body, as far as it is paid for, before a price function reads a part of it."""
         request = visit.request
-        needs_body = self.project.paywall.needs_body(request_of(request), tag)
-        if not needs_body or whole_body(request) is not None:
+        asked, paywall = request_of(request), self.project.paywall
+        if not paywall.needs_body(asked, tag):
             return None
-        return response_of(body_too_large())
+        body = whole_body(request, is_paid=paywall.has_payment_header(asked))
+        return response_of(body_too_large()) if body is None else None
 
     def _begin(self, visit: Visit, price: Price) -> HttpResponse | Running:
         visit.charge()
         request, paywall = visit.request, self.project.paywall
         asked = request_of(request)
         if paywall.needs_body(asked):
-            body = whole_body(request)
+            body = whole_body(request, is_paid=paywall.has_payment_header(asked))
             if body is None:
                 return response_of(body_too_large())
             asked = request_of(request, body) if body else asked

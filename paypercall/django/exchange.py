@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -45,7 +46,7 @@ def _fields(request: HttpRequest, body: bytes) -> QueryDict:
     """The fields of a form, by whatever method it came: `request.POST` has only those of a POST."""
     if hasattr(request, "_post") and not hasattr(request, "_body"):
         return request.POST  # see `_form_read_before`
-    if request.content_type != "multipart/form-data":
+    if not _is_multipart(request):
         return QueryDict(body, encoding=request.encoding)
     meta = {**request.META, "CONTENT_LENGTH": str(len(body))}
     try:
@@ -55,13 +56,20 @@ def _fields(request: HttpRequest, body: bytes) -> QueryDict:
     return fields
 
 
-def whole_body(request: HttpRequest) -> bytes | None:
+def whole_body(request: HttpRequest, *, is_paid: bool) -> bytes | None:
     """Reads the whole body, to be read again by the view; None if it is too large.
 
-    `request.body` refuses what is above DATA_UPLOAD_MAX_MEMORY_SIZE, which files that are uploaded need not obey.
+    `request.body` refuses what is above DATA_UPLOAD_MAX_MEMORY_SIZE, which files that are uploaded need not obey, nor
+    who pays. Any other body above it is left alone, as if it were empty: who reads it is told so by Django.
+
+    Args:
+        request: Django's.
+        is_paid: Whether a header carries a payment.
     """
     if hasattr(request, "_body"):
         return request.body
+    if not is_paid and not _is_multipart(request) and _is_above_limit(request):
+        return b""
     if request._read_started:  # type: ignore[attr-defined]
         return _form_read_before(request)
     body = request.read(MAX_PAID_BODY + 1)
@@ -72,6 +80,29 @@ def whole_body(request: HttpRequest) -> bytes | None:
     request._stream = io.BytesIO(body)
     request._read_started = False  # type: ignore[attr-defined]
     return body
+
+
+def keep_to_limit(request: HttpRequest) -> None:
+    """Has who pays nothing after all read the body as in any other view, within DATA_UPLOAD_MAX_MEMORY_SIZE."""
+    if not hasattr(request, "_body") or not _is_above_limit(request):
+        return
+    request._stream = io.BytesIO(request._body)
+    request._read_started = False  # type: ignore[attr-defined]
+    del request._body
+    if hasattr(request, "_post") and not _is_multipart(
+        request
+    ):  # the parts of that obey a limit of their own
+        del request._post
+        del request._files  # type: ignore[attr-defined]
+
+
+def _is_multipart(request: HttpRequest) -> bool:
+    return request.content_type == "multipart/form-data"
+
+
+def _is_above_limit(request: HttpRequest) -> bool:
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return limit is not None and int(request.META.get("CONTENT_LENGTH") or 0) > limit
 
 
 def _form_read_before(request: HttpRequest) -> bytes:

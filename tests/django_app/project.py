@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import django
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -15,6 +15,9 @@ from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 
 from paypercall.devnet import Devnet
+from paypercall.methods import Channel, Order, PaymentMethod
+from paypercall.paid_call import PaidCall
+from paypercall.payment_server import PaymentServer
 from tests.parties import settings_for, wallet_on
 
 RUNS: list[str] = []
@@ -60,10 +63,29 @@ class ErrorReporting:
         return HttpResponse("answered by middleware") if str(exception) == "reported" else None
 
 
+class Coupon(PaymentMethod):
+    """A method of the host's own, which cannot give back."""
+
+    name: ClassVar[str] = "coupon"
+    payment_headers: ClassVar[tuple[str, ...]] = ("Coupon",)
+
+    def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
+        return {"Coupon-Accepted": "yes"}
+
+    def redeem_payment(self, payment: Mapping[str, Any], order: Order) -> PaidCall:
+        return order.take(payment["Coupon"], order.price)
+
+
+def methods(server: PaymentServer) -> list[PaymentMethod]:
+    """The ways to pay."""
+    return [Channel(server, "/payment"), Coupon()]
+
+
 def configure(net: Devnet, folder: Path) -> None:
     """Sets the project up, with its tables."""
     payments = settings_for(net, folder)
     del payments["database_url"]
+    payments["methods"] = "tests.django_app.project.methods"
     wallet = wallet_on(net)
     settings.configure(
         SECRET_KEY="of a test",

@@ -103,6 +103,31 @@ def test_a_form_above_the_limit_is_refused_before_its_price_is_asked_for(site: S
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.parametrize("path", ["form-for-members", "async-form-for-members"])
+def test_who_pays_nothing_sends_no_more_than_django_takes_into_memory(site: Site, path: str) -> None:
+    form = {"text": "x" * 3_000_000}
+    member = {"X-Member": "yes"}
+    assert site.ask(path, member, "POST", data={"text": "x" * 2_000_000}).json() == {"size": 2_000_000}
+    assert site.ask(path, member, "POST", data=form).status_code == 400
+    coupon = {"Coupon": "which cannot be given back, so that nobody looks at it where nothing is to be paid"}
+    for free in (path, "free-form"):
+        assert site.ask(free, {**member, **coupon}, "POST", data=form).status_code == 400
+    assert site.ask(path, method="POST", data=form).status_code == 402
+    assert site.paid(path, method="POST", data=form).json() == {"size": 3_000_000}
+
+
+def test_a_price_that_depends_on_a_form_reads_no_more_than_django_takes_for_who_pays_nothing(
+    site: Site,
+) -> None:
+    form = {"text": "x" * 3_000_000}
+    assert site.ask("priced-form", method="POST", data=form).status_code == 400
+    files = {"file": ("file", bytes(3_000_000))}
+    assert site.ask("free-form", method="POST", data={"text": "x" * 70}, files=files).json() == {"size": 70}
+    in_full = "form-for-members?raw"
+    assert site.ask(in_full, {"X-Member": "yes"}, "POST", data={"text": "x"}, files=files).status_code == 400
+    assert site.ask("priced-form", method="POST", data={"text": "x" * 70}, files=files).status_code == 402
+
+
 def test_a_client_that_goes_away_before_its_answer_cannot_have_the_view_run_again_and_again(
     asgi: Site,
 ) -> None:

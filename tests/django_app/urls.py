@@ -102,6 +102,24 @@ def seen_headers(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"headers": list(request.headers), "meta": list(request.META)})
 
 
+@csrf_exempt
+@payment.required(lambda request: None if request.headers.get("X-Member") else 100)
+def form_for_members(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"size": len(request.POST["text"] if "raw" not in request.GET else request.body)})
+
+
+@csrf_exempt
+@payment.required(lambda request: request.POST.get("text") and None)
+def free_form(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"size": len(request.POST["text"])})
+
+
+@csrf_exempt
+@payment.required(lambda request: None if request.headers.get("X-Member") else 100)
+async def async_form_for_members(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"size": len(request.POST["text"])})
+
+
 class Late(View):
     """Fails, or has nothing to say, after its method has answered."""
 
@@ -434,6 +452,9 @@ views: list[tuple[str, Any]] = [
     ("never-payable", never_payable),
     ("no-price", no_price),
     ("seen-headers", seen_headers),
+    ("form-for-members", form_for_members),
+    ("async-form-for-members", async_form_for_members),
+    ("free-form", free_form),
     ("late", Late.as_view()),
     ("async-late", transaction.non_atomic_requests(AsyncLate.as_view())),
     ("report", report),
