@@ -23,6 +23,7 @@ from paypercall.obyte.wallet import Wallet
 from paypercall.party import BLIND_SECONDS
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
+from paypercall.paywall.endpoint import check_endpoint
 from paypercall.paywall.refunds import RefundPolicy
 from paypercall.server import Server
 
@@ -56,6 +57,8 @@ def open_project() -> Project:
         raise ImproperlyConfigured("set PAYPERCALL to a dict of settings; conf.example.py explains each")
     own = {name: _loaded(given[name]) for name in _OWN if name in given}
     try:
+        if (path := endpoint_path()) is not None:
+            check_endpoint(path)
         conf = Conf.from_settings(
             {
                 "database_url": given.get("database_url") or database_url(),

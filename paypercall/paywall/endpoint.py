@@ -7,6 +7,7 @@ everybody to see, but that it accepts payments.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from paypercall.methods.channel import terms_headers
 from paypercall.paid_call import CallConflict, PaymentRefused
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall.answer import Answer, problem, refused, unavailable
+from paypercall.paywall.current import WrongUse
 from paypercall.paywall.price import PriceTag
 from paypercall.paywall.request import Request, packages_in_json
 from paypercall.results import ChannelBalance, ChannelTimeout
@@ -34,6 +36,8 @@ VARIES = "varies"
 
 CLOSING_SECONDS = 2.0
 """How long a wish to close waits for the closing unit."""
+
+_PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 
 _STATUS_OF_CLOSE = {
     RefusalCode.UNKNOWN_CHANNEL.value: HTTPStatus.NOT_FOUND,
@@ -63,6 +67,16 @@ class Resource:
         if self.tag.is_fixed:
             price = 0 if self.tag.fixed is None else self.tag.fixed.amount
         return {"method": self.method, "path": self.path, "price": price, "asset": self.tag.asset}
+
+
+def check_endpoint(path: object) -> None:
+    """Checks that the endpoint can be there: a 402 names the path, and clients ask for it at the same host.
+
+    Raises:
+        WrongUse: When it is no path from the root of a host.
+    """
+    if not isinstance(path, str) or _PATH.fullmatch(path) is None:
+        raise WrongUse(f"the path of the channel endpoint must be one like /payment, not {path!r}")
 
 
 class Endpoint:

@@ -214,6 +214,21 @@ def test_the_check_of_a_project_tells_that_the_middleware_is_missing_or_not_the_
         assert [message.id for message in run_checks()] == ["paypercall.W001"]
 
 
+def test_a_project_whose_endpoint_no_client_would_find_is_not_opened(site: Site) -> None:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.urls import get_script_prefix, set_script_prefix
+
+    from paypercall.django.project import open_project
+
+    before = get_script_prefix()
+    set_script_prefix("shop")  # as FORCE_SCRIPT_NAME does
+    try:
+        with pytest.raises(ImproperlyConfigured, match="like /payment"):
+            open_project()
+    finally:
+        set_script_prefix(before)
+
+
 def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:
     from paypercall.django import payment
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Request, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -134,6 +134,20 @@ def test_a_payment_server_keeps_its_own_answers(site: Site, app: Flask) -> None:
         Payment(app, PaymentServer(site.merchant), answers=AnswerLimits())
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["pay-up", "", 5, True, "//elsewhere.example", "/pay up", "/pay?x", "/pay#x", "/<way>", "/p\n", "/ä"],
+)
+def test_an_endpoint_that_no_client_would_find_fails_when_it_is_written_down(path: Any) -> None:
+    with pytest.raises(WrongUse, match="like /payment"):
+        Payment(endpoint=path)
+
+
+@pytest.mark.parametrize("path", ["/", "/payment", "/v1/pay-up", "/payment/"])
+def test_an_endpoint_may_be_anywhere_below_the_root(path: str) -> None:
+    Payment(endpoint=path)
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +194,27 @@ def test_the_endpoint_takes_a_multipart_form(site: Site, app: Flask) -> None:
     assert response.json()["token"]
 
 
+@pytest.mark.parametrize(
+    "read", [Request.get_data, lambda request: request.form, lambda request: request.stream.read()]
+)
+def test_the_endpoint_takes_a_payment_that_a_hook_of_the_app_has_read(
+    site: Site, app: Flask, read: Callable[[Request], object]
+) -> None:
+    Payment(app, site.merchant)
+
+    @app.before_request
+    def look() -> None:
+        read(request._get_current_object())  # type: ignore[attr-defined]
+
+    with served(app) as site.url:
+        assert site.ask("/payment", method="PUT", json=site.pay()).json()["token"]
+        form = {wire.FIELD: wire.encode_package(site.pay())}
+        assert site.ask("/payment", method="PUT", data=form).json()["token"]
+        assert code_in(site.ask("/payment", method="PUT", data=bytes(20_000))) == (413, "too_large")
+        app.config["MAX_CONTENT_LENGTH"] = 10_000
+        assert code_in(site.ask("/payment", method="PUT", data=bytes(10_001))) == (413, "body_too_large")
+
+
 def test_a_body_above_the_limit_charges_nothing_though_the_app_sets_none(site: Site, app: Flask) -> None:
     payment = Payment(app, site.merchant)
     app.add_url_rule("/answer", view_func=payment.required(100)(view), methods=["POST"])
@@ -190,9 +225,9 @@ def test_a_body_above_the_limit_charges_nothing_though_the_app_sets_none(site: S
             yield bytes(2**20)
 
     with served(app) as site.url:
-        assert site.ask("/answer", package, "POST", data=parts()).status_code == 413
+        assert code_in(site.ask("/answer", package, "POST", data=parts())) == (413, "body_too_large")
         too_long = {"data": b"", "headers": {"Content-Length": str(MAX_PAID_BODY + 1)}}
-        assert site.ask("/answer", package, "POST", **too_long).status_code == 413
+        assert code_in(site.ask("/answer", package, "POST", **too_long)) == (413, "body_too_large")
         assert site.ask("/answer", package, "POST", data=bytes(MAX_PAID_BODY)).status_code == 200
 
 

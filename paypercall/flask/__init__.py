@@ -9,19 +9,26 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
-from io import BytesIO
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, has_request_context, request
 from flask.signals import request_finished, request_started
-from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.wsgi import LimitedStream
 
 from paypercall.call_book import AnswerLimits
+from paypercall.flask.exchange import (
+    body_of,
+    endpoint_body,
+    is_stream,
+    read_for_endpoint,
+    request_of,
+    request_with_form,
+    response_of,
+    status_of,
+    take_over,
+)
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
@@ -32,20 +39,18 @@ from paypercall.paywall import (
     Paywall,
     Price,
     PriceTag,
-    Request,
     Resource,
     Running,
     WatchedParts,
     WrongUse,
 )
 from paypercall.paywall.current import Unpaid
-from paypercall.paywall.endpoint import MAX_BODY, METHODS
+from paypercall.paywall.endpoint import METHODS, check_endpoint
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
-from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.server import Server
-from paypercall.wire import ENDPOINT_PATH, FIELD
+from paypercall.wire import ENDPOINT_PATH
 
 __all__ = ["Payment", "WrongUse"]
 
@@ -70,12 +75,14 @@ class _Visit:
 
     Attributes:
         paywall: Of the app.
+        tag: What the view costs.
         running: The payment, if there is one.
         answer: What the paywall answers in place of the view.
         is_inside: Whether the view is running now.
     """
 
     paywall: Paywall
+    tag: PriceTag
     running: Running | None = None
     answer: Answer | None = None
     is_inside: bool = False
@@ -96,6 +103,9 @@ class Payment(CurrentPayment):
         methods: The ways to pay, in this order; by default over channels.
         refunds: Which answers are refunded, by their status; by default all from 400 on.
         answers: How answers are kept, to be given again; not together with a `PaymentServer`, which has its own.
+
+    Raises:
+        WrongUse: When the endpoint's path is none.
     """
 
     def __init__(
@@ -109,6 +119,8 @@ class Payment(CurrentPayment):
     ) -> None:
         self._server = server
         self._made_server: PaymentServer | None = None
+        if endpoint is not None:
+            check_endpoint(endpoint)
         self._endpoint = endpoint
         self._methods = methods
         self._refunds = refunds
@@ -153,12 +165,14 @@ class Payment(CurrentPayment):
         endpoint = Endpoint(server, lambda: self._resources(app), path)
 
         def answer() -> Response:
-            body = request.stream.read(MAX_BODY + 1)
-            request.stream = BytesIO(body)
-            return _response(endpoint.answer(_request_with_form(body)))
+            return response_of(endpoint.answer(request_with_form(endpoint_body())))
 
-        name = f"paypercall {path}"
-        app.add_url_rule(path, name, answer, methods=METHODS, provide_automatic_options=False)
+        app.add_url_rule(path, self._endpoint_name, answer, methods=METHODS, provide_automatic_options=False)
+
+    @property
+    def _endpoint_name(self) -> str:
+        """By which Flask knows the channel endpoint."""
+        return f"paypercall {self._endpoint}"
 
     def _resources(self, app: Flask) -> Iterator[Resource]:
         """The price list, as the app's routes have it."""
@@ -241,24 +255,24 @@ class Payment(CurrentPayment):
                 "a request is paid for once: give the view that calls several payable ones a price"
             )
         paywall = self._paywall()
-        visit = _Visit(paywall)
+        visit = _Visit(paywall, tag)
         if request.method in FREE_METHODS and not tag.is_free:
             visit.answer = paywall.look(tag)
-        elif (price := _price(tag, kwargs) or paywall.price_of_free(_request(b""), tag)) is not None:
-            outcome = paywall.begin(_request_with_form(_body(paywall)), price)
+        elif (price := _price(tag, kwargs) or paywall.price_of_free(request_of(), tag)) is not None:
+            outcome = paywall.begin(request_with_form(body_of(paywall)), price)
             if isinstance(outcome, Answer):
                 visit.answer = outcome
             else:
                 visit.running = outcome
         request.environ[_VISIT] = visit
         if visit.answer is not None:
-            return _response(visit.answer)
+            return response_of(visit.answer)
         visit.is_inside = True
         try:
             return view(*args, **kwargs)
         except Exception as error:
             if visit.running is not None:
-                paywall.fail(visit.running, _status_of(error))
+                paywall.fail(visit.running, status_of(error))
             raise
         finally:
             visit.is_inside = False
@@ -281,13 +295,15 @@ class Payment(CurrentPayment):
 
 
 def _begin(app: Flask, **_: Any) -> None:
-    """Reads the body of what may be paid for, before a hook of the app takes a part of it."""
+    """Reads the body of what may be paid for or is a payment, before a hook of the app takes a part of it."""
     payments: dict[Payment, Paywall] = app.extensions[_EXTENSION]
     for payment in payments:
         payment._require_order_once(app)
+        if request.endpoint == payment._endpoint_name:
+            read_for_endpoint()
     payable = _payable(app.view_functions.get(request.endpoint or ""), request.method)
     if payable is not None and payable.payment in payments:
-        _body(payments[payable.payment], payable.tag)
+        body_of(payments[payable.payment], payable.tag)
 
 
 def _finish(app: Flask, response: Response, **_: Any) -> None:
@@ -297,20 +313,22 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         return
     if visit.answer is not None:
         if visit.answer.is_given_again:
-            _take_over(response, visit.answer)
+            take_over(response, visit.answer)
         return
     if visit.running is None:
+        if not visit.tag.is_free:  # others have to pay for what a cache would give them
+            response.headers.setdefault("Cache-Control", "no-store")
         return
-    is_stream = _is_stream(response)
+    is_streamed = is_stream(response)
     ending = visit.paywall.finish(
         visit.running,
         response.status_code,
         list(response.headers),
-        None if is_stream else response.get_data(),
+        None if is_streamed else response.get_data(),
         content_type=response.content_type or "",
     )
     if ending.instead is not None:
-        _take_over(response, ending.instead)
+        take_over(response, ending.instead)
         return
     for name in MONEY_HEADERS:
         response.headers.remove(name)
@@ -318,7 +336,7 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         response.headers.set(name, value)
     if ending.body is not None:
         response.set_data(ending.body)
-    if is_stream:
+    if is_streamed:
         parts: Iterable[Any] = response.response
         break_off = functools.partial(visit.paywall.break_off, visit.running)
         response.response = WatchedParts(parts, break_off)
@@ -362,77 +380,3 @@ def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:
         return await asked
 
     return tag.checked(current_app.ensure_sync(wait)())
-
-
-def _body(paywall: Paywall, tag: PriceTag | None = None) -> bytes:
-    """The body, as far as the paywall needs it; the view can still read it in every way.
-
-    Raises:
-        RequestEntityTooLarge: When it is above the app's limit, or ours if the app has none.
-    """
-    if not paywall.needs_body(_request(b""), tag):
-        return b""
-    if request.max_content_length is None:
-        if (request.content_length or 0) > MAX_PAID_BODY:
-            raise RequestEntityTooLarge
-        limited = LimitedStream(request.stream, MAX_PAID_BODY + 1, is_max=True)
-        request.stream = cast(IO[bytes], limited)
-    body = request.get_data()
-    request.stream.read(1)  # a body without a length is cut at the limit, and only who reads on is told so
-    request.stream = request.environ["wsgi.input"] = BytesIO(body)
-    return body
-
-
-def _request(body: bytes) -> Request:
-    query = request.query_string.decode("utf-8", "surrogateescape")
-    return Request(request.method, _mount() + request.path, query, request.headers, body)
-
-
-def _mount() -> str:
-    """Where the application is mounted, without what a proxy in front of it says to have taken off the path."""
-    root = request.root_path
-    before_proxy = request.environ.get("werkzeug.proxy_fix.orig")
-    if before_proxy is None:
-        return root
-    prefixes = (
-        prefix.strip().rstrip("/") for prefix in request.headers.get("X-Forwarded-Prefix", "").split(",")
-    )
-    taken_off = next((prefix for prefix in prefixes if prefix and f"{root}/".startswith(f"{prefix}/")), None)
-    if taken_off is None:
-        return root
-    mount: str = before_proxy["SCRIPT_NAME"] + root.removeprefix(taken_off)
-    return mount
-
-
-def _request_with_form(body: bytes) -> Request:
-    seen = _request(body)
-    if not seen.has_form or not seen.may_hold_package:
-        return seen
-    return replace(seen, form_packages=tuple(request.form.getlist(FIELD)))
-
-
-def _response(answer: Answer) -> Response:
-    response = current_app.response_class()
-    _take_over(response, answer)
-    return response
-
-
-def _is_stream(response: Response) -> bool:
-    # Flask turns an HTTPException into a response whose body is an iterator, but of known length.
-    is_whole_error = (
-        response.status_code >= HTTPStatus.MULTIPLE_CHOICES and response.content_length is not None
-    )
-    return response.direct_passthrough or (response.is_streamed and not is_whole_error)
-
-
-def _take_over(response: Response, answer: Answer) -> None:
-    response.status_code = answer.status
-    response.headers = Headers(list(answer.headers))
-    response.set_data(answer.body)
-
-
-def _status_of(error: Exception) -> int:
-    """The status that an exception stands for."""
-    if not isinstance(error, HTTPException):
-        return HTTPStatus.INTERNAL_SERVER_ERROR
-    return error.get_response().status_code
