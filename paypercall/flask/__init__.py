@@ -57,6 +57,8 @@ __all__ = ["Payment", "WrongUse"]
 _MARK = "__paypercall__"
 _EXTENSION = "paypercall"
 _VISIT = "paypercall.visit"
+_IS_OVER = "paypercall.is-over"
+"""That the response has begun: nothing can be charged for, or given back, any more."""
 
 _ViewT = TypeVar("_ViewT", bound=Callable[..., Any])
 
@@ -250,6 +252,8 @@ class Payment(CurrentPayment):
         outer: _Visit | None = request.environ.get(_VISIT)
         if outer is not None and outer.is_inside:
             return view(*args, **kwargs)  # called by another payable view, whose price covers it
+        if _IS_OVER in request.environ:
+            raise WrongUse("the response has begun: call payable views before a stream of yours begins")
         if outer is not None and outer.is_charged:
             raise WrongUse(
                 "a request is paid for once: give the view that calls several payable ones a price"
@@ -296,6 +300,7 @@ class Payment(CurrentPayment):
 
 def _begin(app: Flask, **_: Any) -> None:
     """Reads the body of what may be paid for or is a payment, before a hook of the app takes a part of it."""
+    request.environ.pop(_IS_OVER, None)  # of an app that was asked before this one
     payments: dict[Payment, Paywall] = app.extensions[_EXTENSION]
     for payment in payments:
         payment._require_order_once(app)
@@ -309,6 +314,7 @@ def _begin(app: Flask, **_: Any) -> None:
 def _finish(app: Flask, response: Response, **_: Any) -> None:
     """Ends a paid request with the response as it will be sent."""
     visit: _Visit | None = request.environ.pop(_VISIT, None)
+    request.environ[_IS_OVER] = True
     if visit is None:
         return
     if visit.answer is not None:

@@ -188,6 +188,18 @@ def test_what_fails_around_a_payable_view_after_it_is_refunded_each_time_it_is_a
     assert RUNS.count("late") <= before + 2  # what is not payable in a class runs again
 
 
+def test_what_fails_after_a_payable_view_is_refunded_though_the_project_passes_exceptions_on(
+    wsgi: Site,
+) -> None:
+    from django.test import Client, override_settings
+
+    header = wsgi.header()
+    with override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True), pytest.raises(RuntimeError, match="the class"):
+        Client().get("/late?fails=1", headers=header)
+    wait_until(lambda: wsgi.ask("late?fails=1", header).status_code != 409, "the payment has ended")
+    assert wsgi.refund_in(wsgi.ask("late", header, params={"fails": "1"})) == 100
+
+
 def test_a_client_that_goes_away_after_its_view_gets_no_refund_for_what_is_made_of_that(asgi: Site) -> None:
     header, before = asgi.header(), RUNS.count("left-early")
     with suppress(requests.ReadTimeout):

@@ -273,5 +273,10 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
         make_response({"answer": answer, "free": free}[first]())
         return other()
 
+    @app.get("/in-a-stream")
+    def in_a_stream() -> ResponseReturnValue:
+        """Has no price of its own."""
+        return Response(stream_with_context(str(part()) for part in [answer]))
+
     app.register_blueprint(blueprint)
     return app

@@ -375,6 +375,13 @@ def test_a_view_without_a_price_cannot_charge_twice_nor_call_a_second_payable_vi
     assert (taken_by_the_free_one.status_code, site.refund_in(taken_by_the_free_one)) == (500, 100)
 
 
+def test_a_stream_cannot_call_a_payable_view_when_its_response_has_begun(site: Site) -> None:
+    package, runs = site.pay(), site.runs["answer"]
+    assert site.ask("/in-a-stream", package).status_code == 500
+    assert site.runs["answer"] == runs
+    assert site.ask("/answer", package).status_code == 200
+
+
 # --- where a payment is ----------------------------------------------------------------------------------------------
 
 
