@@ -70,9 +70,13 @@ class Visit:
         """Notes that a payable view asks for a payment.
 
         Raises:
-            WrongUse: When another has done so.
+            WrongUse: When another has done so, or it is too late for a receipt.
         """
         with self._lock:
+            if not self._is_awaited:
+                raise WrongUse(
+                    "the response has begun, or its client has gone: nothing can be charged for any more"
+                )
             if self._is_charged:
                 raise WrongUse(
                     "a request is paid for once: give the view that calls several payable ones a price"

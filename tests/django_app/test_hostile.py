@@ -200,6 +200,15 @@ def test_what_fails_after_a_payable_view_is_refunded_though_the_project_passes_e
     assert wsgi.refund_in(wsgi.ask("late", header, params={"fails": "1"})) == 100
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stream_cannot_call_a_payable_view_when_its_response_has_begun(wsgi: Site) -> None:
+    header, before = wsgi.header(), len(RUNS)
+    with suppress(requests.RequestException):
+        wsgi.ask("in-a-stream", header)
+    assert len(RUNS) == before
+    assert wsgi.ask("temperature", header).status_code == 200
+
+
 def test_a_client_that_goes_away_after_its_view_gets_no_refund_for_what_is_made_of_that(asgi: Site) -> None:
     header, before = asgi.header(), RUNS.count("left-early")
     with suppress(requests.ReadTimeout):

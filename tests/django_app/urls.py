@@ -120,6 +120,11 @@ async def async_form_for_members(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"size": len(request.POST["text"])})
 
 
+def in_a_stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Has no price of its own."""
+    return StreamingHttpResponse(view(request).content for view in [temperature])
+
+
 class Late(View):
     """Fails, or has nothing to say, after its method has answered."""
 
@@ -455,6 +460,7 @@ views: list[tuple[str, Any]] = [
     ("form-for-members", form_for_members),
     ("async-form-for-members", async_form_for_members),
     ("free-form", free_form),
+    ("in-a-stream", in_a_stream),
     ("late", Late.as_view()),
     ("async-late", transaction.non_atomic_requests(AsyncLate.as_view())),
     ("report", report),
