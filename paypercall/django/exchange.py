@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,10 +13,10 @@ from django.conf import settings
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
-from django.utils.cache import patch_cache_control
 
 from paypercall.django.reports import headers_of
 from paypercall.paywall import Answer, Request
+from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.gate import MONEY_HEADERS
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.wire import FIELD
@@ -134,11 +133,9 @@ def kept_from_caches(request: HttpRequest) -> Iterator[None]:
 
 
 def keep_from_proxies(response: HttpResponseBase) -> HttpResponseBase:
-    """Has caches on the way to the client not keep a response, unless its view says that it is public."""
-    says = response.get("Cache-Control", "no-store")
-    response["Cache-Control"] = says
-    if not re.search(r"\b(public|private|no-store)\b", says):
-        patch_cache_control(response, private=True)  # as `cache_page` leaves it
+    """Has caches on the way to the client not give a response to those who must pay for it."""
+    for name, value in cache_headers(tuple(pairs_of(response)), has_refund=False):
+        response[name] = value
     return response
 
 
