@@ -13,6 +13,9 @@ from enum import Enum
 RESUME_SECONDS = 3600
 """How long a call whose outcome is unknown is gone on with; merchants keep their answers about as long."""
 
+REFUND_SECONDS = 7 * 24 * 3600
+"""How long a refund that is due is asked for, whenever the same call is made again."""
+
 LEASE_SECONDS = 6
 """How long a pending call belongs to its process after the last sign of life."""
 
@@ -24,9 +27,14 @@ class BoughtCallState(Enum):
     """Where a call is."""
 
     PENDING = "pending"
+    REFUND_DUE = "refund_due"
     ANSWERED = "answered"
     REFUNDED = "refunded"
     GIVEN_UP = "given_up"
+
+
+OPEN_STATES = (BoughtCallState.PENDING, BoughtCallState.REFUND_DUE)
+"""Those in which the payment is to be sent again: for an answer, or for what the merchant says it gives back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +104,10 @@ class Spending:
 
 
 def is_left(call: BoughtCall, now: int) -> bool:
-    """Whether a pending call is nobody's: its process has let it go, or has died."""
+    """Whether an open call is nobody's: its process has let it go, or has died."""
     # Far beyond the longest lease, it is one of a clock that was put back since.
     is_held = call.run is not None and now <= call.runs_until <= now + LEASE_SECONDS + CLOCK_SECONDS
-    return call.state is BoughtCallState.PENDING and not is_held
+    return call.state in OPEN_STATES and not is_held
 
 
 def resume(call: BoughtCall, request: str, resource: str, run: str, now: int) -> BoughtCall:
@@ -128,10 +136,14 @@ def take_back(call: BoughtCall, refund: int, aa_address: str) -> BoughtCall:
     return replace(call, refund=min(call.amount, call.refund + refund), aa_address=aa_address)
 
 
-def end(call: BoughtCall, aa_address: str) -> BoughtCall:
-    """Ends a call that the merchant has answered."""
-    is_refunded = call.refund == call.amount
-    state = BoughtCallState.REFUNDED if is_refunded else BoughtCallState.ANSWERED
+def end(call: BoughtCall, aa_address: str, promised: int = 0) -> BoughtCall:
+    """Ends a call that the merchant has answered, unless it says that it gives back more than has come yet."""
+    if call.refund == call.amount:
+        state = BoughtCallState.REFUNDED
+    elif call.refund < promised:
+        state = BoughtCallState.REFUND_DUE
+    else:
+        state = BoughtCallState.ANSWERED
     return replace(let_go(call), state=state, aa_address=aa_address)
 
 

@@ -107,7 +107,12 @@ def exchange(payer: Payer, call: Call) -> Steps:
         RefundMissing: In strict mode.
         Exception: What the HTTP library raised, when there is no answer.
     """
-    purchase = (yield from _begin(payer, call)) if call.may_pay else None
+    purchase = None
+    if call.may_pay:
+        served = yield from _collect(payer, call)
+        if served is not None:
+            return served.response
+        purchase = yield from _begin(payer, call)
     if purchase is None:
         head = yield from _probe()
         purchase = yield from _accept(payer, call, head)
@@ -156,6 +161,25 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
         return None
     purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.release)
     return purchase
+
+
+def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]:
+    """Asks once for what is owed for an earlier call like this one; gives the answer if that has served this one."""
+    purchase: Purchase | None = yield Do(lambda: payer.owed(call), payer.release)
+    if purchase is None:
+        return None
+    try:
+        outcome = yield from _send(purchase)
+        if isinstance(outcome, Lost):
+            return None
+        if outcome.headers.get(wire.PACKAGE) is not None:
+            yield Do(lambda: payer.collect(purchase, outcome))
+        elif outcome.headers.get(wire.RECEIPT) is None and outcome.status < HTTPStatus.BAD_REQUEST:
+            # It costs nothing by now, and has done what the program wants done once.
+            return outcome
+        return None
+    finally:
+        payer.release(purchase)
 
 
 def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purchase | None]:

@@ -12,10 +12,12 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from paypercall.bought_call import (
     LEASE_SECONDS,
+    REFUND_SECONDS,
     RESUME_SECONDS,
     BoughtCall,
     BoughtCallState,
@@ -46,7 +48,7 @@ from paypercall.paying.budget import (
 from paypercall.paying.call import Call, Head
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.prices import Prices, require_payable
-from paypercall.paying.purchase import Purchase, weigh
+from paypercall.paying.purchase import Purchase, Verdict, weigh
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Store
 
@@ -127,7 +129,7 @@ class Payer:
         if told is not None or self.prices.must_be_asked_for(call):
             return told
         last = self._last_paid(call)
-        if last is None or last.state is BoughtCallState.GIVEN_UP:
+        if last is None or last.state is not BoughtCallState.ANSWERED:
             return None
         return Quote(last.amount - last.refund, last.asset, last.payee)
 
@@ -146,7 +148,7 @@ class Payer:
         """The pending calls like this one that other processes are at, or died at, and until when they are theirs."""
         now = wall_clock()
         with self._store.reading() as books:
-            pending = books.bought_calls.pending(call.request, now - RESUME_SECONDS)
+            pending = books.bought_calls.in_state(BoughtCallState.PENDING, call.request, now - RESUME_SECONDS)
         return {row.id: row.runs_until for row in pending if row.run != _this.run and not is_left(row, now)}
 
     def resume(self, call: Call) -> Purchase | None:
@@ -158,15 +160,30 @@ class Payer:
         self._heartbeat.add(row)
         return self._packed(purchase, is_new=False)
 
-    def _take_left(self, request: str, call: Call) -> BoughtCall | None:
+    def owed(self, call: Call) -> Purchase | None:
+        """Takes a call like this one for which the merchant still has to give something back, with its payment."""
+        row = self._take_left(call.request, call, BoughtCallState.REFUND_DUE, REFUND_SECONDS)
+        if row is None:
+            return None
+        purchase = Purchase(call, row, self._client_for(row.payee, row.asset), may_have_left=True)
+        self._heartbeat.add(row)
+        return self._packed(purchase, is_new=False)
+
+    def _take_left(
+        self,
+        request: str,
+        call: Call,
+        state: BoughtCallState = BoughtCallState.PENDING,
+        seconds: int = RESUME_SECONDS,
+    ) -> BoughtCall | None:
         """Takes what was left of a request, by its digest, or put aside, if the call may cost that."""
         now = wall_clock()
         with self._store.reading() as books:
-            if not books.bought_calls.pending(request, now - RESUME_SECONDS):
+            if not books.bought_calls.in_state(state, request, now - seconds):
                 return None
         with self._store.transaction() as books:
-            pending = books.bought_calls.lock_pending(request, now - RESUME_SECONDS)
-            left = next((row for row in pending if is_left(row, now) and self._may_cost(call, row)), None)
+            rows = books.bought_calls.lock_in_state(state, request, now - seconds)
+            left = next((row for row in rows if is_left(row, now) and self._may_take(call, row)), None)
             if left is None:
                 return None
             row = resume(left, call.request, call.resource, _this.run, now)
@@ -186,6 +203,7 @@ class Payer:
             PaypercallError: When the client cannot pay it; nothing is reserved then.
         """
         budget = self._require_allowed(call, quote)
+        self._require_max_price(call, quote)
         self._require_approval(budget, call, quote, offer)
         client = self._client_for(quote.payee, quote.asset)
         if offer is not None:
@@ -209,12 +227,15 @@ class Payer:
         )
         return reserve(self._store, budget, row)
 
-    def _may_cost(self, call: Call, row: BoughtCall) -> bool:
-        """Whether a call may cost what was reserved for one like it, which another session may have made."""
+    def _may_take(self, call: Call, row: BoughtCall) -> bool:
+        """Whether a call may take a row that another session may have made: it may cost that, or is owed it."""
+        quote = Quote(row.amount, row.asset, row.payee)
         try:
-            budget = self._require_allowed(call, Quote(row.amount, row.asset, row.payee))
-            # What was reserved is among what was spent already.
-            require_within(budget, Wish(row.amount, row.origin, row.payee), Spending())
+            budget = self._require_allowed(call, quote)
+            if row.state is BoughtCallState.PENDING:
+                self._require_max_price(call, quote)
+                # What was reserved is among what was spent already.
+                require_within(budget, Wish(row.amount, row.origin, row.payee), Spending())
         except PaymentDeclined:
             return False
         return True
@@ -224,11 +245,13 @@ class Payer:
         if budget is None:
             raise PaymentDeclined(f"there is no budget in {quote.asset}", code="asset_not_allowed")
         require_allowed(budget, call.origin, quote.payee, self._client.peer_address)
+        return budget
+
+    def _require_max_price(self, call: Call, quote: Quote) -> None:
         if call.max_price is not None and quote.price > call.max_price:
             raise PaymentDeclined(
                 f"the price is {quote.price}, this call may cost {call.max_price}", code="above_max_price"
             )
-        return budget
 
     def _require_approval(self, budget: Budget, call: Call, quote: Quote, offer: Offer | None) -> None:
         """Asks the owner about a price that has risen, once the merchant has told it."""
@@ -315,19 +338,28 @@ class Payer:
             RefundMissing: In strict mode, when a refund is missing or wrong; all else is booked then.
         """
         verdict = weigh(purchase, head)
-        ended = self._end(purchase, give_up if verdict.receipt is None else end)
+        ended = self._end(purchase, _ending(verdict))
         price = ended.amount - ended.refund
-        if verdict.receipt is None:
+        if verdict.receipt is None or verdict.missing is not None:
             self.prices.learn(purchase.call, None)
         elif price and head.status < 400:
             self.prices.learn(purchase.call, Quote(price, ended.asset, ended.payee))
+        self._tell_all(purchase, verdict)
+        if verdict.missing is not None and self._is_strict:
+            raise RefundMissing(f"{purchase.row.origin}: {verdict.missing}", head.response)
+        return ended.refund
+
+    def collect(self, purchase: Purchase, head: Head) -> None:
+        """Books a refund that was due and has come; one that is wrong is not asked for again."""
+        verdict = weigh(purchase, head)
+        self._end(purchase, end)
+        self._tell_all(purchase, verdict)
+
+    def _tell_all(self, purchase: Purchase, verdict: Verdict) -> None:
         if verdict.dispute is not None:
             self._tell(EventKind.RECEIPT_DISPUTED, purchase, verdict.dispute)
         if verdict.missing is not None:
             self._tell(EventKind.REFUND_MISSING, purchase, verdict.missing)
-            if self._is_strict:
-                raise RefundMissing(f"{purchase.row.origin}: {verdict.missing}", head.response)
-        return ended.refund
 
     def _end(self, purchase: Purchase, how: Callable[[BoughtCall, str], BoughtCall]) -> BoughtCall:
         self._heartbeat.remove(purchase.row)
@@ -364,6 +396,14 @@ def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
         )
         require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
         return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
+
+
+def _ending(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:
+    """What an answer makes of a call."""
+    receipt = verdict.receipt
+    if receipt is None:
+        return give_up
+    return partial(end, promised=receipt.refund)
 
 
 class _Process:

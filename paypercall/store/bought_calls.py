@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, literal, or_, select, update
 
-from paypercall.bought_call import BoughtCall, BoughtCallState, Spending, Spent
+from paypercall.bought_call import OPEN_STATES, BoughtCall, BoughtCallState, Spending, Spent
 from paypercall.store.schema import bought_calls
 from paypercall.store.statements import Connection, Row, Statement, adding
 
@@ -31,13 +31,15 @@ class BoughtCalls:
         assert row is not None, "only what bought nothing is dropped, by whom it belongs to"
         return _read(row)
 
-    def pending(self, request: str, made_after: int) -> list[BoughtCall]:
-        """The calls for a request, by its digest, whose outcome is unknown; the oldest first."""
-        return [_read(row) for row in self._connection.all(_PENDING, _pending(request, made_after))]
+    def in_state(self, state: BoughtCallState, request: str, made_after: int) -> list[BoughtCall]:
+        """The calls for a request, by its digest, that are in a state; the oldest first."""
+        return [_read(row) for row in self._connection.all(_IN_STATE, _wanted(state, request, made_after))]
 
-    def lock_pending(self, request: str, made_after: int) -> list[BoughtCall]:
-        """Like `pending`, and locks them."""
-        return [_read(row) for row in self._connection.all(_LOCK_PENDING, _pending(request, made_after))]
+    def lock_in_state(self, state: BoughtCallState, request: str, made_after: int) -> list[BoughtCall]:
+        """Like `in_state`, and locks them."""
+        return [
+            _read(row) for row in self._connection.all(_LOCK_IN_STATE, _wanted(state, request, made_after))
+        ]
 
     def save(self, call: BoughtCall) -> None:
         """Saves the state of a locked call."""
@@ -53,7 +55,7 @@ class BoughtCalls:
         self._connection.change(_SAVE, {**row, "key_id": call.id})
 
     def prolong(self, call_ids: Iterable[int], run: str, runs_until: int) -> None:
-        """Gives a sign of life of pending calls."""
+        """Gives a sign of life of open calls."""
         for call_id in call_ids:
             self._connection.change(_PROLONG, {"key_id": call_id, "key_run": run, "runs_until": runs_until})
 
@@ -62,7 +64,7 @@ class BoughtCalls:
         self._connection.change(_DROP, {"key_id": call_id, "key_run": run})
 
     def last_ended(self, resource: str) -> BoughtCall | None:
-        """The last call for a resource, by its digest, whose price was not given back: answered, or given up."""
+        """The last call for a resource, by its digest, whose price was not given back."""
         row = self._connection.first(_LAST, {"key_resource": resource})
         return None if row is None else _read(row)
 
@@ -115,24 +117,28 @@ def _read(row: Row) -> BoughtCall:
     )
 
 
-def _pending(request: str, made_after: int) -> dict[str, Any]:
-    return {"key_request": request, "made_after": made_after}
+def _wanted(state: BoughtCallState, request: str, made_after: int) -> dict[str, Any]:
+    return {"key_request": request, "key_state": state.value, "made_after": made_after}
 
 
 def _selected() -> Select[Any]:
     return select(*(bought_calls.c[name] for name in (*_COLUMNS, "id")))
 
 
-def _selected_pending() -> Select[Any]:
+def _selected_in_state() -> Select[Any]:
     return (
         _selected()
         .where(
             bought_calls.c.request == bindparam("key_request"),
-            bought_calls.c.state == BoughtCallState.PENDING.value,
+            bought_calls.c.state == bindparam("key_state"),
             bought_calls.c.made_at > bindparam("made_after"),
         )
         .order_by(bought_calls.c.id)
     )
+
+
+def _is_any_of(states: Iterable[BoughtCallState]) -> ColumnElement[bool]:
+    return or_(*(bought_calls.c.state == state.value for state in states))
 
 
 def _sums() -> list[ColumnElement[Any]]:
@@ -148,18 +154,19 @@ def _sums() -> list[ColumnElement[Any]]:
 
 
 _CHANGING = ("request", "resource", "state", "refund", "aa_address", "run", "runs_until")
+_KEPT = (BoughtCallState.ANSWERED, BoughtCallState.REFUND_DUE, BoughtCallState.GIVEN_UP)
 _IS_IT = bought_calls.c.id == bindparam("key_id")
 _ADD = adding(bought_calls)
 _LOCK = Statement(_selected().where(_IS_IT).with_for_update())
-_PENDING = Statement(_selected_pending())
-_LOCK_PENDING = Statement(_selected_pending().with_for_update())
+_IN_STATE = Statement(_selected_in_state())
+_LOCK_IN_STATE = Statement(_selected_in_state().with_for_update())
 _SAVE = Statement(update(bought_calls).where(_IS_IT).values({name: bindparam(name) for name in _CHANGING}))
 _PROLONG = Statement(
     update(bought_calls)
     .where(
         _IS_IT,
         bought_calls.c.run == bindparam("key_run"),
-        bought_calls.c.state == BoughtCallState.PENDING.value,
+        _is_any_of(OPEN_STATES),
     )
     .values(runs_until=bindparam("runs_until"))
 )
@@ -168,10 +175,7 @@ _LAST = Statement(
     _selected()
     .where(
         bought_calls.c.resource == bindparam("key_resource"),
-        or_(
-            bought_calls.c.state == BoughtCallState.ANSWERED.value,
-            bought_calls.c.state == BoughtCallState.GIVEN_UP.value,
-        ),
+        _is_any_of(_KEPT),
     )
     .order_by(bought_calls.c.id.desc())
     .limit(1)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paypercall.bought_call import (
     CLOCK_SECONDS,
@@ -51,8 +53,8 @@ def test_pending_calls_of_a_request_are_found_the_oldest_first(store: Store) -> 
     over = add(store)
     with store.transaction() as books:
         books.bought_calls.save(end(over, AA))
-        assert books.bought_calls.pending(CALL.request, 999) == [first, second]
-        assert books.bought_calls.lock_pending(CALL.request, 999) == [first, second]
+        assert books.bought_calls.in_state(BoughtCallState.PENDING, CALL.request, 999) == [first, second]
+        assert books.bought_calls.lock_in_state(BoughtCallState.PENDING, CALL.request, 999) == [first, second]
 
 
 def test_sums_are_net_of_refunds_and_go_by_time_origin_and_payee(store: Store) -> None:
@@ -75,12 +77,13 @@ def test_the_last_call_of_a_resource_that_ended_and_was_not_given_back_is_found(
         (120, BoughtCallState.ANSWERED),
         (130, BoughtCallState.REFUNDED),
         (140, BoughtCallState.GIVEN_UP),
+        (145, BoughtCallState.REFUND_DUE),
         (150, BoughtCallState.PENDING),
     ):
         add(store, amount=amount, state=state)
     with store.reading() as books:
         last = books.bought_calls.last_ended(CALL.resource)
-        assert last is not None and last.amount == 140
+        assert last is not None and last.amount == 145
         assert books.bought_calls.last_ended("x" * 64) is None
 
 
@@ -99,21 +102,21 @@ def test_what_was_put_aside_is_there_for_any_call_that_costs_the_same_at_the_sam
     aside = unsent(call.origin, call.payee, call.asset, call.amount)
     with store.transaction() as books:
         books.bought_calls.save(put_aside(call))
-        assert books.bought_calls.pending(call.request, 0) == []
-        [found] = books.bought_calls.pending(aside, 0)
+        assert books.bought_calls.in_state(BoughtCallState.PENDING, call.request, 0) == []
+        [found] = books.bought_calls.in_state(BoughtCallState.PENDING, aside, 0)
         taken = resume(found, "other request", "other resource", "me", now=100)
         books.bought_calls.save(taken)
-        assert books.bought_calls.pending(aside, 0) == []
-        assert books.bought_calls.pending("other request", 0) == [taken]
+        assert books.bought_calls.in_state(BoughtCallState.PENDING, aside, 0) == []
+        assert books.bought_calls.in_state(BoughtCallState.PENDING, "other request", 0) == [taken]
 
 
 def test_what_bought_nothing_is_dropped_by_the_process_that_it_belongs_to(store: Store) -> None:
     call = add(store, run="me")
     with store.transaction() as books:
         books.bought_calls.drop(call.id, "another")
-        assert books.bought_calls.pending(CALL.request, 0) == [call]
+        assert books.bought_calls.in_state(BoughtCallState.PENDING, CALL.request, 0) == [call]
         books.bought_calls.drop(call.id, "me")
-        assert books.bought_calls.pending(CALL.request, 0) == []
+        assert books.bought_calls.in_state(BoughtCallState.PENDING, CALL.request, 0) == []
 
 
 def test_a_call_is_left_when_it_was_let_go_or_its_process_gives_no_sign_of_life() -> None:
@@ -148,3 +151,20 @@ def test_a_call_that_was_given_up_keeps_its_amount() -> None:
     assert (given_up.amount, given_up.refund, given_up.state) == (100, 0, BoughtCallState.GIVEN_UP)
     answered = end(CALL, AA)
     assert give_up(answered, AA) == answered
+
+
+@given(st.lists(st.integers(0, 150), max_size=4), st.integers(0, 150))
+def test_a_call_stays_open_as_long_as_less_came_back_than_the_merchant_promises(
+    refunds: list[int], promised: int
+) -> None:
+    call = CALL
+    for refund in refunds:
+        call = take_back(call, refund, AA)
+    ended = end(let_go(call), AA, promised)
+    assert ended.refund == min(100, sum(refunds))
+    assert (ended.state is BoughtCallState.REFUND_DUE) == (ended.refund < min(100, promised))
+    assert (ended.state is BoughtCallState.REFUNDED) == (ended.refund == 100)
+    assert is_left(ended, 0) == (ended.state is BoughtCallState.REFUND_DUE)
+    assert give_up(ended, AA) == ended
+    asked_again = resume(ended, "r", "s", "me", 0) if is_left(ended, 0) else ended
+    assert end(asked_again, AA).state in (BoughtCallState.ANSWERED, BoughtCallState.REFUNDED)
