@@ -27,6 +27,9 @@ SIGNATURE = "Payment-Signature"
 RECEIPT = "Payment-Receipt"
 """What was paid, as JSON."""
 
+CODE = "Payment-Code"
+"""Why a paywall answers in place of the view: the `code` of its body, for who does not read that."""
+
 UNIT = "Payment-Unit"
 """A signed unit that pays on the ledger, with the secret that it is bound to."""
 

@@ -6,7 +6,7 @@ An adapter makes a `Call` of its request, and does what `exchange` wants done.
 from __future__ import annotations
 
 from paypercall.paying.budget import Budget, Limits, PaymentDeclined, WrongBudget
-from paypercall.paying.exchange import PaymentRejected
+from paypercall.paying.exchange import PaymentRejected, PeriodOver
 from paypercall.paying.offer import Offer, WrongOffer
 from paypercall.paying.payer import RefundMissing
 
@@ -16,6 +16,7 @@ __all__ = [
     "Offer",
     "PaymentDeclined",
     "PaymentRejected",
+    "PeriodOver",
     "RefundMissing",
     "WrongBudget",
     "WrongOffer",

@@ -2,7 +2,7 @@
 
 `exchange` is a generator. It yields what it wants done and gets the outcome; the shells, one for each HTTP library, do
 it and decide nothing. One payment buys one call: only when a merchant has given all of it back, and asks for another
-price, a second one is made, and no third.
+price, or when the channel's period has ended before it was taken, a second one is made, and no third.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
 from paypercall import wire
-from paypercall.errors import PaypercallError
+from paypercall.errors import PaypercallError, RefusalCode
 from paypercall.paying.budget import PaymentDeclined
 from paypercall.paying.call import Call, Head, Lost
 from paypercall.paying.offer import Offer, Quote, WrongOffer, read_offer
@@ -32,6 +33,8 @@ _LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_U
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT)
 """What a paywall says to a payment. Whoever says something else has hardly seen it: it is good for the next attempt."""
 
+_OF_ANOTHER_PERIOD = (RefusalCode.CHANNEL_CLOSING.value, RefusalCode.WRONG_PERIOD.value)
+
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 
@@ -47,6 +50,28 @@ class PaymentRejected(PaypercallError):
     def __init__(self, message: str, response: Any) -> None:
         super().__init__(message)
         self.response = response
+
+
+class PeriodOver(PaypercallError):
+    """The merchant settles the channel, and has not taken the payment: call again later. What was signed stays counted.
+
+    Attributes:
+        response: The HTTP library's answer.
+    """
+
+    code = "period_over"
+
+    def __init__(self, message: str, response: Any = None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class _Fate(Enum):
+    """What became of a payment that was sent."""
+
+    KEPT = "kept"
+    GIVEN_BACK = "given back"
+    PERIOD_OVER = "its period has ended before it was taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +129,7 @@ def exchange(payer: Payer, call: Call) -> Steps:
     Raises:
         PaymentDeclined: When it costs what this side does not pay.
         PaymentRejected: When the merchant is paid and asks again.
+        PeriodOver: When the channel is settled just now, and not usable again within the payer's patience.
         RefundMissing: In strict mode.
         Exception: What the HTTP library raised, when there is no answer.
     """
@@ -120,15 +146,17 @@ def exchange(payer: Payer, call: Call) -> Steps:
             return head.response
     call.chain.pays()
     for is_last in (False, True):
-        head, is_refunded = yield from _deliver(payer, purchase)
-        if head.status != HTTPStatus.PAYMENT_REQUIRED:
+        head, fate = yield from _deliver(payer, purchase)
+        if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
             return head.response
         again = None
-        if is_refunded and not is_last:
+        if fate is not _Fate.KEPT and not is_last:
             again = yield from _accept(payer, call, head)
         if again is None:
             break
         purchase = again
+    if _is_of_another_period(head):
+        raise PeriodOver(f"{call.origin} settles the channel; call again later", head.response)
     raise PaymentRejected(
         f"{call.origin} was paid {purchase.row.amount} and asks for payment again", head.response
     )
@@ -215,16 +243,19 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
     return quote
 
 
-def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, bool]]:
-    """Sends one payment until its outcome is known; gives the answer, and whether all was given back."""
+def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, _Fate]]:
+    """Sends one payment until its outcome is known; gives the answer, and what became of the payment."""
     try:
         sends, waited = 0, 0.0
         while True:
             outcome = yield from _send(purchase)
+            if _is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
+                yield Do(lambda: payer.abandon(purchase))
+                return outcome, _Fate.PERIOD_OVER
             pause = _pause_before_next(outcome, sends)
             if pause is None:
                 break
-            if _retry_after(outcome) is None:
+            if _retry_after(outcome) is None and not _is_of_another_period(outcome):
                 sends += 1
             if sends >= SENDS or waited + pause > payer.patience:
                 break
@@ -234,10 +265,10 @@ def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head
             raise outcome.error
         if _was_taken(outcome):
             refund = yield Do(lambda: payer.settle(purchase, outcome))
-            return outcome, refund == purchase.row.amount
+            return outcome, _Fate.GIVEN_BACK if refund == purchase.row.amount else _Fate.KEPT
         if outcome.status in _REFUSALS and pause is None:
             yield Do(lambda: payer.abandon(purchase))
-        return outcome, False
+        return outcome, _Fate.KEPT
     finally:
         # What has no outcome is there for whoever makes the call again.
         payer.release(purchase)
@@ -260,6 +291,16 @@ def _was_taken(head: Head) -> bool:
     )
 
 
+def _is_of_another_period(outcome: Head | Lost) -> bool:
+    """Whether the payment was refused since the channel is being settled, or was meanwhile."""
+    return (
+        isinstance(outcome, Head)
+        and outcome.status in _REFUSALS
+        and not _was_taken(outcome)
+        and outcome.headers.get(wire.CODE) in _OF_ANOTHER_PERIOD
+    )
+
+
 def _retry_after(outcome: Head | Lost) -> str | None:
     """When to come again, where somebody says so: nothing is lost then, and only the patience bounds how often."""
     if isinstance(outcome, Lost) or outcome.status not in _LATER:
@@ -278,4 +319,5 @@ def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:
     if text is not None:
         seconds = int(text) if _SECONDS.fullmatch(text) else 1
         return max(longer, min(seconds, _LONGEST_PAUSE))
-    return longer if outcome.status in _PROXY_ERRORS else None
+    is_later = outcome.status in _PROXY_ERRORS or _is_of_another_period(outcome)
+    return longer if is_later else None

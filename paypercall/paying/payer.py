@@ -30,6 +30,7 @@ from paypercall.bought_call import (
     resume,
     unsent,
 )
+from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.errors import PaypercallError
 from paypercall.events import Event, EventKind
@@ -307,6 +308,13 @@ class Payer:
             return purchase.client.sent_package(purchase.row.key) is not None
         except PaypercallError:
             return True  # the client was closed, or the database is away: that cannot be told now
+
+    def has_left_period(self, purchase: Purchase) -> bool:
+        """Whether no payment of the purchase's period can be accepted any more, by this side's books."""
+        balance, period = purchase.client.balance(), purchase.package["signed_message"]["period"]
+        if balance.aa_address != purchase.aa_address or balance.period > period:
+            return True
+        return balance.is_frozen or balance.status is Status.CLOSING
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 

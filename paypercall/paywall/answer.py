@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from paypercall import wire
 from paypercall.errors import PaypercallError, RefusalCode
 from paypercall.paid_call import PaymentInProgress, PaymentPending, PaymentUsed
 from paypercall.paywall.request import MAX_PAID_BODY
@@ -107,7 +108,7 @@ def problem(
     }
     return Answer(
         status,
-        (("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *headers),
+        (("Content-Type", PROBLEM), ("Cache-Control", "no-store"), (wire.CODE, code), *headers),
         json.dumps(content).encode(),
     )
 
