@@ -121,9 +121,24 @@ def unsent(origin: str, payee: str, asset: str, amount: int) -> str:
     return hashlib.sha256(f"unsent {origin} {payee} {asset} {amount}".encode()).hexdigest()
 
 
-def put_aside(call: BoughtCall) -> BoughtCall:
-    """Leaves a call whose payment has not left this machine to any that costs the same at the same place."""
-    return replace(let_go(call), request=unsent(call.origin, call.payee, call.asset, call.amount))
+def unheeded(origin: str, payee: str, asset: str, amount: int, asker: str) -> str:
+    """The same where an answer came that says nothing of the payment, which may have been used: any of the same asker.
+
+    If it was used for the first request, the merchant refuses it for another one; for the same one it gives the answer
+    again, which is nobody else's.
+    """
+    return hashlib.sha256(f"unheeded {origin} {payee} {asset} {amount} {asker}".encode()).hexdigest()
+
+
+def put_aside(call: BoughtCall, asker: str | None = None) -> BoughtCall:
+    """Leaves a call to any that costs the same at the same place.
+
+    Args:
+        call: The call.
+        asker: None if its payment has not left this machine; else whose calls it is left to.
+    """
+    place = (call.origin, call.payee, call.asset, call.amount)
+    return replace(let_go(call), request=unsent(*place) if asker is None else unheeded(*place, asker))
 
 
 def let_go(call: BoughtCall) -> BoughtCall:

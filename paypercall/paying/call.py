@@ -77,6 +77,7 @@ class Call:
 
     Attributes:
         request: What it is recognised by when it is made again after a crash: method, address, body, who asks for what.
+        asker: Who asks for what: calls that differ in it have different answers.
         resource: What has one price: method and address without the query.
         method: The method, in capitals.
         origin: Where it goes.
@@ -88,6 +89,7 @@ class Call:
     """
 
     request: str
+    asker: str
     resource: str
     method: str
     origin: str
@@ -114,15 +116,10 @@ class Call:
         method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
         assert origin is not None, "what is no http address is not paid for"
         known = secrets.token_bytes(32) if body.digest is None else body.digest
+        asker = tuple(str(headers.get(name)) for name in _CHOOSING)
         return cls(
-            request=_digest(
-                method,
-                origin,
-                parts.path,
-                parts.query,
-                known.hex(),
-                *(str(headers.get(name)) for name in _CHOOSING),
-            ),
+            request=_digest(method, origin, parts.path, parts.query, known.hex(), *asker),
+            asker=_digest(*asker),
             resource=_digest(method, origin, parts.path),
             method=method,
             origin=origin,

@@ -31,7 +31,7 @@ _LONGEST_PAUSE = 10.0
 _PROXY_ERRORS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT)
-"""What a paywall says to a payment. Whoever says something else has hardly seen it: it is good for the next attempt."""
+"""What a paywall says to a payment. Whoever says something else has hardly seen it: it is good for a next attempt."""
 
 _OF_ANOTHER_PERIOD = (RefusalCode.CHANNEL_CLOSING.value, RefusalCode.WRONG_PERIOD.value)
 
@@ -72,6 +72,7 @@ class _Fate(Enum):
     KEPT = "kept"
     GIVEN_BACK = "given back"
     PERIOD_OVER = "its period has ended before it was taken"
+    USED_BEFORE = "used for another call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,9 @@ def exchange(payer: Payer, call: Call) -> Steps:
     call.chain.pays()
     for is_last in (False, True):
         head, fate = yield from _deliver(payer, purchase)
+        if fate is _Fate.USED_BEFORE:
+            purchase = yield Do(lambda: payer.renew(purchase), payer.release)
+            head, fate = yield from _deliver(payer, purchase)
         if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
             return head.response
         again = None
@@ -266,8 +270,12 @@ def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head
         if _was_taken(outcome):
             refund = yield Do(lambda: payer.settle(purchase, outcome))
             return outcome, _Fate.GIVEN_BACK if refund == purchase.row.amount else _Fate.KEPT
-        if outcome.status in _REFUSALS and pause is None:
+        if outcome.status not in _REFUSALS:
+            payer.doubt(purchase, outcome.status)
+        elif pause is None:
             yield Do(lambda: payer.abandon(purchase))
+            if purchase.is_second_hand and outcome.status == HTTPStatus.CONFLICT:
+                return outcome, _Fate.USED_BEFORE
         return outcome, _Fate.KEPT
     finally:
         # What has no outcome is there for whoever makes the call again.

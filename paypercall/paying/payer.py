@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from paypercall.bought_call import (
@@ -28,6 +29,7 @@ from paypercall.bought_call import (
     let_go,
     put_aside,
     resume,
+    unheeded,
     unsent,
 )
 from paypercall.channel import Status
@@ -209,10 +211,36 @@ class Payer:
         client = self._client_for(quote.payee, quote.asset)
         if offer is not None:
             require_payable(offer, self._network, self._timeout if client.aa_address is None else None)
-        aside = self._take_left(unsent(call.origin, quote.payee, quote.asset, quote.price), call)
-        purchase = Purchase(call, aside or self._reserved(budget, call, quote), client)
+        purchase = self._second_hand(call, quote, client)
+        if purchase is not None:
+            return purchase
+        return self._first_hand(Purchase(call, self._reserved(budget, call, quote), client))
+
+    def renew(self, purchase: Purchase) -> Purchase:
+        """Pays for a call anew, where the payment that was to be used a second time was used before.
+
+        Raises:
+            PaymentDeclined: When the budget does not allow it.
+            PaypercallError: When the client cannot pay it; nothing is reserved then.
+        """
+        call, row = purchase.call, purchase.row
+        quote = Quote(row.amount, row.asset, row.payee)
+        reserved = self._reserved(self._budgets[row.asset], call, quote)
+        return self._first_hand(Purchase(call, reserved, purchase.client))
+
+    def _first_hand(self, purchase: Purchase) -> Purchase:
         self._heartbeat.add(purchase.row)
-        return self._packed(purchase, is_new=aside is None)
+        return self._packed(purchase)
+
+    def _second_hand(self, call: Call, quote: Quote, client: Client) -> Purchase | None:
+        """Takes a payment that another call has left aside."""
+        place = (call.origin, quote.payee, quote.asset, quote.price)
+        for request in (unsent(*place), unheeded(*place, call.asker)):
+            row = self._take_left(request, call)
+            if row is not None:
+                self._heartbeat.add(row)
+                return self._packed(Purchase(call, row, client, is_second_hand=True), is_new=False)
+        return None
 
     def _reserved(self, budget: Budget, call: Call, quote: Quote) -> BoughtCall:
         row = BoughtCall(
@@ -330,11 +358,20 @@ class Payer:
             row = books.bought_calls.lock(purchase.row.id)
             # After a long sleep it may be another process's, which may have sent the payment.
             if row.run == _this.run:
-                books.bought_calls.save(let_go(row) if purchase.may_have_left else put_aside(row))
+                books.bought_calls.save(_left(purchase, row))
 
     def abandon(self, purchase: Purchase) -> None:
         """Ends a purchase whose payment the merchant says it has not taken; it goes on counting in the budget."""
+        self.prices.learn(purchase.call, None)
         self._end(purchase, give_up)
+
+    def doubt(self, purchase: Purchase, status: int) -> None:
+        """Notes an answer that says nothing of the payment: whoever gave it may never have seen it.
+
+        The next call asks for the price before it pays. After an error of the client's, the payment is good for that.
+        """
+        self.prices.learn(purchase.call, None)
+        purchase.is_unheeded = status < HTTPStatus.INTERNAL_SERVER_ERROR
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.
@@ -404,6 +441,13 @@ def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
         )
         require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
         return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
+
+
+def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:
+    """What becomes of a call whose outcome is unknown."""
+    if not purchase.may_have_left:
+        return put_aside(row)
+    return put_aside(row, purchase.call.asker) if purchase.is_unheeded else let_go(row)
 
 
 def _ending(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:

@@ -30,6 +30,8 @@ class Purchase:
         package: The payment.
         is_over: Whether the outcome is booked.
         may_have_left: Whether the payment may have left this machine.
+        is_unheeded: Whether an answer came that says nothing of the payment.
+        is_second_hand: Whether the payment was made for another call, which it may have been used for.
     """
 
     call: Call
@@ -38,6 +40,8 @@ class Purchase:
     package: dict[str, Any] = field(default_factory=dict, repr=False)
     is_over: bool = False
     may_have_left: bool = False
+    is_unheeded: bool = False
+    is_second_hand: bool = False
 
     @property
     def header(self) -> str:
