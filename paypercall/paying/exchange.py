@@ -148,9 +148,6 @@ def exchange(payer: Payer, call: Call) -> Steps:
     call.chain.pays()
     for is_last in (False, True):
         head, fate = yield from _deliver(payer, purchase)
-        if fate is _Fate.USED_BEFORE:
-            purchase = yield Do(lambda: payer.renew(purchase), payer.release)
-            head, fate = yield from _deliver(payer, purchase)
         if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
             return head.response
         again = None
@@ -248,6 +245,15 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
 
 
 def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, _Fate]]:
+    """Sends a payment and, if it turns out that another call has used it before, one of this call's own."""
+    head, fate = yield from _deliver_one(payer, purchase)
+    if fate is _Fate.USED_BEFORE:
+        renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.release)
+        head, fate = yield from _deliver_one(payer, renewed)
+    return head, fate
+
+
+def _deliver_one(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, _Fate]]:
     """Sends one payment until its outcome is known; gives the answer, and what became of the payment."""
     try:
         sends, waited = 0, 0.0

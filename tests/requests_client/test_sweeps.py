@@ -16,7 +16,6 @@ from paypercall import wire
 from paypercall.paying import Budget, PeriodOver
 from paypercall.requests import Session
 from tests.parties import wait_until, wait_until_open
-from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, changed, open_market
 from tests.paywall.merchant import Headers
 
