@@ -24,7 +24,10 @@ _PORTS = {"https": 443, "http": 80}
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 Approve = Callable[[Offer, int], bool]
-"""Whether a price may be paid that is above the last one paid for the same resource; gets the offer, and that price."""
+"""Whether a price may be paid that is above the last one paid for the same resource.
+
+Gets the offer, and that price: 0 if the last one was another payee's, or in another asset.
+"""
 
 
 class PaymentDeclined(PaypercallError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 from paypercall import wire
 from paypercall.errors import PaypercallError, RefusalCode
@@ -305,7 +305,7 @@ def _was_taken(head: Head) -> bool:
     )
 
 
-def _is_of_another_period(outcome: Head | Lost) -> bool:
+def _is_of_another_period(outcome: Head | Lost) -> TypeGuard[Head]:
     """Whether the payment was refused since the channel is being settled, or was meanwhile."""
     return (
         isinstance(outcome, Head)

@@ -277,17 +277,24 @@ class Payer:
         return budget
 
     def _require_max_price(self, call: Call, quote: Quote) -> None:
-        if call.max_price is not None and quote.price > call.max_price:
+        if call.max_price is None:
+            return
+        asset = self._client.asset
+        if quote.asset != asset or quote.price > call.max_price:
             raise PaymentDeclined(
-                f"the price is {quote.price}, this call may cost {call.max_price}", code="above_max_price"
+                f"the price is {quote.price} of {quote.asset}, this call may cost {call.max_price} of {asset}",
+                code="above_max_price",
             )
 
     def _require_approval(self, budget: Budget, call: Call, quote: Quote, offer: Offer | None) -> None:
-        """Asks the owner about a price that has risen, once the merchant has told it."""
+        """Asks the owner about a price that has risen, or is another payee's or asset's, once it is told."""
         if budget.approve is None:
             return
         last = self._last_paid(call)
-        paid = quote.price if last is None else last.amount - last.refund
+        if last is None:
+            return
+        is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)
+        paid = last.amount - last.refund if is_alike else 0
         if quote.price > paid and (offer is None or not budget.approve(offer, paid)):
             raise PaymentDeclined(
                 f"the price was {paid}, and {quote.price} is not approved", code="not_approved"
