@@ -6,6 +6,7 @@ come back. The sums are the caller's, who asks for them and books the call in on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -37,7 +38,7 @@ class PaymentDeclined(PaypercallError):
 
 
 class WrongBudget(PaypercallError, ValueError):
-    """The budget makes no sense."""
+    """The budget makes no sense, or a number besides it: `code` is then `wrong_max_price` or `wrong_patience`."""
 
     code = "wrong_budget"
 
@@ -95,6 +96,10 @@ class Budget:
     def __post_init__(self) -> None:
         if None in (self.per_call, self.per_hour, self.per_day) or isinstance(self.origins, str):
             raise WrongBudget("a budget has a limit per call, per hour and per day, and a list of origins")
+        if not all(
+            isinstance(limits, Limits) for limits in (*self.by_origin.values(), *self.by_payee.values())
+        ):
+            raise WrongBudget("further limits are written as Limits(…)")
         _ = self.limits
         check_asset(self.asset)
         for payee in (*self.payees, *self.by_payee):
@@ -108,6 +113,26 @@ class Budget:
     def limits(self) -> Limits:
         """The limits over all."""
         return Limits(self.per_call, self.per_hour, self.per_day)
+
+
+def check_max_price(max_price: object) -> None:
+    """Checks what a single call may cost, before anything is sent for it.
+
+    Raises:
+        WrongBudget: With `wrong_max_price`.
+    """
+    if max_price is not None and (type(max_price) is not int or max_price < 0):
+        raise WrongBudget("max_price must be an integer from 0 on, or None", code="wrong_max_price")
+
+
+def check_patience(patience: object) -> None:
+    """Checks how long a call may wait.
+
+    Raises:
+        WrongBudget: With `wrong_patience`.
+    """
+    if type(patience) not in (int, float) or not 0 <= patience < math.inf:  # type: ignore[operator]
+        raise WrongBudget("patience must be a number of seconds from 0 on", code="wrong_patience")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 from paypercall import wire
 from paypercall.errors import PaypercallError, RefusalCode
-from paypercall.paying.budget import PaymentDeclined
+from paypercall.paying.budget import PaymentDeclined, check_max_price
 from paypercall.paying.call import Call, Head, Lost
 from paypercall.paying.offer import Offer, Quote, WrongOffer, read_offer
 from paypercall.paying.payer import Payer
@@ -128,12 +128,14 @@ def exchange(payer: Payer, call: Call) -> Steps:
     """Makes a call; gives the HTTP library's answer in the end.
 
     Raises:
+        WrongBudget: When the call's own limit is none; nothing is sent then.
         PaymentDeclined: When it costs what this side does not pay.
         PaymentRejected: When the merchant is paid and asks again.
         PeriodOver: When the channel is settled just now, and not usable again within the payer's patience.
         RefundMissing: In strict mode.
         Exception: What the HTTP library raised, when there is no answer.
     """
+    check_max_price(call.max_price)
     purchase = None
     if call.may_pay:
         served = yield from _collect(payer, call)

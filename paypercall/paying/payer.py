@@ -44,6 +44,7 @@ from paypercall.paying.budget import (
     PaymentDeclined,
     Wish,
     WrongBudget,
+    check_patience,
     may_pay_at,
     require_allowed,
     require_within,
@@ -91,6 +92,9 @@ class Payer:
         clients: Makes the clients of other payees and assets; by default each is like `client`, with the same deposits.
         strict: Whether a refund that is missing or wrong raises `RefundMissing`; it is told as an event in any case.
         patience: Seconds to wait at most, in one call, for a merchant that says: later.
+
+    Raises:
+        WrongBudget: When there are two budgets in an asset, or the patience makes no sense.
     """
 
     def __init__(
@@ -102,9 +106,12 @@ class Payer:
         strict: bool = False,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
+        check_patience(patience)
         budgets = [budget] if isinstance(budget, Budget) else list(budget)
         self.patience = patience
         self._budgets = {each.asset: each for each in budgets}
+        if len(self._budgets) != len(budgets):
+            raise WrongBudget("each asset has one budget")
         self._client = client
         self._make_client = clients or client.for_payee
         self._clients = {(client.peer_address, client.asset): client}

@@ -181,6 +181,33 @@ def test_a_single_call_may_have_a_limit_of_its_own(market: Market, api: Session,
     assert len(market.site.packages) == 2
 
 
+@pytest.mark.parametrize("max_price", [True, -1, 100.0, float("nan"), "100", [100]])
+def test_a_limit_of_a_call_that_is_no_number_of_units_is_refused_before_anything_is_sent(
+    market: Market, api: Session, url: str, max_price: Any
+) -> None:
+    api.get_402_info(url)
+    market.site.seen.clear()
+    for method, path in (("GET", ""), ("HEAD", ""), ("GET", "/unknown")):
+        with pytest.raises(WrongBudget) as wrong:
+            api.request(method, url + path, max_price=max_price)
+        assert wrong.value.code == "wrong_max_price"
+    assert market.site.seen == []
+    with pytest.raises(PaymentDeclined):
+        api.get(url, max_price=0)
+
+
+@pytest.mark.parametrize("patience", [True, -1.0, float("nan"), float("inf"), "60", None])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(market: Market, patience: Any) -> None:
+    with pytest.raises(WrongBudget) as wrong:
+        Session(market.client, BUDGET, patience=patience)
+    assert wrong.value.code == "wrong_patience"
+
+
+def test_two_budgets_in_one_asset_are_refused(market: Market) -> None:
+    with pytest.raises(WrongBudget):
+        Session(market.client, [BUDGET, Budget(1, 1, 1)])
+
+
 def test_a_price_that_was_above_a_limit_is_asked_for_again(market: Market, api: Session, url: str) -> None:
     market.site.price = 501
     with pytest.raises(PaymentDeclined):
