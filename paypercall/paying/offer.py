@@ -104,6 +104,7 @@ class Receipt:
         accepted: What the merchant has taken in the channel's period, this payment included.
         credit: What it has signed packages for beyond that.
         refund: What it says it gives back.
+        price: What it says the request costs, or None where it does not.
     """
 
     amount: int
@@ -112,6 +113,7 @@ class Receipt:
     accepted: int
     credit: int
     refund: int
+    price: int | None = None
 
 
 def read_offer(headers: ReadHeaders) -> Offer | None:
@@ -166,6 +168,7 @@ def read_receipt(text: str) -> Receipt:
         accepted=_amount(receipt, "accepted"),
         credit=_amount(receipt, "credit"),
         refund=_amount(receipt, "refund") if "refund" in receipt else 0,
+        price=_amount(receipt, "price") if "price" in receipt else None,
     )
 
 

@@ -139,9 +139,10 @@ class Payer:
         if told is not None or self.prices.must_be_asked_for(call):
             return told
         last = self._last_paid(call)
-        if last is None or last.state is not BoughtCallState.ANSWERED:
+        # What came back of it may have been what the price had fallen by, or a part of the price.
+        if last is None or last.state is not BoughtCallState.ANSWERED or last.refund:
             return None
-        return Quote(last.amount - last.refund, last.asset, last.payee)
+        return Quote(last.amount, last.asset, last.payee)
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
@@ -301,7 +302,7 @@ class Payer:
         if last is None:
             return
         is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)
-        paid = last.amount - last.refund if is_alike else 0
+        paid = last.amount if is_alike else 0
         if quote.price > paid and (offer is None or not budget.approve(offer, paid)):
             raise PaymentDeclined(
                 f"the price was {paid}, and {quote.price} is not approved", code="not_approved"
@@ -398,10 +399,10 @@ class Payer:
         """
         verdict = weigh(purchase, head)
         ended = self._end(purchase, _ending(verdict))
-        price = ended.amount - ended.refund
-        if verdict.receipt is None or verdict.missing is not None:
+        price = _price_of_next(ended, verdict)
+        if price is None:
             self.prices.learn(purchase.call, None)
-        elif price and head.status < 400:
+        elif head.status < HTTPStatus.BAD_REQUEST:
             self.prices.learn(purchase.call, Quote(price, ended.asset, ended.payee))
         self._tell_all(purchase, verdict)
         if verdict.missing is not None and self._is_strict:
@@ -462,6 +463,16 @@ def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:
     if not purchase.may_have_left:
         return put_aside(row)
     return put_aside(row, purchase.call.asker) if purchase.is_unheeded else let_go(row)
+
+
+def _price_of_next(ended: BoughtCall, verdict: Verdict) -> int | None:
+    """What to pay for the next call like one that was answered; None if that is to be asked for."""
+    receipt = verdict.receipt
+    if receipt is None or verdict.missing is not None:
+        return None
+    if receipt.price is None:
+        return None if 0 < ended.refund < ended.amount else ended.amount
+    return receipt.price if 0 < receipt.price <= ended.amount else None
 
 
 def _ending(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:

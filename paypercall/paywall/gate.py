@@ -213,7 +213,7 @@ class Paywall:
         return with_refund_in_body(again) if is_in_body else again
 
     def _answer_of(self, call: PaidCall, method: PaymentMethod, price: Price) -> Answer:
-        headers = self._money_headers(call, method)
+        headers = self._money_headers(call, method, price.amount)
         kept = self._calls.answer(call)
         if kept is not None:
             return Answer(kept.status, (*kept.headers, *headers), kept.body, is_given_again=True)
@@ -300,7 +300,7 @@ class Paywall:
 
     def _ending(self, running: Running, call: PaidCall, caching: Pairs, body: bytes | None) -> Ending:
         running.call = call
-        money = self._money_headers(call, running.method)
+        money = self._money_headers(call, running.method, running.price)
         changed = None if body is None else with_refund(body, dict(money).get(wire.PACKAGE))
         return Ending((*money, *caching), changed)
 
@@ -332,9 +332,8 @@ class Paywall:
         ):
             return
         logger.warning("payment %s: its view failed in the middle of a stream", running.payment_id)
-        self._money_headers(
-            self._calls.break_off(running.call, can_refund=running.method.can_refund), running.method
-        )
+        call = self._calls.break_off(running.call, can_refund=running.method.can_refund)
+        self._money_headers(call, running.method, running.price)
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""
@@ -352,7 +351,7 @@ class Paywall:
             return give_back(call, run)
         return answer(call, run, call.amount - running.price + running.refund_asked)
 
-    def _money_headers(self, call: PaidCall, method: PaymentMethod) -> Pairs:
+    def _money_headers(self, call: PaidCall, method: PaymentMethod, price: int) -> Pairs:
         """The receipt and, if something goes back, what carries it."""
         if not call.is_over:
             receipt = wire.decode_receipt(call.receipt)
@@ -361,7 +360,7 @@ class Paywall:
             return ((wire.RECEIPT, call.receipt),)
         receipt = wire.decode_receipt(call.receipt)
         headers: list[tuple[str, str]] = [
-            (wire.RECEIPT, wire.encode_receipt({**receipt, "refund": call.refund}))
+            (wire.RECEIPT, wire.encode_receipt({**receipt, "price": price, "refund": call.refund}))
         ]
         try:
             headers.extend(method.give_back(call).items())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -17,11 +20,11 @@ from paypercall.methods import Channel
 from paypercall.paying import Budget, Limits, PaymentDeclined, WrongBudget
 from paypercall.paying.payer import ClientFactory
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Paywall
+from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.requests import PaymentAdapter, Session
 from tests.parties import customer_on, merchant_on
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen, Site
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed
 
 
 def path(request: pytest.FixtureRequest) -> str:
@@ -110,6 +113,75 @@ def test_of_a_price_that_has_fallen_the_difference_comes_back_and_the_new_one_is
     assert market.rows()[-1]["refund"] == 40
     api.get(url)
     assert market.site.packages[-1]["signed_message"]["payment_amount"] == 60
+
+
+def sell_for_less(market: Market) -> None:
+    """Has the view give back 30 of the price."""
+    paywall = market.site.paywall
+    assert paywall is not None
+
+    def sell(seen: Seen, _: object) -> Reply:
+        path = urlsplit(seen.path)
+        request = Request(seen.method, path.path, path.query, seen.headers, seen.body)
+        outcome = paywall.begin(request, Price(100))
+        if isinstance(outcome, Answer):
+            return Reply(outcome.status, list(outcome.headers), outcome.body)
+        outcome.refund(30)
+        ending = paywall.finish(outcome, 200, [], b"sold")
+        return Reply(200, list(ending.headers), b"sold")
+
+    market.site.trick = sell
+
+
+def test_a_view_that_gives_a_part_back_is_paid_the_whole_price_the_next_time(
+    market: Market, api: Session, url: str
+) -> None:
+    sell_for_less(market)
+    rows, asked = len(market.rows()), []
+    for calls in (1, 2, 3):
+        assert api.get(url).ok
+        assert len(market.site.seen) == calls + 1
+    assert [(row["amount"], row["refund"]) for row in market.rows()[rows:]] == [(100, 30)] * 3
+    with Session(
+        market.client, replace(BUDGET, approve=lambda offer, last: bool(asked.append(last)))
+    ) as later:
+        assert later.get(url).ok
+        assert later.get(url).ok
+    assert asked == []
+    assert [seen.package is not None for seen in market.site.seen[4:]] == [False, True, True]
+
+
+@pytest.mark.parametrize("price", [None, 0, 101, 10**15])
+def test_a_receipt_that_tells_no_price_that_was_paid_has_it_asked_for_the_next_time(
+    market: Market, api: Session, url: str, price: int | None
+) -> None:
+    sell_for_less(market)
+    sell = market.site.trick
+    assert sell is not None
+
+    def tell(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        reply = sell(seen, honest)
+        text = dict(reply.headers).get(wire.RECEIPT)
+        if text is None:
+            return reply
+        receipt = {name: value for name, value in json.loads(text).items() if name != "price"}
+        told = receipt if price is None else {**receipt, "price": price}
+        return changed(reply, {wire.RECEIPT: json.dumps(told)})
+
+    market.site.trick = tell
+    assert api.get(url).ok
+    assert api.get(url).ok
+    assert [seen.package is not None for seen in market.site.seen] == [False, True, False, True]
+
+
+def test_what_is_free_by_now_is_not_paid_again(market: Market, api: Session, url: str) -> None:
+    api.get(url)
+    before, market.site.price = market.spent(), 0
+    assert api.get(url).ok
+    assert market.spent() == before
+    market.site.trick = lambda seen, honest: Reply(200, [], b"free")
+    assert api.get(url).ok
+    assert market.site.seen[-1].package is None
 
 
 def test_a_price_that_has_risen_is_paid_within_the_limits_after_what_was_too_little_came_back(
