@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, TypeGuard
 
 from paypercall import wire
@@ -24,6 +25,9 @@ from paypercall.paying.purchase import Purchase
 
 SENDS = 3
 """How often a payment is sent when its outcome stays unknown, before the call fails."""
+
+MOST_SENDS = 10
+"""How often it is sent at most, whoever says: later."""
 
 _LOOK_SECONDS = 0.25
 _SHORTEST_PAUSE = 0.25
@@ -148,8 +152,9 @@ def exchange(payer: Payer, call: Call) -> Steps:
         if purchase is None:
             return head.response
     call.chain.pays()
+    deadline = monotonic() + payer.patience
     for is_last in (False, True):
-        head, fate = yield from _deliver(payer, purchase)
+        head, fate = yield from _deliver(payer, purchase, deadline)
         if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
             return head.response
         again = None
@@ -246,19 +251,21 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
     return quote
 
 
-def _deliver(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, _Fate]]:
+def _deliver(payer: Payer, purchase: Purchase, deadline: float) -> Generator[Any, Any, tuple[Head, _Fate]]:
     """Sends a payment and, if it turns out that another call has used it before, one of this call's own."""
-    head, fate = yield from _deliver_one(payer, purchase)
+    head, fate = yield from _deliver_one(payer, purchase, deadline)
     if fate is _Fate.USED_BEFORE:
         renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.release)
-        head, fate = yield from _deliver_one(payer, renewed)
+        head, fate = yield from _deliver_one(payer, renewed, deadline)
     return head, fate
 
 
-def _deliver_one(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[Head, _Fate]]:
+def _deliver_one(
+    payer: Payer, purchase: Purchase, deadline: float
+) -> Generator[Any, Any, tuple[Head, _Fate]]:
     """Sends one payment until its outcome is known; gives the answer, and what became of the payment."""
     try:
-        sends, waited = 0, 0.0
+        sends, unknown = 0, 0
         while True:
             outcome = yield from _send(purchase)
             if _is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
@@ -267,11 +274,11 @@ def _deliver_one(payer: Payer, purchase: Purchase) -> Generator[Any, Any, tuple[
             pause = _pause_before_next(outcome, sends)
             if pause is None:
                 break
+            sends += 1
             if _retry_after(outcome) is None and not _is_of_another_period(outcome):
-                sends += 1
-            if sends >= SENDS or waited + pause > payer.patience:
+                unknown += 1
+            if unknown >= SENDS or sends >= MOST_SENDS or monotonic() + pause > deadline:
                 break
-            waited += pause
             yield Pause(pause)
         if isinstance(outcome, Lost):
             raise outcome.error
@@ -318,7 +325,7 @@ def _is_of_another_period(outcome: Head | Lost) -> TypeGuard[Head]:
 
 
 def _retry_after(outcome: Head | Lost) -> str | None:
-    """When to come again, where somebody says so: nothing is lost then, and only the patience bounds how often."""
+    """When to come again, where somebody says so: nothing is lost then."""
     if isinstance(outcome, Lost) or outcome.status not in _LATER:
         return None
     return outcome.headers.get("Retry-After")

@@ -15,6 +15,6 @@ __all__ = ["BUDGET", "api", "market", "open_for_all"]
 
 @pytest.fixture
 def api(market: Market) -> Iterator[Session]:
-    """A session that pays for its calls, and asks for later within a second."""
-    with Session(market.client, BUDGET, patience=1.0) as session:
+    """A session that pays for its calls, and waits for little more than a second."""
+    with Session(market.client, BUDGET, patience=1.5) as session:
         yield session

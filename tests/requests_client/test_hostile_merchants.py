@@ -364,7 +364,7 @@ def test_a_merchant_that_hangs_is_left_after_the_time_that_the_program_allows(
 
     market.site.trick = hang
     with pytest.raises(requests.Timeout):
-        api.get(url, timeout=0.1)
+        api.get(url, timeout=0.05)
     is_over.set()
     assert len(market.site.packages) == 3
     assert len({str(package) for package in market.site.packages}) == 1

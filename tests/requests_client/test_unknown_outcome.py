@@ -310,6 +310,27 @@ def test_a_merchant_that_says_later_for_ever_is_not_waited_for_longer_than_allow
     assert len({str(package) for package in market.site.packages}) == 1
 
 
+def test_the_time_that_a_merchant_takes_to_say_later_counts(market: Market, api: Session, url: str) -> None:
+    def say_later_slowly(seen: Seen, honest: Honest) -> Reply:
+        time.sleep(0.6)
+        return not_now(409, "0")(seen, honest)
+
+    market.site.trick = say_later_slowly
+    assert api.get(url).status_code == 409
+    assert len(market.site.packages) <= 2
+
+
+def test_a_payment_is_not_sent_more_than_ten_times(
+    market: Market, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paypercall.paying.exchange._LONGEST_PAUSE", 0.01)
+    with Session(market.client, BUDGET, patience=1000.0) as patient:
+        patient.get_402_info(url)
+        market.site.trick = not_now(503, "0")
+        assert patient.get(url).status_code == 503
+    assert len(market.site.packages) == 10
+
+
 def test_an_answer_that_is_not_kept_any_more_ends_the_call(market: Market, api: Session, url: str) -> None:
     market.site.trick = reset_after
     with pytest.raises(requests.ConnectionError):
