@@ -59,7 +59,7 @@ from paypercall.store import Store
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
-"""How long a call waits in all for a merchant that says: later."""
+"""How long a call goes on sending its payment, by the clock."""
 
 _BEAT_SECONDS = 2.0
 
@@ -91,7 +91,7 @@ class Payer:
         budget: What may be spent; several, one for each asset.
         clients: Makes the clients of other payees and assets; by default each is like `client`, with the same deposits.
         strict: Whether a refund that is missing or wrong raises `RefundMissing`; it is told as an event in any case.
-        patience: Seconds to wait at most, in one call, for a merchant that says: later.
+        patience: Seconds after which a call does not send its payment again, whoever says: later.
 
     Raises:
         WrongBudget: When there are two budgets in an asset, or the patience makes no sense.
@@ -140,16 +140,19 @@ class Payer:
             return told
         last = self._last_paid(call)
         # What came back of it may have been what the price had fallen by, or a part of the price.
-        if last is None or last.state is not BoughtCallState.ANSWERED or last.refund:
+        if not last or last[0].state is not BoughtCallState.ANSWERED or last[0].refund:
             return None
-        return Quote(last.amount, last.asset, last.payee)
+        quotes = {Quote(each.amount, each.asset, each.payee) for each in last}
+        if len(quotes) > 1 and last[0].request != call.request:
+            return None
+        return Quote(last[0].amount, last[0].asset, last[0].payee)
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
         is_payable = any(may_pay_at(budget, call.origin) for budget in self._budgets.values())
         return self.prices.list_at(call) if is_payable else None
 
-    def _last_paid(self, call: Call) -> BoughtCall | None:
+    def _last_paid(self, call: Call) -> list[BoughtCall]:
         with self._store.reading() as books:
             return books.bought_calls.last_ended(call.resource)
 
@@ -298,7 +301,7 @@ class Payer:
         """Asks the owner about a price that has risen, or is another payee's or asset's, once it is told."""
         if budget.approve is None:
             return
-        last = self._last_paid(call)
+        last = next(iter(self._last_paid(call)), None)
         if last is None:
             return
         is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)

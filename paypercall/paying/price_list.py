@@ -21,13 +21,14 @@ MAX_LIST = 256 * 1024
 """Bytes of a price list; a longer one is not read."""
 
 _MOST_LINES = 1000
+_VARIES = "varies"
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     method: str
     segments: tuple[str, ...]
-    quote: Quote
+    quote: Quote | None
 
     def fits(self, method: str, segments: tuple[str, ...]) -> bool:
         return (
@@ -39,15 +40,23 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """What a merchant's resources cost, where that does not depend on the request."""
+    """What a merchant's resources cost; a line without a quote is of one where that depends on the request."""
 
     lines: tuple[_Line, ...] = ()
 
     def quote(self, method: str, path: str) -> Quote | None:
         """What a resource costs, or None if that is not told or has several answers."""
-        segments = tuple(path.split("/"))
-        quotes = {line.quote for line in self.lines if line.fits(method, segments)}
+        quotes = self._quotes(method, path)
         return quotes.pop() if len(quotes) == 1 else None
+
+    def varies(self, method: str, path: str) -> bool:
+        """Whether what a resource costs depends on the request."""
+        quotes = self._quotes(method, path)
+        return len(quotes) > 1 or None in quotes
+
+    def _quotes(self, method: str, path: str) -> set[Quote | None]:
+        segments = tuple(path.split("/"))
+        return {line.quote for line in self.lines if line.fits(method, segments)}
 
 
 def read_price_list(text: bytes | None, network: str, timeout: int) -> PriceList:
@@ -88,13 +97,16 @@ def _line(resource: Any, payee: str) -> _Line | None:
     method, path, price, asset = (resource.get(name) for name in ("method", "path", "price", "asset"))
     if not isinstance(method, str) or not isinstance(path, str):
         return None
+    segments = tuple(map(_segment, path.split("/")))
+    if price == _VARIES:
+        return _Line(method, segments, None)
     if type(price) is not int or not 0 < price <= MAX_AGENT_AMOUNT:
         return None
     try:
         check_asset(asset)
     except Refusal:
         return None
-    return _Line(method, tuple(map(_segment, path.split("/"))), Quote(price, str(asset), payee))
+    return _Line(method, segments, Quote(price, str(asset), payee))
 
 
 def _segment(text: str) -> str:

@@ -1,10 +1,12 @@
 """What resources cost, as far as merchants have told it to this process. In memory, and bounded; no I/O.
 
-A price is remembered only if it can be paid from here, so that it can be paid at once the next time.
+A price is remembered only if it can be paid from here, so that it can be paid at once the next time. Where requests to
+one resource cost different amounts, each has a price of its own.
 """
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TypeVar
 
 from paypercall.contract import BASE_AGENTS
@@ -15,6 +17,8 @@ from paypercall.paying.price_list import PriceList, read_price_list
 from paypercall.wire import ENDPOINT_PATH
 
 _MOST = 1024
+_MOST_REQUESTS = 16
+"""Of how many requests to one resource the prices are remembered: if the last ones cost the same, the next one does."""
 
 _Known = TypeVar("_Known")
 
@@ -30,24 +34,40 @@ class Prices:
     def __init__(self, network: str, timeout: int) -> None:
         self._network = network
         self._timeout = timeout
-        self._quotes: dict[str, Quote | None] = {}
+        self._lock = Lock()
+        self._quotes: dict[str, dict[str, Quote | None]] = {}
         self._endpoints: dict[str, str] = {}
         self._lists: dict[str, PriceList] = {}
 
     def quote(self, call: Call) -> Quote | None:
         """What a call costs, or None if that is not known."""
-        known = self._quotes.get(call.resource)
-        if known is not None or self.must_be_asked_for(call):
-            return known
-        return self._lists.get(call.origin, PriceList()).quote(call.method, call.path)
+        with self._lock:
+            known = self._quotes.get(call.resource)
+            listed = self._lists.get(call.origin, PriceList())
+            if known is None:
+                return listed.quote(call.method, call.path)
+            if None in known.values():
+                return None
+            if len(set(known.values())) > 1 or listed.varies(call.method, call.path):
+                return known.get(call.request)
+            return next(iter(known.values()))
 
     def must_be_asked_for(self, call: Call) -> bool:
-        """Whether what was known of a call's price turned out to be wrong, or not to be payable."""
-        return call.resource in self._quotes and self._quotes[call.resource] is None
+        """Whether a call's price is not known, and not to be had from earlier calls: it varies, or was wrong."""
+        with self._lock:
+            listed = self._lists.get(call.origin, PriceList())
+            is_doubtful = call.resource in self._quotes or listed.varies(call.method, call.path)
+        return is_doubtful and self.quote(call) is None
 
     def learn(self, call: Call, quote: Quote | None) -> None:
-        """Remembers what a resource costs, or that it must be asked for."""
-        _remember(self._quotes, call.resource, quote)
+        """Remembers what a request costs, or that the prices of its resource must be asked for."""
+        with self._lock:
+            known = self._quotes.get(call.resource, {})
+            told: dict[str, Quote | None] = {
+                name: each for name, each in known.items() if each is not None and name != call.request
+            }
+            _remember(told, call.request, quote, _MOST_REQUESTS)
+            _remember(self._quotes, call.resource, told)
 
     def learn_offer(self, call: Call, offer: Offer) -> None:
         """Remembers what a 402 has told."""
@@ -59,19 +79,21 @@ class Prices:
         self.learn(call, offer.quote)
         endpoint = offer.endpoint or ""
         if endpoint.startswith("/") and not endpoint.startswith("//"):
-            _remember(self._endpoints, call.origin, endpoint)
+            with self._lock:
+                _remember(self._endpoints, call.origin, endpoint)
 
     def list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before."""
-        return (
-            None
-            if call.origin in self._lists
-            else call.origin + self._endpoints.get(call.origin, ENDPOINT_PATH)
-        )
+        with self._lock:
+            if call.origin in self._lists:
+                return None
+            return call.origin + self._endpoints.get(call.origin, ENDPOINT_PATH)
 
     def learn_list(self, call: Call, text: bytes | None) -> None:
         """Remembers a price list, or that there is none."""
-        _remember(self._lists, call.origin, read_price_list(text, self._network, self._timeout))
+        prices = read_price_list(text, self._network, self._timeout)
+        with self._lock:
+            _remember(self._lists, call.origin, prices)
 
 
 def require_payable(offer: Offer, network: str, timeout: int | None) -> None:
@@ -99,8 +121,8 @@ def require_payable(offer: Offer, network: str, timeout: int | None) -> None:
         )
 
 
-def _remember(memory: dict[str, _Known], name: str, value: _Known) -> None:
+def _remember(memory: dict[str, _Known], name: str, value: _Known, most: int = _MOST) -> None:
     """Keeps what is known of a name; of too many, the one that was learned first is forgotten."""
     memory[name] = value
-    if len(memory) > _MOST:
-        memory.pop(next(iter(memory)), None)
+    if len(memory) > most:
+        del memory[next(iter(memory))]

@@ -63,10 +63,9 @@ class BoughtCalls:
         """Drops a call for which nothing was signed, if it is still that process's."""
         self._connection.change(_DROP, {"key_id": call_id, "key_run": run})
 
-    def last_ended(self, resource: str) -> BoughtCall | None:
-        """The last call for a resource, by its digest, whose price was not given back."""
-        row = self._connection.first(_LAST, {"key_resource": resource})
-        return None if row is None else _read(row)
+    def last_ended(self, resource: str) -> list[BoughtCall]:
+        """The last two calls for a resource, by its digest, whose price was not given back; the newest first."""
+        return [_read(row) for row in self._connection.all(_LAST, {"key_resource": resource})]
 
     def spending(self, asset: str, origin: str, payee: str, *, hour_ago: int, day_ago: int) -> Spending:
         """What was spent in an asset after two times in seconds: in all, at an origin, and at a payee.
@@ -178,7 +177,7 @@ _LAST = Statement(
         _is_any_of(_KEPT),
     )
     .order_by(bought_calls.c.id.desc())
-    .limit(1)
+    .limit(2)
 )
 _SPENT = Statement(
     select(*_sums()).where(

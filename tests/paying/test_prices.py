@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -147,3 +149,64 @@ def test_what_is_remembered_is_bounded() -> None:
         prices.learn(call(f"/{number}"), OFFER.quote)
     assert prices.quote(call("/0")) is None
     assert prices.quote(call("/1099")) == OFFER.quote
+
+
+def test_requests_that_cost_different_amounts_have_each_a_price_of_their_own() -> None:
+    prices, dear = Prices("4.0", 3600), replace(OFFER.quote, price=400)
+    prices.learn(call("/a?small"), OFFER.quote)
+    assert prices.quote(call("/a?other")) == OFFER.quote
+    prices.learn(call("/a?big"), dear)
+    assert prices.quote(call("/a?small")) == OFFER.quote
+    assert prices.quote(call("/a?big")) == dear
+    assert prices.quote(call("/a?other")) is None
+    assert prices.must_be_asked_for(call("/a?other"))
+    for number in range(20):
+        prices.learn(call(f"/a?{number}"), dear)
+    assert prices.quote(call("/a?other")) == dear, "it has risen for all"
+
+
+def test_a_price_that_changes_for_one_request_does_not_vary() -> None:
+    prices, dear = Prices("4.0", 3600), replace(OFFER.quote, price=400)
+    prices.learn(call("/a?x"), OFFER.quote)
+    prices.learn(call("/a?x"), dear)
+    assert prices.quote(call("/a?y")) == dear
+
+
+def test_a_price_that_varies_by_the_list_is_known_for_requests_only() -> None:
+    prices = Prices("4.0", 3600)
+    prices.learn_list(call(), json.dumps(LIST).encode())
+    assert prices.must_be_asked_for(call("/varies?x"))
+    prices.learn(call("/varies?x"), OFFER.quote)
+    assert prices.quote(call("/varies?x")) == OFFER.quote
+    assert prices.must_be_asked_for(call("/varies?y"))
+    assert not prices.must_be_asked_for(call("/a"))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, 1, 2])), max_size=12))
+def test_no_request_is_quoted_another_price_than_it_was_last_told(told: list[tuple[str, int | None]]) -> None:
+    prices, last = Prices("4.0", 3600), dict[str, int | None]()
+    for query, price in told:
+        prices.learn(call(f"/a?{query}"), None if price is None else replace(OFFER.quote, price=price))
+        last[query] = price
+    for query in "abc":
+        quote = prices.quote(call(f"/a?{query}"))
+        if quote is not None:
+            assert quote.price in ({last[query]} if last.get(query) else set(last.values()))
+
+
+def test_many_threads_remember_prices_at_once() -> None:
+    prices, interval = Prices("4.0", 3600), sys.getswitchinterval()
+    calls = [[call(f"/{thread}-{number}") for number in range(600)] for thread in range(8)]
+
+    def learn(each: list[Call]) -> None:
+        for one in each:
+            prices.learn(one, OFFER.quote)
+            prices.quote(one)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(learn, calls))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(prices._quotes) == 1024

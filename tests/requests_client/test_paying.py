@@ -115,6 +115,34 @@ def test_of_a_price_that_has_fallen_the_difference_comes_back_and_the_new_one_is
     assert market.site.packages[-1]["signed_message"]["payment_amount"] == 60
 
 
+def test_requests_that_cost_different_amounts_are_each_paid_what_they_cost(
+    market: Market, api: Session, url: str
+) -> None:
+    def sell(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        market.site.price = 400 if "big" in seen.path else 10
+        return honest()
+
+    def pays_at_once(session: Session, query: str) -> bool:
+        market.site.seen.clear()
+        assert session.get(url + query).ok
+        return len(market.site.seen) == 1
+
+    market.site.trick = sell
+    rows = len(market.rows())
+    assert not pays_at_once(api, "?small")
+    assert not pays_at_once(api, "?big")
+    assert [pays_at_once(api, query) for query in ("?small", "?big", "?small", "?big")] == [True] * 4
+    assert not pays_at_once(api, "?small=2")
+    assert pays_at_once(api, "?small=2")
+    with Session(market.client, BUDGET) as later:
+        assert pays_at_once(later, "?small=2")
+    with Session(market.client, BUDGET) as later:
+        api.get(url + "?big")
+        assert not pays_at_once(later, "?small=3")
+    kept = [(row["amount"], row["refund"]) for row in market.rows()[rows:] if row["state"] == "answered"]
+    assert {refund for _, refund in kept} == {0}
+
+
 def sell_for_less(market: Market) -> None:
     """Has the view give back 30 of the price."""
     paywall = market.site.paywall
