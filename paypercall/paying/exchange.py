@@ -51,7 +51,7 @@ class PaymentRejected(PaypercallError):
 
     code = "rejected"
 
-    def __init__(self, message: str, response: Any) -> None:
+    def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
 

@@ -76,7 +76,7 @@ class RefundMissing(PaypercallError):
 
     code = "refund_missing"
 
-    def __init__(self, message: str, response: Any) -> None:
+    def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
 
@@ -421,8 +421,9 @@ class Payer:
     def _tell_all(self, purchase: Purchase, verdict: Verdict) -> None:
         if verdict.dispute is not None:
             self._tell(EventKind.RECEIPT_DISPUTED, purchase, verdict.dispute)
-        if verdict.missing is not None:
-            self._tell(EventKind.REFUND_MISSING, purchase, verdict.missing)
+        missing = verdict.missing or verdict.kept
+        if missing is not None:
+            self._tell(EventKind.REFUND_MISSING, purchase, missing)
 
     def _end(self, purchase: Purchase, how: Callable[[BoughtCall, str], BoughtCall]) -> BoughtCall:
         self._heartbeat.remove(purchase.row)

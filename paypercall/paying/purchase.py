@@ -6,6 +6,7 @@ A refund is verified and booked here, in one transaction; nothing else is decide
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from paypercall import wire
@@ -17,6 +18,8 @@ from paypercall.paying.call import Call, Head
 from paypercall.paying.offer import Receipt, WrongOffer, read_receipt
 from paypercall.results import Payment
 from paypercall.store import Books
+
+_NOT_KEPT = "answer_not_kept"
 
 
 @dataclass(slots=True)
@@ -62,11 +65,13 @@ class Verdict:
         receipt: What it says of the payment, or None if that cannot be read.
         dispute: What of the receipt is not what the books say, or None.
         missing: What is wrong with the refund, or None.
+        kept: What the price is kept for though most merchants would give it back, or None.
     """
 
     receipt: Receipt | None
     dispute: str | None
     missing: str | None
+    kept: str | None = None
 
 
 def weigh(purchase: Purchase, head: Head) -> Verdict:
@@ -78,7 +83,7 @@ def weigh(purchase: Purchase, head: Head) -> Verdict:
     due = _due(purchase.row, receipt, head.status)
     if missing is None and refund < due:
         missing = f"the refund is {refund}, it should be {due}"
-    return Verdict(receipt, dispute, missing)
+    return Verdict(receipt, dispute, missing, _kept(purchase.row, receipt, head) if not refund else None)
 
 
 def _read(purchase: Purchase, head: Head) -> tuple[Receipt | None, str | None]:
@@ -130,6 +135,15 @@ def _take_refund(purchase: Purchase, text: str) -> tuple[int, str | None]:
     if payment.error is not None and payment.first is None:
         return 0, f"the refund is not acceptable: {payment.error} ({payment.code})"
     return (booked, None) if booked else (0, "the refund was given before, for something else")
+
+
+def _kept(row: BoughtCall, receipt: Receipt | None, head: Head) -> str | None:
+    """What a price is kept for that the default policy gives back; another policy may be the merchant's own."""
+    if receipt is None or row.refund or not HTTPStatus.BAD_REQUEST <= head.status < 500:
+        return None
+    if head.headers.get(wire.CODE) == _NOT_KEPT:
+        return None  # it was answered before
+    return f"the answer is {head.status}, and nothing of the price comes back"
 
 
 def _due(row: BoughtCall, receipt: Receipt | None, status: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,10 +15,13 @@ import pytest
 import requests
 
 from paypercall import wire
+from paypercall.errors import PaypercallError
 from paypercall.events import Event, EventKind
-from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
+from paypercall.methods import Channel
+from paypercall.paying import PaymentDeclined, PaymentRejected, PeriodOver, RefundMissing
+from paypercall.paywall import Paywall
 from paypercall.requests import Session
-from tests.parties import customer_on
+from tests.parties import customer_on, merchant_on
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Seen, changed
 from tests.paywall.merchant import Headers
@@ -278,6 +283,75 @@ def test_a_refund_that_the_receipt_promises_and_that_does_not_come_is_told(
     market.site.trick = lambda seen, honest: changed(honest(), {wire.PACKAGE: None})
     assert api.get(url).status_code == 404
     assert kinds_of(market, events) == [EventKind.REFUND_MISSING]
+
+
+@pytest.mark.parametrize("status", [500, 402])
+def test_a_receipt_that_names_no_refund_of_what_was_not_served_is_told_and_raised_where_that_is_wanted(
+    market: Market, api: Session, url: str, events: list[Event], status: int
+) -> None:
+    def keep(seen: Seen, honest: Honest) -> Reply:
+        return honest() if seen.package is None else Reply(status, receipts(honest()), b"")
+
+    market.site.trick = keep
+    with contextlib.suppress(PaymentRejected):
+        assert api.get(url).status_code == status
+    assert kinds_of(market, events) == [EventKind.REFUND_MISSING]
+    with Session(market.client, BUDGET, strict=True) as strict, pytest.raises(RefundMissing) as missing:
+        strict.get(url)
+    assert missing.value.response.status_code == status
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 451])
+def test_a_price_that_is_kept_for_an_error_of_the_clients_is_told_and_may_be_the_merchants_policy(
+    market: Market, url: str, events: list[Event], status: int
+) -> None:
+    paywall = market.site.paywall
+    assert paywall is not None
+    market.site.view = lambda seen: Reply(status, [], b"")
+    market.site.trick = lambda seen, honest: Reply(
+        *((reply := honest()).status, reply.headers if seen.package is None else receipts(reply), b"")
+    )
+    market.site.paywall = Paywall(market.server.calls, [Channel(market.server)], refunds=lambda status: False)
+    try:
+        with Session(market.client, BUDGET, strict=True) as api:
+            assert api.get(url).status_code == status
+    finally:
+        market.site.paywall = paywall
+    assert kinds_of(market, events) == [EventKind.REFUND_MISSING]
+    assert market.rows()[-1]["state"] == "answered"
+
+
+def test_a_refund_over_a_channel_to_another_payee_is_none(
+    market: Market, api: Session, url: str, events: list[Event], tmp_path: Path
+) -> None:
+    with (
+        merchant_on(market.net, tmp_path) as merchant,
+        market.client.for_payee(merchant.address) as other,
+    ):
+        payment = merchant.verify_payment_package(other.create_payment_package(100))
+        assert payment.error is None and payment.aa_address is not None
+        refund = merchant.create_payment_package(100, payment.aa_address)
+        market.site.view = lambda seen: Reply(404, [], b"")
+        market.site.trick = lambda seen, honest: (
+            honest()
+            if seen.package is None
+            else changed(honest(), {wire.PACKAGE: wire.encode_package(refund)})
+        )
+        assert api.get(url).status_code == 404
+        assert other.balance().owed_by_peer == 0
+        assert other.verify_payment_package(refund).amount == 100
+    assert kinds_of(market, events) == [EventKind.REFUND_MISSING]
+    assert market.rows()[-1]["refund"] == 0
+
+
+@pytest.mark.parametrize("kind", [PaymentRejected, RefundMissing, PeriodOver, PaymentDeclined])
+def test_what_a_call_raises_can_be_sent_to_another_process(kind: type[PaypercallError]) -> None:
+    error = PaymentDeclined("text", code="x") if kind is PaymentDeclined else kind("text")
+    if kind is not PaymentDeclined:
+        error.response = requests.Response()  # type: ignore[attr-defined]
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.code) == (kind, "text", error.code)
+    assert kind is PaymentDeclined or again.response is not None
 
 
 def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(

@@ -327,6 +327,27 @@ def test_limits_of_an_origin_hold_over_all_sessions(market: Market, url: str) ->
     assert declined.value.code == "above_per_hour"
 
 
+def test_limits_of_a_payee_hold_over_all_its_origins(market: Market, url: str) -> None:
+    payee = market.client.peer_address
+    spent = sum(row["amount"] - row["refund"] for row in market.rows() if row["payee"] == payee)
+    budget = replace(BUDGET, by_payee={payee: Limits(per_call=100, per_hour=spent + 200)})
+    site = Site(market.site.paywall)
+    try:
+        with Session(market.client, budget) as api:
+            assert api.get(url).ok
+            assert api.get(site.url).ok
+            for each in (url, site.url):
+                with pytest.raises(PaymentDeclined) as declined:
+                    api.get(each)
+                assert declined.value.code == "above_per_hour"
+            site.price = 101
+            with pytest.raises(PaymentDeclined) as declined:
+                api.get(site.url + "/dear")
+            assert declined.value.code == "above_per_call"
+    finally:
+        site.close()
+
+
 def test_an_adapter_pays_in_a_session_that_is_there_already(market: Market, url: str) -> None:
     with requests.Session() as session:
         session.mount(market.site.url, PaymentAdapter(market.client, BUDGET))

@@ -13,9 +13,11 @@ import pytest
 import requests
 
 from paypercall import wire
+from paypercall.events import EventKind
 from paypercall.paying import Budget, PeriodOver
 from paypercall.requests import Session
 from tests.parties import wait_until, wait_until_open
+from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, changed, open_market
 from tests.paywall.merchant import Headers
 
@@ -116,3 +118,30 @@ def test_a_merchant_that_says_for_ever_that_the_channel_closes_gets_one_payment_
     market.site.trick = None
     assert api.get(url).ok
     assert market.spent() - before == 100
+
+
+@pytest.mark.slow
+def test_what_was_answered_in_a_period_that_has_ended_is_answered_again_and_not_disputed(
+    tmp_path: Path,
+) -> None:
+    with open_market(tmp_path) as market, Session(market.client, BUDGET) as api:
+        aa_address, url, told = worth_a_sweep(market, api), market.site.url, []
+        for kind in (EventKind.RECEIPT_DISPUTED, EventKind.REFUND_MISSING):
+            market.client.subscribe(kind, told.append)
+
+        def lose(seen: Seen, honest: Honest) -> Reply:
+            honest()
+            raise Reset
+
+        market.site.trick = lose
+        with pytest.raises(requests.ConnectionError):
+            api.get(url + "?lost")
+        market.site.trick = None
+        market.server.server.sweep(aa_address)
+        wait_until(lambda: market.client.balance().period == 2, "the next period begins", 30)
+        served = market.site.served
+        assert api.get(url + "?lost").ok
+        assert market.site.served == served
+        assert market.rows()[-1]["state"] == "answered"
+        market.client.events.flush(5.0)
+        assert told == []

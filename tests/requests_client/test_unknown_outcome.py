@@ -338,7 +338,12 @@ def test_an_answer_that_is_not_kept_any_more_ends_the_call(market: Market, api: 
     market.site.trick = None
     with market.server.server.store.transaction() as books:
         books.paid_calls.drop_answers(2**40, 0)
+    told: list[object] = []
+    end = market.client.subscribe("refund_missing", told.append)
     assert api.get(url).status_code == 409
+    market.client.events.flush(5.0)
+    end()
+    assert told == []
     assert market.rows()[-1]["state"] == "answered"
     assert api.get(url).ok
 

@@ -1,0 +1,66 @@
+"""Reservations in real books keep to every hour and every day, whenever they are made and whatever comes back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paypercall.bought_call import take_back
+from paypercall.paying import Budget, Limits, PaymentDeclined
+from paypercall.paying.budget import DAY, HOUR
+from paypercall.paying.payer import reserve
+from paypercall.store import Store
+from tests.store.test_bought_calls import AA, CALL
+
+ORIGINS = ("https://one", "https://two")
+BUDGET = Budget(40, 60, 100, by_origin={ORIGINS[0]: Limits(per_hour=50, per_day=70)})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path_factory.mktemp('books') / Path('books.sqlite')}")
+    store.migrate()
+    with store.transaction() as books:
+        books.node.claim("4.0", "address", now=10)
+    yield store
+    store.close()
+
+
+pauses = st.sampled_from([0, 1, 600, HOUR - 1, HOUR, HOUR + 1, DAY - HOUR, DAY - 1, DAY])
+amounts, origins = st.integers(1, 50), st.sampled_from(ORIGINS)
+
+
+@given(st.lists(st.tuples(pauses, amounts, origins, st.integers(0, 50)), max_size=12))
+def test_what_is_reserved_is_what_every_window_allows(
+    store: Store, steps: list[tuple[int, int, str, int]]
+) -> None:
+    asset, now = secrets.token_hex(22), 1_000_000
+    bought: list[tuple[int, int, str]] = []
+
+    def left(limit: int, seconds: int, *origins: str) -> int:
+        return limit - sum(net for made, net, origin in bought if made > now - seconds and origin in origins)
+
+    with pytest.MonkeyPatch.context() as clock:
+        clock.setattr("paypercall.paying.payer.wall_clock", lambda: now)
+        for pause, amount, origin, refund in steps:
+            now += pause
+            rooms = [40, left(60, HOUR, *ORIGINS), left(100, DAY, *ORIGINS)]
+            if origin == ORIGINS[0]:
+                rooms += [left(50, HOUR, origin), left(70, DAY, origin)]
+            row = replace(CALL, asset=asset, origin=origin, amount=amount, key=secrets.token_hex(16))
+            if amount > min(rooms):
+                with pytest.raises(PaymentDeclined):
+                    reserve(store, BUDGET, row)
+                continue
+            reserved = reserve(store, BUDGET, row)
+            assert reserved.made_at == now
+            with store.transaction() as books:
+                back = take_back(reserved, refund, AA)
+                books.bought_calls.save(back)
+            bought.append((now, back.amount - back.refund, origin))
