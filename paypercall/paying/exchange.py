@@ -195,13 +195,13 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
     payer.prices.learn_offer(call, offer)
     if not call.may_pay:
         return None
-    purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.release)
+    purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.places.release)
     return purchase
 
 
 def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]:
     """Asks once for what is owed for an earlier call like this one; gives the answer if that has served this one."""
-    purchase: Purchase | None = yield Do(lambda: payer.owed(call), payer.release)
+    purchase: Purchase | None = yield Do(lambda: payer.owed(call), payer.places.release)
     if purchase is None:
         return None
     try:
@@ -215,18 +215,18 @@ def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]
             return outcome
         return None
     finally:
-        payer.release(purchase)
+        payer.places.release(purchase)
 
 
 def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purchase | None]:
     """Goes on with the same call of a process that died, or pays at once if the price is known."""
-    others = yield Do(lambda: payer.others_at(call))
+    others = yield Do(lambda: payer.places.others_at(call))
     while others:
         # Whoever lives gives signs of it.
         yield Pause(_LOOK_SECONDS)
-        now = yield Do(lambda: payer.others_at(call))
+        now = yield Do(lambda: payer.places.others_at(call))
         others = {number: until for number, until in now.items() if others.get(number) == until}
-    purchase: Purchase | None = yield Do(lambda: payer.resume(call), payer.release)
+    purchase: Purchase | None = yield Do(lambda: payer.resume(call), payer.places.release)
     if purchase is not None:
         return purchase
     quote = yield Do(lambda: payer.quote(call))
@@ -235,7 +235,7 @@ def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purcha
     if quote is None:
         return None
     try:
-        purchase = yield Do(lambda: payer.buy(call, quote), payer.release)
+        purchase = yield Do(lambda: payer.buy(call, quote), payer.places.release)
     except PaymentDeclined:
         return None  # the price may be another by now
     return purchase
@@ -255,7 +255,7 @@ def _deliver(payer: Payer, purchase: Purchase, deadline: float) -> Generator[Any
     """Sends a payment and, if it turns out that another call has used it before, one of this call's own."""
     head, fate = yield from _deliver_one(payer, purchase, deadline)
     if fate is _Fate.USED_BEFORE:
-        renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.release)
+        renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.places.release)
         head, fate = yield from _deliver_one(payer, renewed, deadline)
     return head, fate
 
@@ -294,7 +294,7 @@ def _deliver_one(
         return outcome, _Fate.KEPT
     finally:
         # What has no outcome is there for whoever makes the call again.
-        payer.release(purchase)
+        payer.places.release(purchase)
 
 
 def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:

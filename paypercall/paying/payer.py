@@ -1,34 +1,25 @@
-"""Pays for calls: reserves in the budget, has the package made, books what comes back. No transport.
+"""Pays for calls: asks whether they may cost that, has the package made, books what comes back. No transport.
 
-Each method is a few short transactions, and blocks; the order of the steps is `exchange.py`'s. A reservation is durable
-before anything is signed, and the package before it is handed out.
+Each method is a few short transactions, and blocks; the order of the steps is `exchange.py`'s. A place in the budget is
+durable before anything is signed, and the package before it is handed out.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import secrets
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from paypercall.bought_call import (
-    LEASE_SECONDS,
     REFUND_SECONDS,
-    RESUME_SECONDS,
     BoughtCall,
     BoughtCallState,
     Spending,
     end,
     give_up,
-    is_left,
-    let_go,
-    put_aside,
-    resume,
     unheeded,
     unsent,
 )
@@ -36,10 +27,7 @@ from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.errors import PaypercallError
 from paypercall.events import Event, EventKind
-from paypercall.heartbeat import Heartbeat
 from paypercall.paying.budget import (
-    DAY,
-    HOUR,
     Budget,
     PaymentDeclined,
     Wish,
@@ -51,17 +39,14 @@ from paypercall.paying.budget import (
 )
 from paypercall.paying.call import Call, Head
 from paypercall.paying.offer import Offer, Quote
+from paypercall.paying.places import Places
 from paypercall.paying.prices import Prices, require_payable
 from paypercall.paying.purchase import Purchase, Verdict, weigh
-from paypercall.settlement.node import wall_clock
-from paypercall.store import Store
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 """How long a call goes on sending its payment, by the clock."""
-
-_BEAT_SECONDS = 2.0
 
 ClientFactory = Callable[[str, str], Client]
 """Makes the client for a payee and an asset."""
@@ -82,7 +67,7 @@ class RefundMissing(PaypercallError):
 
 
 class Payer:
-    """Pays for calls within budgets; `prices` is what is known of what they cost.
+    """Pays for calls within budgets; `prices` is what is known of what they cost, `places` their rows in the books.
 
     Safe to use from many threads, and with one database from many processes.
 
@@ -117,11 +102,10 @@ class Payer:
         self._clients = {(client.peer_address, client.asset): client}
         self._making = threading.Lock()
         self._is_strict = strict
-        self._store = client.store
         self._network = client.conf.network_constants().version
         self._timeout = client.conf.default_timeout_in_seconds
         self.prices = Prices(self._network, self._timeout)
-        self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
+        self.places = Places(client.store)
 
     def close(self) -> None:
         """Closes the clients that were made here; not the one that was given."""
@@ -138,7 +122,7 @@ class Payer:
         told = self.prices.quote(call)
         if told is not None or self.prices.must_be_asked_for(call):
             return told
-        last = self._last_paid(call)
+        last = self.places.last_paid(call)
         # What came back of it may have been what the price had fallen by, or a part of the price.
         if not last or last[0].state is not BoughtCallState.ANSWERED or last[0].refund:
             return None
@@ -152,57 +136,31 @@ class Payer:
         is_payable = any(may_pay_at(budget, call.origin) for budget in self._budgets.values())
         return self.prices.list_at(call) if is_payable else None
 
-    def _last_paid(self, call: Call) -> list[BoughtCall]:
-        with self._store.reading() as books:
-            return books.bought_calls.last_ended(call.resource)
-
     # --- paying ------------------------------------------------------------------------------------------------------
-
-    def others_at(self, call: Call) -> dict[int, int]:
-        """The pending calls like this one that other processes are at, or died at, and until when they are theirs."""
-        now = wall_clock()
-        with self._store.reading() as books:
-            pending = books.bought_calls.in_state(BoughtCallState.PENDING, call.request, now - RESUME_SECONDS)
-        return {row.id: row.runs_until for row in pending if row.run != _this.run and not is_left(row, now)}
 
     def resume(self, call: Call) -> Purchase | None:
         """Goes on with a call like this one that was left with an unknown outcome, if it may cost that now."""
-        row = self._take_left(call.request, call)
+        row = self.places.take_left(call.request, call, self._may_take)
         if row is None:
             return None
-        purchase = Purchase(call, row, self._client_for(row.payee, row.asset), may_have_left=True)
-        self._heartbeat.add(row)
-        return self._packed(purchase, is_new=False)
+        client = self._client_for(row.payee, row.asset)
+        return self._packed(Purchase(call, row, client, may_have_left=True), is_new=False)
 
     def owed(self, call: Call) -> Purchase | None:
         """Takes a call like this one for which the merchant still has to give something back, with its payment."""
-        row = self._take_left(call.request, call, BoughtCallState.REFUND_DUE, REFUND_SECONDS)
+        row = self.places.take_left(
+            call.request, call, self._may_take, BoughtCallState.REFUND_DUE, REFUND_SECONDS
+        )
         if row is None:
             return None
         purchase = Purchase(call, row, self._client_for(row.payee, row.asset), may_have_left=True)
-        self._heartbeat.add(row)
-        return self._packed(purchase, is_new=False)
-
-    def _take_left(
-        self,
-        request: str,
-        call: Call,
-        state: BoughtCallState = BoughtCallState.PENDING,
-        seconds: int = RESUME_SECONDS,
-    ) -> BoughtCall | None:
-        """Takes what was left of a request, by its digest, or put aside, if the call may cost that."""
-        now = wall_clock()
-        with self._store.reading() as books:
-            if not books.bought_calls.in_state(state, request, now - seconds):
-                return None
-        with self._store.transaction() as books:
-            rows = books.bought_calls.lock_in_state(state, request, now - seconds)
-            left = next((row for row in rows if is_left(row, now) and self._may_take(call, row)), None)
-            if left is None:
-                return None
-            row = resume(left, call.request, call.resource, _this.run, now)
-            books.bought_calls.save(row)
-        return row
+        try:
+            # Never made anew: it has bought what it was made for.
+            purchase.package = purchase.client.sent_package(row.key) or {}
+        finally:
+            if not purchase.package:
+                self.places.release(purchase)
+        return purchase if purchase.package else None
 
     def buy(self, call: Call, quote: Quote, offer: Offer | None = None) -> Purchase:
         """Pays for a call.
@@ -225,7 +183,7 @@ class Payer:
         purchase = self._second_hand(call, quote, client)
         if purchase is not None:
             return purchase
-        return self._first_hand(Purchase(call, self._reserved(budget, call, quote), client))
+        return self._packed(Purchase(call, self.places.reserve(budget, call, quote), client))
 
     def renew(self, purchase: Purchase) -> Purchase:
         """Pays for a call anew, where the payment that was to be used a second time was used before.
@@ -236,36 +194,17 @@ class Payer:
         """
         call, row = purchase.call, purchase.row
         quote = Quote(row.amount, row.asset, row.payee)
-        reserved = self._reserved(self._budgets[row.asset], call, quote)
-        return self._first_hand(Purchase(call, reserved, purchase.client))
-
-    def _first_hand(self, purchase: Purchase) -> Purchase:
-        self._heartbeat.add(purchase.row)
-        return self._packed(purchase)
+        reserved = self.places.reserve(self._budgets[row.asset], call, quote)
+        return self._packed(Purchase(call, reserved, purchase.client))
 
     def _second_hand(self, call: Call, quote: Quote, client: Client) -> Purchase | None:
         """Takes a payment that another call has left aside."""
         place = (call.origin, quote.payee, quote.asset, quote.price)
         for request in (unsent(*place), unheeded(*place, call.asker)):
-            row = self._take_left(request, call)
+            row = self.places.take_left(request, call, self._may_take)
             if row is not None:
-                self._heartbeat.add(row)
                 return self._packed(Purchase(call, row, client, is_second_hand=True), is_new=False)
         return None
-
-    def _reserved(self, budget: Budget, call: Call, quote: Quote) -> BoughtCall:
-        row = BoughtCall(
-            request=call.request,
-            resource=call.resource,
-            origin=call.origin,
-            payee=quote.payee,
-            asset=quote.asset,
-            amount=quote.price,
-            key=secrets.token_hex(16),
-            made_at=0,
-            run=_this.run,
-        )
-        return reserve(self._store, budget, row)
 
     def _may_take(self, call: Call, row: BoughtCall) -> bool:
         """Whether a call may take a row that another session may have made: it may cost that, or is owed it."""
@@ -301,7 +240,7 @@ class Payer:
         """Asks the owner about a price that has risen, or is another payee's or asset's, once it is told."""
         if budget.approve is None:
             return
-        last = next(iter(self._last_paid(call)), None)
+        last = next(iter(self.places.last_paid(call)), None)
         if last is None:
             return
         is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)
@@ -320,7 +259,7 @@ class Payer:
 
     def _made_client(self, payee: str, asset: str) -> Client:
         client = self._make_client(payee, asset)
-        if (client.peer_address, client.asset, client.store.url) != (payee, asset, self._store.url):
+        if (client.peer_address, client.asset, client.store.url) != (payee, asset, self._client.store.url):
             client.close_node()
             raise WrongBudget(
                 "clients must make one of the payee and asset that it is told, with the same database"
@@ -343,11 +282,9 @@ class Payer:
         try:
             # Only while it is still this process's: another one might sign for what is dropped here.
             if not self._may_be_signed(purchase):
-                with self._store.transaction() as books:
-                    books.bought_calls.drop(purchase.row.id, _this.run)
-                purchase.is_over = True
+                self.places.drop(purchase)
         finally:
-            self.release(purchase)
+            self.places.release(purchase)
 
     def _may_be_signed(self, purchase: Purchase) -> bool:
         try:
@@ -364,24 +301,10 @@ class Payer:
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 
-    def release(self, purchase: Purchase | None) -> None:
-        """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
-        if purchase is None:
-            return
-        self._heartbeat.remove(purchase.row)
-        if purchase.is_over:
-            return
-        purchase.is_over = True
-        with self._store.brief_transaction() as books:
-            row = books.bought_calls.lock(purchase.row.id)
-            # After a long sleep it may be another process's, which may have sent the payment.
-            if row.run == _this.run:
-                books.bought_calls.save(_left(purchase, row))
-
     def abandon(self, purchase: Purchase) -> None:
         """Ends a purchase whose payment the merchant says it has not taken; it goes on counting in the budget."""
         self.prices.learn(purchase.call, None)
-        self._end(purchase, give_up)
+        self.places.end(purchase, give_up)
 
     def doubt(self, purchase: Purchase, status: int) -> None:
         """Notes an answer that says nothing of the payment: whoever gave it may never have seen it.
@@ -401,7 +324,7 @@ class Payer:
             RefundMissing: In strict mode, when a refund is missing or wrong; all else is booked then.
         """
         verdict = weigh(purchase, head)
-        ended = self._end(purchase, _ending(verdict))
+        ended = self.places.end(purchase, _ending(verdict))
         price = _price_of_next(ended, verdict)
         if price is None:
             self.prices.learn(purchase.call, None)
@@ -415,7 +338,7 @@ class Payer:
     def collect(self, purchase: Purchase, head: Head) -> None:
         """Books a refund that was due and has come; one that is wrong is not asked for again."""
         verdict = weigh(purchase, head)
-        self._end(purchase, end)
+        self.places.end(purchase, end)
         self._tell_all(purchase, verdict)
 
     def _tell_all(self, purchase: Purchase, verdict: Verdict) -> None:
@@ -425,48 +348,11 @@ class Payer:
         if missing is not None:
             self._tell(EventKind.REFUND_MISSING, purchase, missing)
 
-    def _end(self, purchase: Purchase, how: Callable[[BoughtCall, str], BoughtCall]) -> BoughtCall:
-        self._heartbeat.remove(purchase.row)
-        purchase.is_over = True
-        # If this is forgotten, the same package is sent again and answered again.
-        with self._store.brief_transaction() as books:
-            row = how(books.bought_calls.lock(purchase.row.id), purchase.aa_address)
-            books.bought_calls.save(row)
-        return row
-
     def _tell(self, kind: EventKind, purchase: Purchase, what: str) -> None:
         logger.error("call %d to %s: %s", purchase.row.id, purchase.row.origin, what)
         period = purchase.package["signed_message"]["period"]
         row = purchase.row
         purchase.client.events.publish(Event(kind, purchase.aa_address, period, row.asset, row.amount))
-
-    def _keep(self, rows: list[BoughtCall]) -> None:
-        with self._store.brief_transaction() as books:
-            books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
-
-
-def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
-    """Books a call if the budget allows it, durably, before anything is signed for it.
-
-    Raises:
-        PaymentDeclined: When a limit would be passed.
-    """
-    with store.transaction() as books:
-        # Of two that reserve at once, the second sees what the first has reserved.
-        books.node.lock()
-        now = wall_clock()
-        spending = books.bought_calls.spending(
-            row.asset, row.origin, row.payee, hour_ago=now - HOUR, day_ago=now - DAY
-        )
-        require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
-        return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
-
-
-def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:
-    """What becomes of a call whose outcome is unknown."""
-    if not purchase.may_have_left:
-        return put_aside(row)
-    return put_aside(row, purchase.call.asker) if purchase.is_unheeded else let_go(row)
 
 
 def _price_of_next(ended: BoughtCall, verdict: Verdict) -> int | None:
@@ -485,17 +371,3 @@ def _ending(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:
     if receipt is None:
         return give_up
     return partial(end, promised=receipt.refund)
-
-
-class _Process:
-    """Tells this process from all others, the one that it was forked from included."""
-
-    def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        self.run = secrets.token_hex(16)
-
-
-_this = _Process()
-os.register_at_fork(after_in_child=_this.begin)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from paypercall import wire
+from paypercall.bought_call import end
 from paypercall.events import EventKind
 from paypercall.paying import PaymentRejected, RefundMissing
 from paypercall.requests import Session
@@ -100,7 +102,7 @@ def test_a_refund_that_comes_and_is_wrong_is_told_once_and_not_asked_for_again(
 ) -> None:
     rows = len(market.rows())
     told: list[object] = []
-    end = market.client.subscribe(EventKind.REFUND_MISSING, told.append)
+    unsubscribe = market.client.subscribe(EventKind.REFUND_MISSING, told.append)
     market.site.view = lambda seen: Reply(500, [], b"failed")
     market.site.trick = withhold
     with Session(market.client, BUDGET, strict=True) as api:
@@ -115,7 +117,7 @@ def test_a_refund_that_comes_and_is_wrong_is_told_once_and_not_asked_for_again(
         market.site.seen.clear()
         assert api.get(url).ok
     market.client.events.flush(5.0)
-    end()
+    unsubscribe()
     assert len(told) == 2
     assert len(market.site.seen) == 1
     assert outcomes(market, rows) == [(0, "answered")] * 3
@@ -129,7 +131,7 @@ def test_a_refund_is_not_asked_for_after_a_week(
     api.get(url)
     market.site.begin()
     now = int(time.time()) + 7 * 24 * 3600 + 1
-    monkeypatch.setattr("paypercall.paying.payer.wall_clock", lambda: now)
+    monkeypatch.setattr("paypercall.paying.places.wall_clock", lambda: now)
     assert api.get(url).ok
     assert [seen.package is not None for seen in market.site.seen] == [False, True]
 
@@ -159,3 +161,18 @@ def test_a_refund_that_waited_for_a_sweep_comes_in_the_next_period(tmp_path: Pat
         assert outcomes(market, -3) == [(100, "refunded"), (0, "answered"), (0, "answered")]
         channel = server.channel(aa_address)
         assert channel is not None and channel.owed_by_me == 100
+
+
+def test_a_refund_is_not_asked_for_with_a_payment_made_anew(market: Market, api: Session, url: str) -> None:
+    market.site.view = lambda seen: Reply(500, [], b"failed")
+    market.site.trick = withhold
+    api.get(url)
+    with market.client.store.transaction() as books:
+        row = books.bought_calls.lock(market.rows()[-1]["id"])
+        books.bought_calls.save(end(row, market.client.aa_address or ""))
+        lost = books.bought_calls.add(replace(row, key="0" * 32, amount=1))
+    market.site.begin()
+    market.signed_besides -= lost.amount
+    assert api.get(url).ok
+    assert [seen.package is not None for seen in market.site.seen] == [False, True]
+    assert [row["state"] for row in market.rows()[-3:]] == ["answered", "refund_due", "answered"]

@@ -214,7 +214,7 @@ def test_a_call_whose_outcome_was_never_known_is_forgotten_after_an_hour(
     lost = market.site.packages[-1]
     with monkeypatch.context() as later:
         now = int(time.time()) + 3700
-        later.setattr("paypercall.paying.payer.wall_clock", lambda: now)
+        later.setattr("paypercall.paying.places.wall_clock", lambda: now)
         assert api.get(url).ok
     assert market.site.packages[-1] != lost
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paypercall.bought_call import take_back
 from paypercall.paying import Budget, Limits, PaymentDeclined
 from paypercall.paying.budget import DAY, HOUR
-from paypercall.paying.payer import reserve
+from paypercall.paying.places import reserve
 from paypercall.store import Store
 from tests.store.test_bought_calls import AA, CALL
 
@@ -36,6 +36,9 @@ pauses = st.sampled_from([0, 1, 600, HOUR - 1, HOUR, HOUR + 1, DAY - HOUR, DAY -
 amounts, origins = st.integers(1, 50), st.sampled_from(ORIGINS)
 
 
+@example([(0, 40, ORIGINS[1], 0), (HOUR - 1, 21, ORIGINS[1], 0), (1, 40, ORIGINS[1], 0)])
+@example([(HOUR, 34, ORIGINS[1], 0)] * 3 + [(DAY - 2 * HOUR, 33, ORIGINS[1], 0)])
+@example([(HOUR, 33, ORIGINS[1], 0)] * 3 + [(DAY - 2 * HOUR - 1, 10, ORIGINS[1], 0)])
 @given(st.lists(st.tuples(pauses, amounts, origins, st.integers(0, 50)), max_size=12))
 def test_what_is_reserved_is_what_every_window_allows(
     store: Store, steps: list[tuple[int, int, str, int]]
@@ -47,7 +50,7 @@ def test_what_is_reserved_is_what_every_window_allows(
         return limit - sum(net for made, net, origin in bought if made > now - seconds and origin in origins)
 
     with pytest.MonkeyPatch.context() as clock:
-        clock.setattr("paypercall.paying.payer.wall_clock", lambda: now)
+        clock.setattr("paypercall.paying.places.wall_clock", lambda: now)
         for pause, amount, origin, refund in steps:
             now += pause
             rooms = [40, left(60, HOUR, *ORIGINS), left(100, DAY, *ORIGINS)]

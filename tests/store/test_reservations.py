@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from paypercall.paying import Budget, PaymentDeclined
-from paypercall.paying.payer import reserve
+from paypercall.paying.places import reserve
 from paypercall.store import Store
 from tests.store.test_bought_calls import CALL
 

@@ -1,0 +1,179 @@
+"""The places that calls have in a budget: taken, held with signs of life, let go, ended. A few short transactions each.
+
+What may be paid is not decided here, but for the limits: they are asked in one transaction with the reservation.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+from paypercall.bought_call import (
+    LEASE_SECONDS,
+    RESUME_SECONDS,
+    BoughtCall,
+    BoughtCallState,
+    is_left,
+    let_go,
+    put_aside,
+    resume,
+)
+from paypercall.heartbeat import Heartbeat
+from paypercall.paying.budget import DAY, HOUR, Budget, Wish, require_within
+from paypercall.paying.call import Call
+from paypercall.paying.offer import Quote
+from paypercall.paying.purchase import Purchase
+from paypercall.settlement.node import wall_clock
+from paypercall.store import Store
+
+_BEAT_SECONDS = 2.0
+
+
+class Places:
+    """The bought calls of one database, as far as this process is at them. Safe to use from many threads and processes.
+
+    Args:
+        store: The database.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
+
+    def last_paid(self, call: Call) -> list[BoughtCall]:
+        """The last two calls to a call's resource whose price was not given back; the newest first."""
+        with self._store.reading() as books:
+            return books.bought_calls.last_ended(call.resource)
+
+    def others_at(self, call: Call) -> dict[int, int]:
+        """The pending calls like this one that other processes are at, or died at, and until when they are theirs."""
+        now = wall_clock()
+        with self._store.reading() as books:
+            pending = books.bought_calls.in_state(BoughtCallState.PENDING, call.request, now - RESUME_SECONDS)
+        return {row.id: row.runs_until for row in pending if row.run != _this.run and not is_left(row, now)}
+
+    def reserve(self, budget: Budget, call: Call, quote: Quote) -> BoughtCall:
+        """Takes a place in a budget for a call, durably, before anything is signed for it.
+
+        Raises:
+            PaymentDeclined: When a limit would be passed.
+        """
+        row = BoughtCall(
+            request=call.request,
+            resource=call.resource,
+            origin=call.origin,
+            payee=quote.payee,
+            asset=quote.asset,
+            amount=quote.price,
+            key=secrets.token_hex(16),
+            made_at=0,
+            run=_this.run,
+        )
+        reserved = reserve(self._store, budget, row)
+        self._heartbeat.add(reserved)
+        return reserved
+
+    def take_left(
+        self,
+        request: str,
+        call: Call,
+        may_take: Callable[[Call, BoughtCall], bool],
+        state: BoughtCallState = BoughtCallState.PENDING,
+        seconds: int = RESUME_SECONDS,
+    ) -> BoughtCall | None:
+        """Takes what was left of a request for a call, and gives signs of life of it from now on.
+
+        Args:
+            request: Its digest, or what stands for it where it was put aside.
+            call: The call.
+            may_take: Whether the call may take a row.
+            state: In which state.
+            seconds: How long ago it was made at most.
+        """
+        now = wall_clock()
+        with self._store.reading() as books:
+            if not books.bought_calls.in_state(state, request, now - seconds):
+                return None
+        with self._store.transaction() as books:
+            rows = books.bought_calls.lock_in_state(state, request, now - seconds)
+            left = next((row for row in rows if is_left(row, now) and may_take(call, row)), None)
+            if left is None:
+                return None
+            row = resume(left, call.request, call.resource, _this.run, now)
+            books.bought_calls.save(row)
+        self._heartbeat.add(row)
+        return row
+
+    def drop(self, purchase: Purchase) -> None:
+        """Gives a place back for which nothing was signed, if it is still this process's."""
+        with self._store.transaction() as books:
+            books.bought_calls.drop(purchase.row.id, _this.run)
+        purchase.is_over = True
+
+    def release(self, purchase: Purchase | None) -> None:
+        """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
+        if purchase is None:
+            return
+        self._heartbeat.remove(purchase.row)
+        if purchase.is_over:
+            return
+        purchase.is_over = True
+        with self._store.brief_transaction() as books:
+            row = books.bought_calls.lock(purchase.row.id)
+            # After a long sleep it may be another process's, which may have sent the payment.
+            if row.run == _this.run:
+                books.bought_calls.save(_left(purchase, row))
+
+    def end(self, purchase: Purchase, how: Callable[[BoughtCall, str], BoughtCall]) -> BoughtCall:
+        """Ends a purchase, as a rule of `bought_call.py` has it."""
+        self._heartbeat.remove(purchase.row)
+        purchase.is_over = True
+        # If this is forgotten, the same package is sent again and answered again.
+        with self._store.brief_transaction() as books:
+            row = how(books.bought_calls.lock(purchase.row.id), purchase.aa_address)
+            books.bought_calls.save(row)
+        return row
+
+    def _keep(self, rows: list[BoughtCall]) -> None:
+        with self._store.brief_transaction() as books:
+            books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
+
+
+def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
+    """Books a call if the budget allows it, durably, before anything is signed for it.
+
+    Raises:
+        PaymentDeclined: When a limit would be passed.
+    """
+    with store.transaction() as books:
+        # Of two that reserve at once, the second sees what the first has reserved.
+        books.node.lock()
+        now = wall_clock()
+        spending = books.bought_calls.spending(
+            row.asset, row.origin, row.payee, hour_ago=now - HOUR, day_ago=now - DAY
+        )
+        require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
+        return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
+
+
+def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:
+    """What becomes of a call whose outcome is unknown."""
+    if not purchase.may_have_left:
+        return put_aside(row)
+    return put_aside(row, purchase.call.asker) if purchase.is_unheeded else let_go(row)
+
+
+class _Process:
+    """Tells this process from all others, the one that it was forked from included."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.run = secrets.token_hex(16)
+
+
+_this = _Process()
+os.register_at_fork(after_in_child=_this.begin)
