@@ -41,6 +41,7 @@ def test_without_a_payment_the_terms_are_told_and_the_view_does_not_run(site: Si
     assert code_in(response) == (402, "payment_required")
     told = {name: value for name, value in response.headers.items() if name.startswith("Payment-")}
     assert told == {
+        "Payment-Code": "payment_required",
         "Payment-Price": "100",
         "Payment-Asset": "base",
         "Payment-Address": site.merchant.address,
