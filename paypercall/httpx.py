@@ -259,6 +259,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             self._kept = Kept(iterate(request.stream))
         # The extensions are what a request shares with its redirections.
         chain = Chain.of(request.extensions, request, origin)
+        chain.strip(request.headers, origin)
         self.call = Call.of(
             request.method,
             str(request.url),

@@ -91,9 +91,10 @@ class PaymentAdapter(HTTPAdapter):
         origin = origin_of(request.url)
         if origin is None:
             return really_send(request, stream=stream)
-        body = _Body(request.body)
         # The dict of hooks is the only thing of a request that its redirections share.
         chain = Chain.of(request.hooks, request, origin, may_pay=_may_pay.get())
+        chain.strip(request.headers, origin)
+        body = _Body(request.body)
         call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
         last: requests.Response | None = None
 

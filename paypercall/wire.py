@@ -51,6 +51,9 @@ AGENT_VERSIONS = "Payment-Agent-Versions"
 CHANNEL_TIMEOUTS = "Payment-Channel-Timeouts"
 UNCONFIRMED = "Payment-Unconfirmed"
 
+PREFIX = "payment-"
+"""All of these begin so, and those of methods of a host's own should: with a request they are worth money."""
+
 FIELD = "payment_package"
 """A package's name in a form, a JSON body or a query, as the JavaScript library has it."""
 

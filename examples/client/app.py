@@ -21,7 +21,10 @@ def call(client: Client, city: str, amount: int) -> str:
     """Pays `amount` for one call, books the refund if there is one, and tells what came of it."""
     package = client.create_payment_package(amount)
     response = requests.post(
-        f"{URL}/temperature", data={"city": city, "payment_package": json.dumps(package)}, timeout=TIMEOUT
+        f"{URL}/temperature",
+        data={"city": city, "payment_package": json.dumps(package)},
+        timeout=TIMEOUT,
+        allow_redirects=False,  # the payment is for this address only
     )
     answer = response.json()
     told = answer.get("error") or f"{answer['celsius']} degrees"

@@ -51,16 +51,23 @@ class Chain:
             may_pay: Whether a new one may be paid.
         """
         known = shared.get(_CHAIN)
+        if isinstance(known, cls) and known._first is None:
+            known._origin, known._first = origin, request
         # The same request again is a call of its own.
-        if isinstance(known, cls) and known._first is not request:
-            return known
-        chain = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
-        return chain
+        elif not isinstance(known, cls) or known._first is request:
+            known = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
+        return known
 
     @classmethod
     def forbid(cls, shared: MutableMapping[str, Any]) -> None:
         """Has a request that is still to be sent, and its redirections, pay nothing."""
         shared[_CHAIN] = cls("", None, may_pay=False)
+
+    def strip(self, headers: MutableMapping[str, str], origin: str) -> None:
+        """Takes the program's own payments out of a request that leaves the first one's origin."""
+        if origin != self._origin:
+            for name in [name for name in headers if name.lower().startswith(wire.PREFIX)]:
+                del headers[name]
 
     def may_pay(self, origin: str) -> bool:
         """Whether a request of the chain may be paid."""

@@ -17,7 +17,7 @@ from paypercall import wire
 from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
 from tests.httpx_client.conftest import Api, ApiMaker
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed
+from tests.paying.merchant import OWN_PAYMENTS, Market, Reply, Reset, Seen, Site, changed
 from tests.paywall.merchant import Headers
 
 CONTENT = bytes(range(256)) * 1000
@@ -202,6 +202,16 @@ def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(
     assert len(market.site.packages) == 1
     assert len(market.other.seen) == 1
     assert market.other.packages == []
+
+
+def test_payments_of_the_programs_own_are_not_carried_to_another_origin_by_a_redirection(
+    market: Market, api: Api, url: str
+) -> None:
+    market.site.trick = lambda seen, honest: Reply(307, [("Location", market.other.url + "/take")], b"")
+    api.request("GET", url, headers={**OWN_PAYMENTS, "X-Kept": "yes"})
+    [stolen] = market.other.seen
+    assert stolen.headers.get("X-Kept") == "yes"
+    assert [name for name in OWN_PAYMENTS if stolen.headers.get(name) is not None] == []
 
 
 def test_a_redirection_within_the_origin_is_paid_where_it_leads_to(

@@ -28,6 +28,20 @@ from paypercall.wire import ENDPOINT_PATH
 from tests.parties import customer_on, merchant_on
 from tests.paywall.merchant import Headers
 
+OWN_PAYMENTS = dict.fromkeys(
+    (
+        wire.PACKAGE,
+        wire.TOKEN,
+        wire.SIGNATURE,
+        wire.UNIT,
+        wire.TRANSFER,
+        wire.TRANSFER_SIGNATURE,
+        "Payment-Voucher",
+    ),
+    "7",
+)
+"""Headers by which a program pays by itself."""
+
 
 @dataclass
 class Seen:

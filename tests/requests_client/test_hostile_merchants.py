@@ -23,7 +23,7 @@ from paypercall.paywall import Paywall
 from paypercall.requests import Session
 from tests.parties import customer_on, merchant_on
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Seen, changed
+from tests.paying.merchant import OWN_PAYMENTS, Market, Reply, Seen, changed
 from tests.paywall.merchant import Headers
 
 Honest = Callable[[], Reply]
@@ -365,6 +365,19 @@ def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(
     assert len(market.site.packages) == 1
     assert len(market.other.seen) == 1
     assert market.other.packages == []
+
+
+@pytest.mark.parametrize("asks_only", [False, True])
+def test_payments_of_the_programs_own_are_not_carried_to_another_origin_by_a_redirection(
+    market: Market, api: Session, url: str, asks_only: bool
+) -> None:
+    market.site.trick = lambda seen, honest: Reply(307, [("Location", market.other.url + "/take")], b"")
+    call = api.get_402_info if asks_only else api.get
+    call(url, headers={**OWN_PAYMENTS, "X-Kept": "yes"})
+    [stolen] = market.other.seen
+    assert stolen.headers.get("X-Kept") == "yes"
+    assert [name for name in OWN_PAYMENTS if stolen.headers.get(name) is not None] == []
+    assert all(market.site.seen[0].headers.get(name) for name in OWN_PAYMENTS)
 
 
 def test_a_merchant_that_gives_no_receipts_cannot_raise_its_price_unasked(market: Market, url: str) -> None:
