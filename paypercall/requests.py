@@ -42,7 +42,8 @@ class PaymentAdapter(HTTPAdapter):
         clients: Makes the clients of other payees and assets; by default each is like `client`, with the same deposits.
         strict: Whether a refund that is missing or wrong raises `RefundMissing`; it is told as an event in any case.
         patience: Seconds to wait at most, in one call, for a merchant that says: later.
-        **kwargs: Those of `HTTPAdapter`.
+        **kwargs: Those of `HTTPAdapter`. Of `max_retries`, what retries answers is left out: what urllib3 throws away
+            has a receipt, and maybe a refund, and the next package would be the same.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class PaymentAdapter(HTTPAdapter):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.max_retries = self.max_retries.new(status_forcelist=(), respect_retry_after_header=False)
         self._payer = Payer(client, budget, clients=clients, strict=strict, patience=patience)
         _adapters.add(self)
 

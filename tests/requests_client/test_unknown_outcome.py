@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from urllib3.util import Retry
 
 from paypercall import wire
 from paypercall.paying import Budget, PaymentDeclined, PaymentRejected
@@ -188,6 +189,22 @@ def test_a_call_on_behalf_of_somebody_else_does_not_go_on_with_it(
     assert api.get(url, headers={"Authorization": "Bearer two"}).text == "Bearer two"
     assert api.get(url, headers={"Authorization": "Bearer one"}).text == "Bearer one"
     assert market.site.served == 2
+
+
+@pytest.mark.parametrize(
+    "status, headers", [(500, []), (503, [("Retry-After", "0")]), (429, [("Retry-After", "0")])]
+)
+def test_no_answer_with_its_refund_is_thrown_away_by_retries_of_urllib3(
+    market: Market, url: str, status: int, headers: list[tuple[str, str]]
+) -> None:
+    owed = market.client.balance().owed_by_peer
+    market.site.view = lambda seen: Reply(status, headers, b"broken")
+    retries = Retry(total=2, backoff_factor=0, status_forcelist=[500], allowed_methods=None)
+    with Session(market.client, BUDGET, max_retries=retries) as api:
+        assert api.get(url).status_code == status
+    assert len(market.site.packages) == 1
+    assert market.client.balance().owed_by_peer - owed == 100
+    assert market.rows()[-1]["state"] == "refunded"
 
 
 def test_what_may_have_been_spent_counts_until_its_time_is_over(market: Market, url: str) -> None:
