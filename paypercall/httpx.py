@@ -7,6 +7,7 @@ into what the client sends elsewhere. What is sent again, and what is paid, is d
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Any
@@ -26,6 +27,7 @@ from paypercall.paying.exchange import Do, Look, Pause, Send, Steps, exchange
 from paypercall.paying.offer import Offer, read_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
+from paypercall.paying.rest import Fate, Rest
 
 MAX_PRICE = "max_price"
 """The extension of a request that limits what it may cost, in bytes or units of the asset."""
@@ -90,9 +92,10 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
             return self._inner.handle_request(request)
         body = _Body(request, origin, iter)
         last: httpx.Response | None = None
+        rest: Rest | None = None
 
         def send(package: str | None) -> Head | Lost:
-            nonlocal last
+            nonlocal last, rest
             if last is not None:
                 last.close()
             try:
@@ -101,9 +104,12 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                     assert isinstance(last.stream, httpx.SyncByteStream)
                     with closing(last):
                         last = _whole(last, b"".join(last.stream))
+                elif package is not None:
+                    rest = Rest()
+                    last.stream = _Stream(last.stream, rest)
             except httpx.TransportError as error:
                 return Lost(error, not isinstance(error, _NO_CONNECTION))
-            return Head(last.status_code, last.headers, last)
+            return Head(last.status_code, last.headers, last, rest)
 
         def look(url: str) -> bytes | None:
             text = b""
@@ -121,6 +127,8 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
         try:
             response: httpx.Response = drive(exchange(self._payer, body.call), send, look)
         except BaseException as error:
+            if rest is not None:
+                rest.end(Fate.BROKEN)
             if last is not None and getattr(error, "response", None) is not last:
                 last.close()
             raise
@@ -178,9 +186,10 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
             return await self._inner.handle_async_request(request)
         body = _Body(request, origin, aiter)
         last: httpx.Response | None = None
+        rest: Rest | None = None
 
         async def send(package: str | None) -> Head | Lost:
-            nonlocal last
+            nonlocal last, rest
             if last is not None:
                 await last.aclose()
             try:
@@ -192,9 +201,12 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                     finally:
                         await last.aclose()
                     last = _whole(last, content)
+                elif package is not None:
+                    rest = Rest()
+                    last.stream = _AsyncStream(last.stream, rest)
             except httpx.TransportError as error:
                 return Lost(error, not isinstance(error, _NO_CONNECTION))
-            return Head(last.status_code, last.headers, last)
+            return Head(last.status_code, last.headers, last, rest)
 
         async def look(url: str) -> bytes | None:
             text = b""
@@ -215,6 +227,8 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
         try:
             response: httpx.Response = await _drive(exchange(self._payer, body.call), send, look)
         except BaseException as error:
+            if rest is not None:
+                rest.end(Fate.BROKEN)
             if last is not None and getattr(error, "response", None) is not last:
                 await last.aclose()
             raise
@@ -361,6 +375,55 @@ async def _do(step: Do) -> Any:
     except anyio.get_cancelled_exc_class():
         errand.leave()
         raise
+
+
+class _Stream(httpx.SyncByteStream):
+    """The body of an answer that is paid for; tells whether it was read to its end, or broke off."""
+
+    def __init__(self, stream: Any, rest: Rest) -> None:
+        self._stream = stream
+        self._rest = rest
+        weakref.finalize(self, rest.end, Fate.DROPPED).atexit = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._rest.end(Fate.BROKEN)
+            raise
+        self._rest.end()
+
+    def close(self) -> None:
+        """Who closes early wants no more."""
+        self._stream.close()
+        self._rest.end()
+
+
+class _AsyncStream(httpx.AsyncByteStream):
+    """The twin of `_Stream`."""
+
+    def __init__(self, stream: Any, rest: Rest) -> None:
+        self._stream = stream
+        self._rest = rest
+        weakref.finalize(self, rest.end, Fate.DROPPED).atexit = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._stream:
+                yield part
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._rest.end(Fate.BROKEN)
+            raise
+        await anyio.to_thread.run_sync(self._rest.end)
+
+    async def aclose(self) -> None:
+        """Who closes early wants no more."""
+        await self._stream.aclose()
+        await anyio.to_thread.run_sync(self._rest.end)
 
 
 def _is_short(response: httpx.Response) -> bool:

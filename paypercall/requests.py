@@ -28,6 +28,7 @@ from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, read_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
+from paypercall.paying.rest import Fate, Rest
 
 _max_price: ContextVar[int | None] = ContextVar("paypercall_max_price", default=None)
 _may_pay: ContextVar[bool] = ContextVar("paypercall_may_pay", default=True)
@@ -99,9 +100,10 @@ class PaymentAdapter(HTTPAdapter):
         body = _Body(request.body)
         call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
         last: requests.Response | None = None
+        rest: Rest | None = None
 
         def send(package: str | None) -> Head | Lost:
-            nonlocal last
+            nonlocal last, rest
             if last is not None:
                 last.close()
             sent = request.copy()
@@ -113,10 +115,13 @@ class PaymentAdapter(HTTPAdapter):
                 last.request = request
                 if not stream:
                     last.content  # noqa: B018  an answer that breaks off is none
+                elif package is not None:
+                    rest = Rest()
+                    last.raw = _Raw(last.raw, rest)
             except requests.RequestException as error:
                 error.request = request
                 return Lost(error, may_have_left=self.max_retries.total != 0 or _has_connected(error))
-            return Head(last.status_code, last.headers, last)
+            return Head(last.status_code, last.headers, last, rest)
 
         def look(url: str) -> bytes | None:
             text = b""
@@ -133,6 +138,8 @@ class PaymentAdapter(HTTPAdapter):
         try:
             response: requests.Response = drive(exchange(self._payer, call), send, look)
         except BaseException as error:
+            if rest is not None:
+                rest.end(Fate.BROKEN)
             if last is not None and getattr(error, "response", None) is not last:
                 last.close()
             raise
@@ -210,6 +217,57 @@ class _Body:
         """Forgets what was kept."""
         if isinstance(self._body, Kept):
             self._body.close()
+
+
+class _Raw:
+    """What urllib3 gives of an answer that is paid for; tells whether it was read to its end, or broke off."""
+
+    def __init__(self, raw: Any, rest: Rest) -> None:
+        self._raw = raw
+        self._rest = rest
+        weakref.finalize(self, rest.end, Fate.DROPPED).atexit = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._watched(iter(self._raw))
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        """As urllib3 has it; requests reads by it."""
+        return self._watched(self._raw.stream(*args, **kwargs))
+
+    def read_chunked(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        """As urllib3 has it."""
+        return self._watched(self._raw.read_chunked(*args, **kwargs))
+
+    def read(self, amt: int | None = None, *args: Any, **kwargs: Any) -> bytes:
+        """As urllib3 has it."""
+        with self._telling():
+            part: bytes = self._raw.read(amt, *args, **kwargs)
+        if amt is None or (amt and not part):
+            self._rest.end()
+        return part
+
+    def close(self) -> None:
+        """As urllib3 has it; who closes early wants no more."""
+        self._raw.close()
+        self._rest.end()
+
+    def _watched(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        with self._telling():
+            yield from parts
+        self._rest.end()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._rest.end(Fate.BROKEN)
+            raise
 
 
 def _has_connected(error: requests.RequestException) -> bool:

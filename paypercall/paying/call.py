@@ -13,6 +13,7 @@ from paypercall import wire
 from paypercall.paying.body import Traits
 from paypercall.paying.budget import origin_of
 from paypercall.paying.offer import ReadHeaders
+from paypercall.paying.rest import Rest
 
 _CHAIN = "paypercall"
 _FREE_METHODS = ("HEAD", "OPTIONS")
@@ -150,11 +151,13 @@ class Head:
         status: The HTTP status.
         headers: The headers.
         response: The library's own, handed through.
+        rest: Its body, where that is still to come; None where it is there as a whole.
     """
 
     status: int
     headers: ReadHeaders = field(repr=False)
     response: Any = field(repr=False)
+    rest: Rest | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class Payer:
         with self._making:
             made = [client for client in self._clients.values() if client is not self._client]
             self._clients = {(self._client.peer_address, self._client.asset): self._client}
+        self.places.end_dropped()
         for client in made:
             client.close_node()
 
@@ -317,6 +318,8 @@ class Payer:
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.
 
+        Where the answer's body is still to come, the purchase ends with it, and is left if it breaks off.
+
         Returns:
             What came back, in bytes or units of the asset.
 
@@ -324,14 +327,19 @@ class Payer:
             RefundMissing: In strict mode, when a refund is missing or wrong; all else is booked then.
         """
         verdict = weigh(purchase, head)
-        ended = self.places.end(purchase, _ending(verdict))
+        how = _ending(verdict)
+        fails = verdict.missing is not None and self._is_strict
+        if head.rest is None or head.status == HTTPStatus.PAYMENT_REQUIRED or fails:
+            ended = self.places.end(purchase, how)
+        else:
+            ended = self.places.hand_on(purchase, how, head.rest)
         price = _price_of_next(ended, verdict)
         if price is None:
             self.prices.learn(purchase.call, None)
         elif head.status < HTTPStatus.BAD_REQUEST:
             self.prices.learn(purchase.call, Quote(price, ended.asset, ended.payee))
         self._tell_all(purchase, verdict)
-        if verdict.missing is not None and self._is_strict:
+        if fails:
             raise RefundMissing(f"{purchase.row.origin}: {verdict.missing}", head.response)
         return ended.refund
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -25,10 +26,14 @@ from paypercall.paying.budget import DAY, HOUR, Budget, Wish, require_within
 from paypercall.paying.call import Call
 from paypercall.paying.offer import Quote
 from paypercall.paying.purchase import Purchase
+from paypercall.paying.rest import Fate, Rest
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Store
 
 _BEAT_SECONDS = 2.0
+
+Ending = Callable[[BoughtCall, str], BoughtCall]
+"""A rule of `bought_call.py` that ends a call of a channel."""
 
 
 class Places:
@@ -41,6 +46,7 @@ class Places:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
+        self._dropped: deque[tuple[Purchase, Ending]] = deque()
 
     def last_paid(self, call: Call) -> list[BoughtCall]:
         """The last two calls to a call's resource whose price was not given back; the newest first."""
@@ -114,7 +120,7 @@ class Places:
 
     def release(self, purchase: Purchase | None) -> None:
         """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
-        if purchase is None:
+        if purchase is None or purchase.is_handed_on:
             return
         self._heartbeat.remove(purchase.row)
         if purchase.is_over:
@@ -126,7 +132,31 @@ class Places:
             if row.run == _this.run:
                 books.bought_calls.save(_left(purchase, row))
 
-    def end(self, purchase: Purchase, how: Callable[[BoughtCall, str], BoughtCall]) -> BoughtCall:
+    def hand_on(self, purchase: Purchase, how: Ending, rest: Rest) -> BoughtCall:
+        """Leaves it to the answer's body to end a purchase; gives what that will make of it."""
+
+        def end_by(fate: Fate) -> None:
+            purchase.is_handed_on = False
+            if fate is Fate.READ:
+                self.end(purchase, how)
+            elif fate is Fate.BROKEN:
+                self.release(purchase)
+            else:
+                # Told by the garbage collector, maybe in the middle of a transaction.
+                self._dropped.append((purchase, how))
+
+        with self._store.brief_transaction() as books:
+            ended = how(books.bought_calls.lock(purchase.row.id), purchase.aa_address)
+        purchase.is_handed_on = True
+        rest.watch(end_by)
+        return ended
+
+    def end_dropped(self) -> None:
+        """Ends the purchases whose answers the program has dropped before it read them to their ends."""
+        while self._dropped:
+            self.end(*self._dropped.popleft())
+
+    def end(self, purchase: Purchase, how: Ending) -> BoughtCall:
         """Ends a purchase, as a rule of `bought_call.py` has it."""
         self._heartbeat.remove(purchase.row)
         purchase.is_over = True
@@ -137,6 +167,7 @@ class Places:
         return row
 
     def _keep(self, rows: list[BoughtCall]) -> None:
+        self.end_dropped()
         with self._store.brief_transaction() as books:
             books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
 

@@ -35,6 +35,7 @@ class Purchase:
         may_have_left: Whether the payment may have left this machine.
         is_unheeded: Whether an answer came that says nothing of the payment.
         is_second_hand: Whether the payment was made for another call, which it may have been used for.
+        is_handed_on: Whether its outcome is that of the answer's body, which the program is still to read.
     """
 
     call: Call
@@ -45,6 +46,7 @@ class Purchase:
     may_have_left: bool = False
     is_unheeded: bool = False
     is_second_hand: bool = False
+    is_handed_on: bool = False
 
     @property
     def header(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +14,10 @@ import pytest
 from paypercall.asynchronous import AsyncClient
 from paypercall.httpx import AsyncPaymentTransport, PaymentTransport
 from paypercall.paying import Offer
+from tests.httpx_client.conftest import Api
+from tests.parties import wait_until
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Seen
+from tests.paying.merchant import Market, Reply, Seen, break_off_chunks
 
 
 def test_a_long_answer_is_handed_on_before_it_is_there_as_a_whole(market: Market) -> None:
@@ -26,6 +29,56 @@ def test_a_long_answer_is_handed_on_before_it_is_there_as_a_whole(market: Market
     ):
         assert not response.is_stream_consumed
         assert len(response.read()) == len(content)
+
+
+def test_an_answer_that_breaks_off_while_it_is_read_is_had_again_by_the_same_call(
+    market: Market, api: Api
+) -> None:
+    url, before = market.site.url + "/breaks", market.spent()
+
+    def break_off(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        return honest() if seen.package is None else break_off_chunks(seen, honest)
+
+    market.site.trick = break_off
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.request("GET", url)
+    assert market.rows()[-1]["state"] == "pending"
+    market.site.trick = None
+    assert api.request("GET", url).json() == {"method": "GET", "length": 0}
+    assert market.rows()[-1]["state"] == "answered"
+    assert len({str(package) for package in market.site.packages}) == 1
+    assert (market.site.served, market.spent() - before) == (1, 100)
+
+
+def test_a_stream_that_was_read_or_is_not_wanted_ends_the_call(market: Market) -> None:
+    url = market.site.url + "/read"
+    market.site.view = lambda seen: Reply(200, [("Transfer-Encoding", "chunked")], b"2\r\nok\r\n0\r\n\r\n")
+
+    def is_ended() -> bool:
+        return bool(market.rows()[-1]["state"] == "answered")
+
+    async def read_and_leave() -> None:
+        transport = AsyncPaymentTransport(market.client, BUDGET)
+        async with httpx.AsyncClient(transport=transport) as api:
+            assert (await api.get(url)).text == "ok"
+            assert is_ended()
+            async with api.stream("GET", url):
+                assert not is_ended()
+            assert is_ended()
+
+    asyncio.run(read_and_leave())
+    with httpx.Client(transport=PaymentTransport(market.client, BUDGET)) as api:
+        assert api.get(url).text == "ok"
+        assert is_ended()
+        with api.stream("GET", url):
+            assert not is_ended()
+        assert is_ended()
+        response = api.send(api.build_request("GET", url), stream=True)
+        assert not is_ended()
+        del response
+        gc.collect()
+        wait_until(is_ended, "what the program dropped is ended")
+    assert market.site.served == 5
 
 
 def test_a_call_that_is_cancelled_is_gone_on_with_by_the_next_one(market: Market) -> None:

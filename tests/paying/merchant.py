@@ -183,7 +183,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Connection", "close")
             for name, value in reply.headers:
                 self.send_header(name, value)
-            if not any(name == "Content-Length" for name, _ in reply.headers):
+            if not any(name in ("Content-Length", "Transfer-Encoding") for name, _ in reply.headers):
                 self.send_header("Content-Length", str(len(reply.body)))
             else:
                 self.close_connection = True
@@ -287,6 +287,12 @@ def open_market(folder: Path, answers: AnswerLimits | None = None, **settings: A
             finally:
                 for site in sites:
                     site.close()
+
+
+def break_off_chunks(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+    """Answers honestly, but breaks off in the middle of the first chunk."""
+    reply = honest()
+    return Reply(reply.status, [*reply.headers, ("Transfer-Encoding", "chunked")], b"1000\r\n" + reply.body)
 
 
 def changed(reply: Reply, changes: Mapping[str, str | None]) -> Reply:
