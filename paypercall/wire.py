@@ -54,6 +54,26 @@ UNCONFIRMED = "Payment-Unconfirmed"
 PREFIX = "payment-"
 """All of these begin so, and those of methods of a host's own should: with a request they are worth money."""
 
+OF_ONE_ATTEMPT = frozenset(
+    {
+        "b3",
+        "baggage",
+        "cf-ray",
+        "date",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "x-amzn-trace-id",
+        "x-b3-spanid",
+        "x-b3-traceid",
+        "x-correlation-id",
+        "x-datadog-parent-id",
+        "x-datadog-trace-id",
+        "x-request-id",
+    }
+)
+"""Headers, in small letters, that are new with every attempt, also of the same request."""
+
 FIELD = "payment_package"
 """A package's name in a form, a JSON body or a query, as the JavaScript library has it."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from paypercall import wire
@@ -21,8 +21,17 @@ _FREE_METHODS = ("HEAD", "OPTIONS")
 _PAYMENTS = (wire.PACKAGE, wire.TOKEN, wire.UNIT, wire.TRANSFER)
 """Headers with which a program pays by itself: a second payment would be refused, or lost."""
 
-_CHOOSING = ("Authorization", "Accept", "Accept-Language", "Range")
-"""Headers by which the answers to one address differ: a merchant's answer to one is none to another."""
+_OF_THE_LIBRARY = frozenset(
+    {"accept-encoding", "connection", "content-length", "keep-alive", "transfer-encoding", "user-agent"}
+)
+"""Headers that tell how a request is sent: another release of the HTTP library may send others for the same one."""
+
+
+class SentHeaders(ReadHeaders, Protocol):
+    """The headers of a request; names are compared without their case."""
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and values."""
 
 
 class Chain:
@@ -84,8 +93,9 @@ class Call:
     """One request to one origin.
 
     Attributes:
-        request: What it is recognised by when it is made again after a crash: method, address, body, who asks for what.
-        asker: Who asks for what: calls that differ in it have different answers.
+        request: What it is recognised by when it is made again after a crash: method, address, body, and the headers,
+            since any of them may tell who asks, and for what.
+        asker: The digest of the headers alone.
         resource: What has one price: method and address without the query.
         method: The method, in capitals.
         origin: Where it goes.
@@ -109,7 +119,7 @@ class Call:
 
     @classmethod
     def of(
-        cls, method: str, url: str, headers: ReadHeaders, body: Traits, chain: Chain, max_price: int | None
+        cls, method: str, url: str, headers: SentHeaders, body: Traits, chain: Chain, max_price: int | None
     ) -> Call:
         """Describes a request.
 
@@ -124,7 +134,7 @@ class Call:
         method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
         assert origin is not None, "what is no http address is not paid for"
         known = secrets.token_bytes(32) if body.digest is None else body.digest
-        asker = tuple(str(headers.get(name)) for name in _CHOOSING)
+        asker = tuple(_telling(headers, parts.scheme, origin))
         return cls(
             request=_digest(method, origin, parts.path, parts.query, known.hex(), *asker),
             asker=_digest(*asker),
@@ -171,6 +181,18 @@ class Lost:
 
     error: Exception
     may_have_left: bool = True
+
+
+def _telling(headers: SentHeaders, scheme: str, origin: str) -> list[str]:
+    """The headers by which an answer may differ: a merchant's answer to one customer is none to another."""
+    told = ((name.lower(), value) for name, value in headers.items())
+    return sorted(
+        f"{name}:{value}"
+        for name, value in told
+        if name not in wire.OF_ONE_ATTEMPT
+        and name not in _OF_THE_LIBRARY
+        and not (name == "host" and origin_of(f"{scheme}://{value}") == origin)
+    )
 
 
 def _digest(*parts: str) -> str:

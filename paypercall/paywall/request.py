@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from paypercall.paid_call import SAME_REQUEST
-from paypercall.wire import FIELD
+from paypercall.wire import FIELD, OF_ONE_ATTEMPT
 
 MAX_PAID_BODY = 16 * 1024 * 1024
 """Bytes of a paid request's body: what is paid for is held in memory, to be told from other requests."""
@@ -21,12 +21,6 @@ MAX_BODY_WITH_PACKAGE = 64 * 1024
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _JSON = "application/json"
-
-
-_OF_ONE_ATTEMPT = frozenset(
-    {"cf-ray", "date", "traceparent", "tracestate", "x-amzn-trace-id", "x-correlation-id", "x-request-id"}
-)
-"""Headers that are new with every attempt, also of the same request."""
 
 
 class Headers(Protocol):
@@ -108,7 +102,7 @@ class Request:
         headers = sorted(
             f"{name}:{value}"
             for name, value in ((name.lower(), value) for name, value in self.headers.items())
-            if name not in _OF_ONE_ATTEMPT
+            if name not in OF_ONE_ATTEMPT
         )
         return self.digest() + _digest((self.root_path, *headers))[SAME_REQUEST:]
 

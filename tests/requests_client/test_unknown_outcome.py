@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import requests
 from urllib3.util import Retry
 
 from paypercall import wire
+from paypercall.httpx import PaymentTransport
 from paypercall.paying import Budget, PaymentDeclined, PaymentRejected
 from paypercall.requests import Session
 from tests.paying.fixtures import BUDGET
@@ -178,17 +180,44 @@ def test_a_call_that_may_not_cost_so_much_does_not_go_on_with_it(
     assert len(market.site.packages) == 1
 
 
-def test_a_call_on_behalf_of_somebody_else_does_not_go_on_with_it(
-    market: Market, api: Session, url: str
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Cookie", "X-Api-Key", "Accept", "Accept-Language", "Range", "Host"]
+)
+def test_a_call_on_behalf_of_somebody_else_or_for_something_else_does_not_go_on_with_it(
+    market: Market, api: Session, url: str, name: str
 ) -> None:
-    market.site.view = lambda seen: Reply(200, [], (seen.headers.get("Authorization") or "").encode())
+    market.site.view = lambda seen: Reply(200, [], (seen.headers.get(name) or "").encode())
     market.site.trick = reset_after
     with pytest.raises(requests.ConnectionError):
-        api.get(url, headers={"Authorization": "Bearer one"})
+        api.get(url, headers={name: "one"})
     market.site.trick = None
-    assert api.get(url, headers={"Authorization": "Bearer two"}).text == "Bearer two"
-    assert api.get(url, headers={"Authorization": "Bearer one"}).text == "Bearer one"
+    assert api.get(url, headers={name: "two"}).text == "two"
+    assert api.get(url, headers={name: "one"}).text == "one"
     assert market.site.served == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["User-Agent", "Accept-Encoding", "Connection", "X-Request-Id", "traceparent"]
+)
+def test_a_call_of_another_release_of_the_library_or_of_another_attempt_goes_on_with_it(
+    market: Market, api: Session, url: str, name: str
+) -> None:
+    market.site.trick = reset_after
+    with pytest.raises(requests.ConnectionError):
+        api.get(url, headers={name: "one"})
+    market.site.trick = None
+    assert api.get(url, headers={name: "two"}).ok
+    assert market.site.served == 1
+
+
+def test_another_library_goes_on_with_it(market: Market, api: Session, url: str) -> None:
+    market.site.trick = reset_after
+    with pytest.raises(requests.ConnectionError):
+        api.get(url)
+    market.site.trick = None
+    with httpx.Client(transport=PaymentTransport(market.client, BUDGET)) as other:
+        assert other.get(url).is_success
+    assert market.site.served == 1
 
 
 @pytest.mark.parametrize(
