@@ -196,6 +196,8 @@ class _Body:
     """A request's body, to be sent as often as needed."""
 
     def __init__(self, body: Any) -> None:
+        if isinstance(body, (bytearray, memoryview)):
+            body = bytes(body)
         self._body = body
         self._start: int | None = None
         self.traits = Traits()

@@ -46,6 +46,8 @@ class FromTheMiddle(io.BytesIO):
 
 KINDS: dict[str, Callable[[], Any]] = {
     "bytes": lambda: CONTENT,
+    "bytearray": lambda: bytearray(CONTENT),
+    "memoryview": lambda: memoryview(CONTENT),
     "generator": parts,
     "file": lambda: io.BytesIO(CONTENT),
     "file read in part": FromTheMiddle,
