@@ -133,7 +133,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                 last.close()
             raise
         finally:
-            body.close()
+            body.call.chain.forget_unless_followed(None if last is None else last.status_code)
         return response
 
     def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
@@ -233,7 +233,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                 await last.aclose()
             raise
         finally:
-            body.close()
+            body.call.chain.forget_unless_followed(None if last is None else last.status_code)
         return response
 
     async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
@@ -261,19 +261,30 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         request: The request.
         origin: Where it goes.
         iterate: `iter` or `aiter`: some bodies can do both.
+
+    Raises:
+        httpx.StreamConsumed: When it could be read once only, and was.
     """
 
     def __init__(self, request: httpx.Request, origin: str, iterate: Callable[[Any], Any]) -> None:
         self._request = request
         self._kept: Kept | None = None
+        # The extensions are what a request shares with its redirections.
+        chain = Chain.of(request.extensions, request, origin)
+        chain.strip(request.headers, origin)
         traits = Traits()
         if isinstance(request.stream, httpx.ByteStream):
             traits = Traits.of(b"".join(request.stream))
         else:
-            self._kept = Kept(iterate(request.stream))
-        # The extensions are what a request shares with its redirections.
-        chain = Chain.of(request.extensions, request, origin)
-        chain.strip(request.headers, origin)
+            # Forms with files, alone among what is not there as a whole, can be read both ways, and again.
+            is_form = isinstance(request.stream, httpx.SyncByteStream) and isinstance(
+                request.stream, httpx.AsyncByteStream
+            )
+            self._kept = chain.keep(
+                request.stream, lambda: Kept(iterate(request.stream)), is_once=not is_form
+            )
+            if self._kept is None:
+                raise httpx.StreamConsumed
         self.call = Call.of(
             request.method,
             str(request.url),
@@ -309,11 +320,6 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __aiter__(self) -> AsyncIterator[bytes]:
         assert self._kept is not None
         return aiter(self._kept)
-
-    def close(self) -> None:
-        """Forgets what was kept."""
-        if self._kept is not None:
-            self._kept.close()
 
 
 async def _drive(steps: Steps, send: Any, look: Any) -> Any:

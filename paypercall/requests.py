@@ -97,7 +97,7 @@ class PaymentAdapter(HTTPAdapter):
         # The dict of hooks is the only thing of a request that its redirections share.
         chain = Chain.of(request.hooks, request, origin, may_pay=_may_pay.get())
         chain.strip(request.headers, origin)
-        body = _Body(request.body)
+        body = _Body(request, chain)
         call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
         last: requests.Response | None = None
         rest: Rest | None = None
@@ -144,7 +144,7 @@ class PaymentAdapter(HTTPAdapter):
                 last.close()
             raise
         finally:
-            body.close()
+            chain.forget_unless_followed(None if last is None else last.status_code)
         return response
 
 
@@ -193,9 +193,14 @@ class Session(requests.Session):
 
 
 class _Body:
-    """A request's body, to be sent as often as needed."""
+    """A request's body, to be sent as often as needed.
 
-    def __init__(self, body: Any) -> None:
+    Raises:
+        requests.exceptions.UnrewindableBodyError: When it could be read once only, and was.
+    """
+
+    def __init__(self, request: requests.PreparedRequest, chain: Chain) -> None:
+        body: Any = request.body
         if isinstance(body, (bytearray, memoryview)):
             body = bytes(body)
         self._body = body
@@ -207,18 +212,17 @@ class _Body:
             self._start = body.tell()
             self.traits = Traits.of_file(body)
         else:
-            self._body = Kept(_parts(body))
+            self._body = chain.keep(body, lambda: Kept(_parts(body)))
+            if self._body is None:
+                raise requests.exceptions.UnrewindableBodyError(
+                    "the body was read for a call that is over", request=request
+                )
 
     def again(self) -> Any:
         """The body from its beginning."""
         if self._start is not None:
             self._body.seek(self._start)
         return self._body
-
-    def close(self) -> None:
-        """Forgets what was kept."""
-        if isinstance(self._body, Kept):
-            self._body.close()
 
 
 class _Raw:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from paypercall import wire
-from paypercall.paying.body import Traits
+from paypercall.paying.body import Kept, Traits
 from paypercall.paying.budget import origin_of
 from paypercall.paying.offer import ReadHeaders
 from paypercall.paying.rest import Rest
 
 _CHAIN = "paypercall"
+_AUTHENTICATE = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
 _FREE_METHODS = ("HEAD", "OPTIONS")
 
 _PAYMENTS = (wire.PACKAGE, wire.TOKEN, wire.UNIT, wire.TRANSFER)
@@ -47,6 +49,8 @@ class Chain:
         self._origin = origin
         self._first = first
         self._may_pay = may_pay
+        self._source: object = None
+        self._kept: Kept | None = None
 
     @classmethod
     def of(
@@ -65,7 +69,10 @@ class Chain:
             known._origin, known._first = origin, request
         # The same request again is a call of its own.
         elif not isinstance(known, cls) or known._first is request:
-            known = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
+            chain = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
+            if isinstance(known, cls):
+                chain._source, chain._kept = known._source, known._kept
+            return chain
         return known
 
     @classmethod
@@ -82,6 +89,28 @@ class Chain:
     def may_pay(self, origin: str) -> bool:
         """Whether a request of the chain may be paid."""
         return self._may_pay and origin == self._origin
+
+    def keep(self, source: object, begin: Callable[[], Kept], *, is_once: bool = True) -> Kept | None:
+        """What is kept of a body that can be read once only, for the redirections that carry it on.
+
+        Args:
+            source: The library's own body.
+            begin: Begins to keep it.
+            is_once: Whether it can be read once only; if not, it is read again for a call that begins anew.
+
+        Returns:
+            None if it was read for a call that is over: it is lost, and nothing must be paid for a call without it.
+        """
+        if source is not self._source or (self._kept is None and not is_once):
+            self._source, self._kept = source, begin()
+        return self._kept
+
+    def forget_unless_followed(self, status: int | None) -> None:
+        """Forgets the body, unless an answer may lead to a request that carries it on: None for no answer."""
+        is_followed = status is not None and (300 <= status < 400 or status in _AUTHENTICATE)
+        if self._kept is not None and not is_followed:
+            self._kept.close()
+            self._kept = None
 
     def pays(self) -> None:
         """Notes that one of them is paid."""

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from paypercall import wire
+from paypercall.httpx import PaymentTransport
 from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
 from tests.httpx_client.conftest import Api, ApiMaker
 from tests.paying.fixtures import BUDGET
@@ -222,6 +223,38 @@ def test_a_redirection_within_the_origin_is_paid_where_it_leads_to(
 
     market.site.trick = move
     assert api.request("POST", url, content=b"body").json() == {"method": "POST", "length": 4}
+    assert len(market.site.packages) == 1
+
+
+@pytest.mark.parametrize("content", [lambda: CONTENT, parts, lambda: io.BytesIO(CONTENT)])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_redirection_within_the_origin_carries_the_body_on(
+    market: Market, api: Api, url: str, content: Callable[[], Any], is_known: bool
+) -> None:
+    if is_known:
+        api.terms(url + "/on", "POST")
+
+    def lead_on(seen: Seen, honest: Honest) -> Reply:
+        return honest() if seen.path.endswith("/on") else Reply(307, [("Location", url + "/on")], b"")
+
+    market.site.trick = lead_on
+    assert api.request("POST", url, content=content()).json()["length"] == len(CONTENT)
+    assert len(market.site.packages) == 1
+
+
+def test_a_form_with_files_that_is_sent_twice_arrives_whole_twice(market: Market, url: str) -> None:
+    market.site.view = lambda seen: Reply(200, [], str(seen.body.count(CONTENT)).encode())
+    with httpx.Client(transport=PaymentTransport(market.client, BUDGET)) as api:
+        request = api.build_request("POST", url, files={"file": CONTENT})
+        assert [api.send(request).text for _ in range(2)] == ["1", "1"]
+
+
+def test_nothing_is_paid_for_a_body_that_was_read_for_another_call(market: Market, url: str) -> None:
+    with httpx.Client(transport=PaymentTransport(market.client, BUDGET)) as api:
+        request = api.build_request("POST", url, content=parts())
+        assert api.send(request).is_success
+        with pytest.raises(httpx.StreamConsumed):
+            api.send(request)
     assert len(market.site.packages) == 1
 
 

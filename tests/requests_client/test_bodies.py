@@ -223,3 +223,31 @@ def test_a_merchant_that_asks_for_payment_before_it_reads_the_body_gets_it_whole
     market.site.is_hasty = True
     assert api.post(f"{market.site.url}/hasty/{kind}", data=KINDS[kind]()).ok
     assert bodies == [CONTENT]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_redirection_within_the_origin_carries_the_body_on(
+    market: Market, api: Session, bodies: list[bytes], kind: str, is_known: bool
+) -> None:
+    url = f"{market.site.url}/leads/{kind}"
+    if is_known:
+        api.get_402_info(url + "/on", "POST")
+
+    def lead_on(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        return honest() if seen.path.endswith("/on") else Reply(307, [("Location", url + "/on")], b"")
+
+    market.site.trick = lead_on
+    assert api.post(url, data=KINDS[kind]()).ok
+    assert bodies == [CONTENT]
+
+
+def test_nothing_is_paid_for_a_body_that_was_read_for_another_call(
+    market: Market, api: Session, bodies: list[bytes]
+) -> None:
+    request = api.prepare_request(requests.Request("POST", market.site.url + "/twice", data=parts()))
+    assert api.send(request).ok
+    with pytest.raises(requests.exceptions.UnrewindableBodyError):
+        api.send(request)
+    assert bodies == [CONTENT]
+    assert len(market.site.packages) == 1
