@@ -108,7 +108,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                     rest = Rest()
                     last.stream = _Stream(last.stream, rest)
             except httpx.TransportError as error:
-                return Lost(error, not isinstance(error, _NO_CONNECTION))
+                return Lost(error, _may_have_left(self._inner, error))
             return Head(last.status_code, last.headers, last, rest)
 
         def look(url: str) -> bytes | None:
@@ -205,7 +205,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                     rest = Rest()
                     last.stream = _AsyncStream(last.stream, rest)
             except httpx.TransportError as error:
-                return Lost(error, not isinstance(error, _NO_CONNECTION))
+                return Lost(error, _may_have_left(self._inner, error))
             return Head(last.status_code, last.headers, last, rest)
 
         async def look(url: str) -> bytes | None:
@@ -430,6 +430,12 @@ class _AsyncStream(httpx.AsyncByteStream):
         """Who closes early wants no more."""
         await self._stream.aclose()
         await anyio.to_thread.run_sync(self._rest.end)
+
+
+def _may_have_left(inner: object, error: httpx.TransportError) -> bool:
+    """Whether a payment may be on its way: another transport than httpx's own may have tried more than once."""
+    is_own = type(inner) in (httpx.HTTPTransport, httpx.AsyncHTTPTransport)
+    return not (is_own and isinstance(error, _NO_CONNECTION))
 
 
 def _is_short(response: httpx.Response) -> bool:

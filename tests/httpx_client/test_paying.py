@@ -305,3 +305,39 @@ def test_a_payment_that_could_not_be_sent_pays_for_the_next_call_that_costs_the_
         with pytest.raises(httpx.ConnectError):
             api.request("GET", f"{site.url}?{number}")
     assert len(market.rows()) == rows + 1
+
+
+class Retrying(httpx.HTTPTransport):
+    """A transport that tries twice, as those of other packages do."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return super().handle_request(request)
+        except httpx.TransportError:
+            return super().handle_request(request)
+
+
+def test_a_transport_that_retries_does_not_make_a_payment_unsent(market: Market) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    port = urlsplit(site.url).port or 0
+    transport = PaymentTransport(market.client, BUDGET, patience=1.0, transport=Retrying())
+    with httpx.Client(transport=transport) as api:
+        for path in ("/one", "/two"):
+            transport.get_402_info(site.url + path)
+
+        def serve_and_die(seen: Seen, honest: Honest) -> Reply:
+            honest()
+            site.close()
+            raise Reset
+
+        site.trick = serve_and_die
+        with pytest.raises(httpx.ConnectError):
+            api.get(site.url + "/one")
+        again = Site(market.site.paywall, port)
+        try:
+            assert api.get(again.url + "/two").is_success
+            assert api.get(again.url + "/one").is_success
+        finally:
+            again.close()
+    assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [(100, "answered")] * 2
+    assert (site.served, again.served) == (1, 1)
