@@ -17,7 +17,17 @@ from paypercall.paying.offer import ReadHeaders
 from paypercall.paying.rest import Rest
 
 _CHAIN = "paypercall"
-_AUTHENTICATE = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
+FOLLOWED = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+)
+"""Answers that may lead to a request that follows from the one before."""
+
 _FREE_METHODS = ("HEAD", "OPTIONS")
 
 _PAYMENTS = (wire.PACKAGE, wire.TOKEN, wire.UNIT, wire.TRANSFER)
@@ -37,7 +47,10 @@ class SentHeaders(ReadHeaders, Protocol):
 
 
 class Chain:
-    """A request and its redirections: one of them may be paid, and none that leaves the first one's origin.
+    """A request and what follows from it: one of them may be paid, and none that leaves the first one's origin.
+
+    It is followed by redirections, and by itself with what the answer asks for, such as a digest. Where the merchant
+    has not taken the payment of the one, it goes along with the next.
 
     Args:
         origin: Where the first goes.
@@ -49,6 +62,8 @@ class Chain:
         self._origin = origin
         self._first = first
         self._may_pay = may_pay
+        self._is_over = False
+        self._left: tuple[str, str] | None = None
         self._source: object = None
         self._kept: Kept | None = None
 
@@ -59,7 +74,7 @@ class Chain:
         """The chain of a request: a new one, unless it is a redirection of another.
 
         Args:
-            shared: What the library hands on from a request to its redirections.
+            shared: What the library hands on from a request to what follows from it.
             request: The library's own.
             origin: Where it goes.
             may_pay: Whether a new one may be paid.
@@ -67,8 +82,10 @@ class Chain:
         known = shared.get(_CHAIN)
         if isinstance(known, cls) and known._first is None:
             known._origin, known._first = origin, request
-        # The same request again is a call of its own.
-        elif not isinstance(known, cls) or known._first is request:
+        # The same request again is a call of its own, unless its payment is still to be taken.
+        elif (
+            not isinstance(known, cls) or known._is_over or (known._first is request and known._left is None)
+        ):
             chain = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
             if isinstance(known, cls):
                 chain._source, chain._kept = known._source, known._kept
@@ -86,9 +103,19 @@ class Chain:
             for name in [name for name in headers if name.lower().startswith(wire.PREFIX)]:
                 del headers[name]
 
-    def may_pay(self, origin: str) -> bool:
+    def may_pay(self, origin: str, resource: str) -> bool:
         """Whether a request of the chain may be paid."""
-        return self._may_pay and origin == self._origin
+        is_elsewhere = self._left is not None and self._left[1] != resource
+        return self._may_pay and origin == self._origin and not is_elsewhere
+
+    @property
+    def left(self) -> str | None:
+        """The request, by its digest, whose payment may be used for the next one; None if there is none."""
+        return None if self._left is None else self._left[0]
+
+    def leaves(self, request: str, resource: str) -> None:
+        """Notes that a payment was sent whose outcome is unknown yet."""
+        self._left = request, resource
 
     def keep(self, source: object, begin: Callable[[], Kept], *, is_once: bool = True) -> Kept | None:
         """What is kept of a body that can be read once only, for the redirections that carry it on.
@@ -107,14 +134,25 @@ class Chain:
 
     def forget_unless_followed(self, status: int | None) -> None:
         """Forgets the body, unless an answer may lead to a request that carries it on: None for no answer."""
-        is_followed = status is not None and (300 <= status < 400 or status in _AUTHENTICATE)
-        if self._kept is not None and not is_followed:
+        if self._kept is not None and status not in FOLLOWED:
             self._kept.close()
             self._kept = None
 
-    def pays(self) -> None:
-        """Notes that one of them is paid."""
+    def has_paid(self) -> None:
+        """Notes that a payment was taken, or may have been: no other is made."""
+        self._left = None
         self._may_pay = False
+
+    def settles(self, status: int, *, all_came_back: bool) -> None:
+        """Notes the answer to a payment that was taken.
+
+        If all of it came back, another one may be made. After an answer that nothing follows from, a request that
+        shares what this one does is a call of its own.
+        """
+        if not all_came_back:
+            self.has_paid()
+        self._left = None
+        self._is_over = status not in FOLLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +200,19 @@ class Call:
         """
         method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
         assert origin is not None, "what is no http address is not paid for"
+        resource = _digest(method, origin, parts.path)
         known = secrets.token_bytes(32) if body.digest is None else body.digest
         asker = tuple(_telling(headers, parts.scheme, origin))
         return cls(
             request=_digest(method, origin, parts.path, parts.query, known.hex(), *asker),
             asker=_digest(*asker),
-            resource=_digest(method, origin, parts.path),
+            resource=resource,
             method=method,
             origin=origin,
             path=unquote(parts.path),
             chain=chain,
             may_pay=(
-                chain.may_pay(origin)
+                chain.may_pay(origin, resource)
                 and method not in _FREE_METHODS
                 and all(headers.get(name) is None for name in _PAYMENTS)
             ),

@@ -151,7 +151,6 @@ def exchange(payer: Payer, call: Call) -> Steps:
         purchase = yield from _accept(payer, call, head)
         if purchase is None:
             return head.response
-    call.chain.pays()
     deadline = monotonic() + payer.patience
     for is_last in (False, True):
         head, fate = yield from _deliver(payer, purchase, deadline)
@@ -264,6 +263,7 @@ def _deliver_one(
     payer: Payer, purchase: Purchase, deadline: float
 ) -> Generator[Any, Any, tuple[Head, _Fate]]:
     """Sends one payment until its outcome is known; gives the answer, and what became of the payment."""
+    chain = purchase.call.chain
     try:
         sends, unknown = 0, 0
         while True:
@@ -284,22 +284,26 @@ def _deliver_one(
             raise outcome.error
         if _was_taken(outcome):
             refund = yield Do(lambda: payer.settle(purchase, outcome))
-            return outcome, _Fate.GIVEN_BACK if refund == purchase.row.amount else _Fate.KEPT
+            all_came_back = refund == purchase.row.amount
+            chain.settles(outcome.status, all_came_back=all_came_back)
+            return outcome, _Fate.GIVEN_BACK if all_came_back else _Fate.KEPT
         if outcome.status not in _REFUSALS:
             payer.doubt(purchase, outcome.status)
         elif pause is None:
             yield Do(lambda: payer.abandon(purchase))
             if purchase.is_second_hand and outcome.status == HTTPStatus.CONFLICT:
                 return outcome, _Fate.USED_BEFORE
+            chain.has_paid()
         return outcome, _Fate.KEPT
     finally:
-        # What has no outcome is there for whoever makes the call again.
+        # What has no outcome is there for whoever makes the call again, or what follows from it.
         payer.places.release(purchase)
 
 
 def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
     before = purchase.may_have_left
     purchase.may_have_left = True
+    purchase.call.chain.leaves(purchase.call.request, purchase.call.resource)
     outcome = yield Send(purchase.header)
     if isinstance(outcome, Lost):
         purchase.may_have_left = before or outcome.may_have_left

@@ -37,7 +37,7 @@ from paypercall.paying.budget import (
     require_allowed,
     require_within,
 )
-from paypercall.paying.call import Call, Head
+from paypercall.paying.call import FOLLOWED, Call, Head
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places
 from paypercall.paying.prices import Prices, require_payable
@@ -140,8 +140,13 @@ class Payer:
     # --- paying ------------------------------------------------------------------------------------------------------
 
     def resume(self, call: Call) -> Purchase | None:
-        """Goes on with a call like this one that was left with an unknown outcome, if it may cost that now."""
+        """Goes on with a call like this one that was left with an unknown outcome, if it may cost that now.
+
+        It may be the one that this one follows from, too.
+        """
         row = self.places.take_left(call.request, call, self._may_take)
+        if row is None and call.chain.left is not None:
+            row = self.places.take_left(call.chain.left, call, self._may_take)
         if row is None:
             return None
         client = self._client_for(row.payee, row.asset)
@@ -313,7 +318,8 @@ class Payer:
         The next call asks for the price before it pays. After an error of the client's, the payment is good for that.
         """
         self.prices.learn(purchase.call, None)
-        purchase.is_unheeded = status < HTTPStatus.INTERNAL_SERVER_ERROR
+        # What follows from the answer takes the payment along by itself.
+        purchase.is_unheeded = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.

@@ -341,3 +341,15 @@ def test_a_transport_that_retries_does_not_make_a_payment_unsent(market: Market)
             again.close()
     assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [(100, "answered")] * 2
     assert (site.served, again.served) == (1, 1)
+
+
+@pytest.mark.parametrize("ask", [Site.guard_with_digest, Site.view_with_digest])
+def test_with_a_digest_each_call_is_paid_once(
+    market: Market, api: Api, url: str, ask: Callable[[Site], None]
+) -> None:
+    ask(market.site)
+    before = market.spent()
+    for calls in (1, 2, 3):
+        assert api.request("GET", url, auth=httpx.DigestAuth("user", "secret")).is_success
+        assert market.spent() - before == 100 * calls
+    assert {row["state"] for row in market.rows()[-3:]} <= {"answered", "refunded"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import struct
 import sys
@@ -118,6 +119,14 @@ class Site:
         """The payments that came, in their order."""
         return [seen.package for seen in self.seen if seen.package is not None]
 
+    def guard_with_digest(self) -> None:
+        """Has a digest asked for in front of the paywall."""
+        self.trick = lambda seen, honest: honest() if _has_digest(seen) else _digest_wanted()
+
+    def view_with_digest(self) -> None:
+        """Has a digest asked for by the view, behind the paywall."""
+        self.view = lambda seen: _echo(seen) if _has_digest(seen) else _digest_wanted()
+
     def close(self) -> None:
         """Stops."""
         self._server.shutdown()
@@ -162,6 +171,15 @@ class _Server(ThreadingHTTPServer):
 def _echo(seen: Seen) -> Reply:
     content = {"method": seen.method, "length": len(seen.body)}
     return Reply(200, [("Content-Type", "application/json")], json.dumps(content).encode())
+
+
+def _has_digest(seen: Seen) -> bool:
+    return (seen.headers.get("Authorization") or "").startswith("Digest")
+
+
+def _digest_wanted() -> Reply:
+    wanted = f'Digest realm="site", nonce="{secrets.token_hex(8)}", qop="auth", algorithm=MD5'
+    return Reply(401, [("WWW-Authenticate", wanted)], b"")
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
