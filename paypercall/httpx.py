@@ -24,7 +24,7 @@ from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import Do, Look, Pause, Send, Steps, exchange
-from paypercall.paying.offer import Offer, read_offer
+from paypercall.paying.offer import Offer, require_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
 from paypercall.paying.rest import Fate, Rest
@@ -144,13 +144,19 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
         Args:
             url: The whole address.
             method: The method.
-            **kwargs: Those of `httpx.Request`.
+            **kwargs: Those of `httpx.Client.build_request`; what the program's client sends by itself, such as
+                headers and cookies, is not known here. The time-out is httpx's default.
 
         Raises:
-            WrongOffer: When the terms make no sense.
+            WrongOffer: When the terms make no sense, or none that can be paid from here are told.
+            httpx.HTTPStatusError: When the answer is neither a success nor a 402, so that nothing is known.
+            httpx.TransportError: When there is no answer.
         """
-        with closing(self.handle_request(_unpaid(method, url, **kwargs))) as response:
-            return _offer_in(response)
+        with httpx.Client(transport=_Lent(self), follow_redirects=True, trust_env=False) as api:
+            request = api.build_request(method, url, **kwargs)
+            Chain.forbid(request.extensions)
+            with closing(api.send(request, stream=True)) as response:
+                return _offer_in(response)
 
     def __enter__(self) -> PaymentTransport:
         self._inner.__enter__()
@@ -238,11 +244,16 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
 
     async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
         """Makes a call without paying, and gives the terms; see `PaymentTransport.get_402_info`."""
-        response = await self.handle_async_request(_unpaid(method, url, **kwargs))
-        try:
-            return _offer_in(response)
-        finally:
-            await response.aclose()
+        async with httpx.AsyncClient(
+            transport=_AsyncLent(self), follow_redirects=True, trust_env=False
+        ) as api:
+            request = api.build_request(method, url, **kwargs)
+            Chain.forbid(request.extensions)
+            response = await api.send(request, stream=True)
+            try:
+                return _offer_in(response)
+            finally:
+                await response.aclose()
 
     async def __aenter__(self) -> AsyncPaymentTransport:
         await self._inner.__aenter__()
@@ -252,6 +263,20 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
         """Closes the connections, and the clients that were made for other payees."""
         await self._inner.aclose()
         await anyio.to_thread.run_sync(self._payer.close)
+
+
+class _Lent(httpx.BaseTransport):
+    """A transport that stays open when its client is closed."""
+
+    def __init__(self, transport: PaymentTransport) -> None:
+        self.handle_request = transport.handle_request  # type: ignore[method-assign]
+
+
+class _AsyncLent(httpx.AsyncBaseTransport):
+    """The twin of `_Lent`."""
+
+    def __init__(self, transport: AsyncPaymentTransport) -> None:
+        self.handle_async_request = transport.handle_async_request  # type: ignore[method-assign]
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -453,11 +478,8 @@ def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
     )
 
 
-def _unpaid(method: str, url: str, **kwargs: Any) -> httpx.Request:
-    request = httpx.Request(method, url, **kwargs)
-    Chain.forbid(request.extensions)
-    return request
-
-
 def _offer_in(response: httpx.Response) -> Offer | None:
-    return read_offer(response.headers) if response.status_code == 402 else None
+    if response.status_code == 402:
+        return require_offer(response.headers)
+    response.raise_for_status()
+    return None

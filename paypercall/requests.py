@@ -25,7 +25,7 @@ from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Chain, Head, Lost
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
-from paypercall.paying.offer import Offer, read_offer
+from paypercall.paying.offer import Offer, require_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
 from paypercall.paying.rest import Fate, Rest
@@ -186,10 +186,17 @@ class Session(requests.Session):
         A resource that is free does what is asked of it. The price is remembered: the next call pays at once.
 
         Raises:
-            WrongOffer: When the terms make no sense.
+            WrongOffer: When the terms make no sense, or none that can be paid from here are told.
+            requests.HTTPError: When the answer is neither a success nor a 402, so that nothing is known.
+            requests.RequestException: When there is no answer.
         """
         with _set(_may_pay, False), self.request(method, url, stream=True, **kwargs) as response:
-            return read_offer(response.headers) if response.status_code == 402 else None
+            if response.status_code == requests.codes.payment_required:
+                return require_offer(response.headers)
+            response.raise_for_status()
+            if response.status_code >= requests.codes.multiple_choices:
+                raise requests.HTTPError(f"{response.status_code} for {response.url}", response=response)
+            return None
 
 
 class _Body:

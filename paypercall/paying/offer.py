@@ -116,6 +116,18 @@ class Receipt:
     price: int | None = None
 
 
+def require_offer(headers: ReadHeaders) -> Offer:
+    """Reads the terms of a 402.
+
+    Raises:
+        WrongOffer: When they make no sense, or say nothing of channels.
+    """
+    offer = read_offer(headers)
+    if offer is None:
+        raise WrongOffer("it costs something, but no terms for channels are told")
+    return offer
+
+
 def read_offer(headers: ReadHeaders) -> Offer | None:
     """Reads the terms of a 402 that takes payments over channels; None if it says nothing of that.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 
 from paypercall import wire
 from paypercall.httpx import PaymentTransport
-from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing
+from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing, WrongOffer
 from tests.httpx_client.conftest import Api, ApiMaker
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import OWN_PAYMENTS, Market, Reply, Reset, Seen, Site, changed
@@ -64,6 +65,48 @@ def test_the_terms_are_told_without_paying(market: Market, api: Api, url: str) -
     assert market.site.packages == []
     assert api.request("GET", url).status_code == 200
     assert [seen.package is not None for seen in market.site.seen] == [False, False, True]
+
+
+def test_terms_are_told_at_the_end_of_redirections(market: Market, api: Api, url: str) -> None:
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.path.endswith("/on") else Reply(302, [("Location", url + "/on")], b"")
+    )
+    offer = api.terms(url)
+    assert offer is not None and offer.price == 100
+
+
+@pytest.mark.parametrize("status", [304, 401, 404, 500, 503])
+def test_an_answer_that_says_nothing_of_the_price_is_not_taken_for_free(
+    market: Market, api: Api, url: str, status: int
+) -> None:
+    market.site.trick = lambda seen, honest: Reply(status, [], b"")
+    with pytest.raises(httpx.HTTPStatusError, match=str(status)):
+        api.terms(url)
+
+
+def test_a_402_without_terms_is_not_taken_for_free(market: Market, api: Api, url: str) -> None:
+    market.site.trick = lambda seen, honest: Reply(402, [], b"")
+    with pytest.raises(WrongOffer):
+        api.terms(url)
+
+
+def test_a_merchant_that_tells_no_terms_is_left_after_httpxs_own_time(market: Market, url: str) -> None:
+    may_go = threading.Event()
+
+    def hang_on(seen: Seen, honest: Honest) -> Reply:
+        may_go.wait(20.0)
+        return honest()
+
+    market.site.trick = hang_on
+    transport = PaymentTransport(market.client, BUDGET)
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            transport.get_402_info(url, timeout=0.2)
+        with pytest.raises(httpx.ReadTimeout):
+            transport.get_402_info(url)
+    finally:
+        may_go.set()
+        transport.close()
 
 
 def test_a_call_and_the_budget_limit_what_is_paid(market: Market, make_api: ApiMaker, url: str) -> None:

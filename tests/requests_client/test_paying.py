@@ -17,7 +17,7 @@ from paypercall import wire
 from paypercall.client import Client
 from paypercall.errors import Refusal
 from paypercall.methods import Channel
-from paypercall.paying import Budget, Limits, PaymentDeclined, WrongBudget
+from paypercall.paying import Budget, Limits, PaymentDeclined, WrongBudget, WrongOffer
 from paypercall.paying.payer import ClientFactory
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
@@ -81,6 +81,21 @@ def test_the_terms_are_told_without_paying_and_then_the_first_call_pays_at_once(
     assert market.spent() == before
     api.get(url)
     assert [seen.package is not None for seen in market.site.seen] == [False, False, True]
+
+
+@pytest.mark.parametrize("status", [302, 304, 401, 404, 500, 503])
+def test_an_answer_that_says_nothing_of_the_price_is_not_taken_for_free(
+    market: Market, api: Session, url: str, status: int
+) -> None:
+    market.site.trick = lambda seen, honest: Reply(status, [], b"")
+    with pytest.raises(requests.HTTPError, match=str(status)):
+        api.get_402_info(url)
+
+
+def test_a_402_without_terms_is_not_taken_for_free(market: Market, api: Session, url: str) -> None:
+    market.site.trick = lambda seen, honest: Reply(402, [], b"")
+    with pytest.raises(WrongOffer):
+        api.get_402_info(url)
 
 
 def test_what_is_free_is_not_paid(market: Market, api: Session) -> None:
