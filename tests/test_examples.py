@@ -12,6 +12,7 @@ import requests
 from paypercall.cli.devnet import PORT as DEVNET_PORT
 from paypercall.conf import load_conf, load_environment
 from tests.cli.devnet_process import running_devnet
+from tests.paying.merchant import Reply, Site
 from tests.reader import SECONDS, free_port, fund, hub_in, run_client, running_server, the_channel_in
 
 EVERY_SETTING = Path(__file__).parents[1] / "conf.example.py"
@@ -114,3 +115,14 @@ def test_what_the_env_file_shows_of_a_devnet_are_settings_and_the_port_is_the_de
         settings.append("PAYPERCALL_MNEMONIC")
     assert [setting for setting, _ in shown] == settings
     assert dict(shown)["PAYPERCALL_HUB"] == f"ws://127.0.0.1:{DEVNET_PORT}"
+
+
+def test_the_example_client_does_not_pay_whatever_the_server_says(tmp_path: Path) -> None:
+    client, site = copy_example("client", tmp_path), Site(None)
+    site.view = lambda seen: Reply(200, [], b'{"peer_address": "x", "price": 1000000000}')
+    try:
+        with pytest.raises(AssertionError, match="a call costs 1000000000, and 500 bytes at most are paid"):
+            run_client(client, "app.py", site.url)
+    finally:
+        site.close()
+    assert [seen.method for seen in site.seen] == ["GET"]

@@ -15,6 +15,8 @@ from paypercall import Client, PaypercallError
 ENVIRONMENT = {**dotenv_values(Path(__file__).with_name(".env")), **os.environ}
 URL = ENVIRONMENT.get("API_URL") or "http://127.0.0.1:8402"
 TIMEOUT = 60
+MAX_PRICE = 500
+"""Bytes that a call may cost, whatever the server says."""
 
 
 def call(client: Client, city: str, amount: int) -> str:
@@ -38,6 +40,9 @@ def main() -> int:
     """Makes three calls: one pays the price, one pays too much, one fails and is refunded."""
     terms = requests.get(URL, timeout=TIMEOUT).json()
     peer_address, price = terms["peer_address"], terms["price"]
+    if type(price) is not int or not 0 < price <= MAX_PRICE:
+        print(f"a call costs {price}, and {MAX_PRICE} bytes at most are paid for one", file=sys.stderr)
+        return 1
     with Client(peer_address, asset=None, deposit_amount=100_000, refill_threshold=20_000) as client:
         for city, amount in (("Zug", price), ("Zug", price + 150), ("Atlantis", price)):
             print(call(client, city, amount))

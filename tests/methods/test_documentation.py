@@ -20,6 +20,7 @@ from paypercall.store import Store
 from tests.documentation import ROOT, python_blocks
 from tests.methods.http_merchant import ANSWER, serving
 from tests.methods.third_party import balance, open_account, running_accounts
+from tests.paying.merchant import Reply, Site
 from tests.reader import use_conf_in
 
 DOCUMENT = ROOT / "docs" / "methods.md"
@@ -83,6 +84,31 @@ def run_funded(program: str, net: Devnet, url: str) -> Any:
     return namespace["client"]
 
 
+@pytest.mark.parametrize("program", [ON_CHAIN, TRANSFER])
+@pytest.mark.parametrize("price, asset", [("1000000000", "base"), ("10", "A" * 43 + "=")])
+def test_what_costs_too_much_or_another_asset_is_not_paid(
+    tmp_path: Path, program: str, price: str, asset: str
+) -> None:
+    terms = [
+        (wire.PRICE, price),
+        (wire.ASSET, asset),
+        (wire.ADDRESS, "x"),
+        (wire.TRANSFER_ADDRESS, "x"),
+        (wire.TRANSFER_USERNAME, "x"),
+    ]
+    site = Site(None)
+    site.view = lambda seen: Reply(402, terms, b"")
+    try:
+        addresses = {"URL": site.url + "/answer"}
+        if program is TRANSFER:
+            addresses["ACCOUNTS"] = site.url
+        with pytest.raises(SystemExit, match=f"it costs {price}"):
+            run(program, **addresses)
+    finally:
+        site.close()
+    assert [seen.method for seen in site.seen if seen.path == "/answer"] == ["GET"]
+
+
 @pytest.fixture
 def vouchers(tmp_path: Path) -> Path:
     path = tmp_path / "vouchers.sqlite"
@@ -119,3 +145,8 @@ def test_the_method_of_ones_own_takes_thirty_lines_and_vouchers(tmp_path: Path, 
             assert (ask("good").status_code, ask("good").content) == (200, ANSWER)
         assert ask("good", "/other").json()["code"] == "payment_used"
         assert used() == {"good"}
+    with (
+        closing(Store(f"sqlite:///{tmp_path}/other_books.sqlite")) as store,
+        serving(CallBook(store), [method], PRICE) as url,
+    ):
+        assert (ask("good").status_code, ask("good").json()["code"]) == (402, "unknown_voucher")
