@@ -7,9 +7,12 @@ its own, so that only who takes transfers loads an HTTP client.
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
 import requests
@@ -34,6 +37,31 @@ _NOT_NOW = frozenset({408, 425, 429})
 """Refusals of this moment, not of the transfer."""
 
 
+_T = TypeVar("_T")
+
+
+def _within(seconds: float, function: Callable[[], _T]) -> _T:
+    """Runs a function that blocks, and waits no longer for it than so many seconds.
+
+    Raises:
+        TimeoutError: When it takes longer; it is left alone then.
+        Exception: What it raises.
+    """
+    outcome: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:  # noqa: BLE001  it is for whoever waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="paypercall-third-party", daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except FutureTimeout as error:
+        raise TimeoutError(f"no end within {seconds} seconds") from error
+
+
 class OutcomeUnknown(PaypercallError):
     """The third party did not say whether it has moved the money; the same transfer is to be sent again."""
 
@@ -50,7 +78,7 @@ class BitTransfer(PaymentMethod):
         asset: What the third party's unit counts as in prices.
         max_age: Seconds that a transfer may be old when it is first presented; the third party must take it for longer,
             since it may have to be asked again.
-        timeout: Seconds to wait for the third party.
+        timeout: Seconds to wait for the third party's answer, in all.
     """
 
     name: ClassVar[str] = "bit_transfer"
@@ -127,18 +155,27 @@ class BitTransfer(PaymentMethod):
     def _post(self, body: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """The status and the JSON object of the answer; an empty one if it is something else."""
         try:
-            with requests.post(
-                self._url, json=body, timeout=self._timeout, allow_redirects=False, stream=True
-            ) as response:
-                content = b""
-                for chunk in response.iter_content(MAX_ANSWER_BYTES):
-                    content += chunk
-                    if len(content) > MAX_ANSWER_BYTES:
-                        raise OutcomeUnknown("the third party's answer is too long")
+            status, content = _within(self._timeout, lambda: self._read_answer(body))
+        except TimeoutError as error:
+            raise OutcomeUnknown("the third party's answer takes too long") from error
         except requests.RequestException as error:
             raise OutcomeUnknown(f"the third party cannot be asked: {type(error).__name__}") from error
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError):
             answer = None
-        return response.status_code, answer if isinstance(answer, dict) else {}
+        return status, answer if isinstance(answer, dict) else {}
+
+    def _read_answer(self, body: Mapping[str, str]) -> tuple[int, bytes]:
+        latest, content = time.monotonic() + self._timeout, bytearray()
+        with requests.post(
+            self._url, json=body, timeout=self._timeout, allow_redirects=False, stream=True
+        ) as response:
+            # Byte by byte, since a longer read waits for all of its bytes, however slowly they drip.
+            for part in response.iter_content(1):
+                content += part
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise OutcomeUnknown("the third party's answer is too long")
+                if time.monotonic() > latest:
+                    raise OutcomeUnknown("the third party's answer takes too long")
+        return response.status_code, bytes(content)

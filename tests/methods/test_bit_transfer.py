@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
@@ -268,6 +271,35 @@ def test_when_it_is_unknown_whether_the_money_moved_nothing_is_served_and_nothin
     shop.restart(max_age=-60)
     shop.sell(signed, price=900)
     assert shop.balances() == (900, 1_100)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"])
+def test_a_third_party_whose_answer_drips_keeps_nobody_waiting(shop: TransferShop, beginning: bytes) -> None:
+    may_end, dripped = Event(), []
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(beginning)
+            for _ in range(200):
+                connection.sendall(b"x")
+                dripped.append(b"x")
+                if may_end.wait(0.1):
+                    break
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+        threads.submit(drip, listening)
+        method = BitTransfer(
+            f"http://127.0.0.1:{listening.getsockname()[1]}/{{}}", "merchant", ADDRESS, timeout=0.5
+        )
+        good, shop.paywall._methods = shop.paywall._methods, (method,)
+        signed = shop.sign()
+        answer = shop.ask(signed)
+        may_end.set()
+    assert code_of(answer) == (503, "transfer_outcome_unknown")
+    assert len(dripped) < 200
+    shop.paywall._methods = good
+    shop.sell(signed)
 
 
 def test_a_transfer_is_not_carried_to_where_the_third_party_redirects(shop: TransferShop) -> None:
