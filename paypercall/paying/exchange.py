@@ -32,7 +32,12 @@ MOST_SENDS = 10
 _LOOK_SECONDS = 0.25
 _SHORTEST_PAUSE = 0.25
 _LONGEST_PAUSE = 10.0
-_PROXY_ERRORS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+_PROXY_ERRORS = (
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+    *range(520, 525),  # Cloudflare's words for the same
+)
 _LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT)
 """What a paywall says to a payment. Whoever says something else has hardly seen it: it is good for a next attempt."""

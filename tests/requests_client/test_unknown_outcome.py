@@ -82,6 +82,8 @@ def not_now(status: int, wait: str) -> Callable[[Seen, Honest], Reply]:
         proxy_error(502),
         proxy_error(503),
         proxy_error(504),
+        proxy_error(520),
+        proxy_error(524),
         not_now(409, "0"),
         not_now(503, "0"),
         not_now(402, "0"),
