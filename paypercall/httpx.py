@@ -21,7 +21,7 @@ from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
 from paypercall.paying.body import Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
-from paypercall.paying.call import Call, Chain, Head, Lost
+from paypercall.paying.call import Call, Chain, Head, Lost, join_cookies
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import Do, Look, Pause, Send, Steps, exchange
 from paypercall.paying.offer import Offer, require_offer
@@ -98,6 +98,8 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
             nonlocal last, rest
             if last is not None:
                 last.close()
+                body.passes_over(last)
+                last = None
             try:
                 last = self._inner.handle_request(body.request_with(package))
                 if _is_short(last):
@@ -134,7 +136,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
             raise
         finally:
             body.call.chain.forget_unless_followed(None if last is None else last.status_code)
-        return response
+        return body.with_cookies(response)
 
     def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
         """Makes a call without paying, and gives the terms if it costs something; None if it does not.
@@ -198,6 +200,8 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
             nonlocal last, rest
             if last is not None:
                 await last.aclose()
+                body.passes_over(last)
+                last = None
             try:
                 last = await self._inner.handle_async_request(body.request_with(package))
                 if _is_short(last):
@@ -240,7 +244,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
             raise
         finally:
             body.call.chain.forget_unless_followed(None if last is None else last.status_code)
-        return response
+        return body.with_cookies(response)
 
     async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
         """Makes a call without paying, and gives the terms; see `PaymentTransport.get_402_info`."""
@@ -293,6 +297,8 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def __init__(self, request: httpx.Request, origin: str, iterate: Callable[[Any], Any]) -> None:
         self._request = request
+        self._cookies = httpx.Cookies()
+        self._set_cookies: list[str] = []
         self._kept: Kept | None = None
         # The extensions are what a request shares with its redirections.
         chain = Chain.of(request.extensions, request, origin)
@@ -323,6 +329,11 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         """The request with a payment, or without; the program's own stays without."""
         request = self._request
         headers = request.headers.copy()
+        if self._set_cookies:
+            more = httpx.Request(request.method, request.url)
+            self._cookies.set_cookie_header(more)
+            if "Cookie" in more.headers:
+                headers["Cookie"] = join_cookies(headers.get("Cookie"), more.headers["Cookie"])
         if package is not None:
             headers[wire.PACKAGE] = package
         return httpx.Request(
@@ -332,6 +343,19 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             stream=request.stream if self._kept is None else self,
             extensions=request.extensions,
         )
+
+    def passes_over(self, response: httpx.Response) -> None:
+        """Keeps the cookies of an answer that the program does not get."""
+        response.request = self._request
+        self._cookies.extract_cookies(response)
+        self._set_cookies += response.headers.get_list("Set-Cookie")
+
+    def with_cookies(self, response: httpx.Response) -> httpx.Response:
+        """The answer, with the cookies of those that the program does not get."""
+        if self._set_cookies:
+            first = [("Set-Cookie", text) for text in self._set_cookies]
+            response.headers = httpx.Headers([*first, *response.headers.multi_items()])
+        return response
 
     def look_at(self, url: str) -> httpx.Request:
         """Another request, with nothing of this one but how long it may take."""

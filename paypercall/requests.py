@@ -16,13 +16,14 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from paypercall import wire
 from paypercall.client import Client
 from paypercall.paying.body import CHUNK, Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
-from paypercall.paying.call import Call, Chain, Head, Lost
+from paypercall.paying.call import Call, Chain, Head, Lost, join_cookies
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer
@@ -61,6 +62,14 @@ class PaymentAdapter(HTTPAdapter):
         self.max_retries = self.max_retries.new(status_forcelist=(), respect_retry_after_header=False)
         self._payer = Payer(client, budget, clients=clients, strict=strict, patience=patience)
         _adapters.add(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuses to be pickled or copied deeply: a copy would know nothing of what this one has paid.
+
+        Raises:
+            TypeError: In any case.
+        """
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: make one where it is needed")
 
     def _begin_in_child(self) -> None:
         """Leaves the connections to the process that this one was forked from: on one, each would read the other's."""
@@ -101,13 +110,24 @@ class PaymentAdapter(HTTPAdapter):
         call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
         last: requests.Response | None = None
         rest: Rest | None = None
+        passed_over: list[requests.Response] = []
+        cookies = RequestsCookieJar()
 
         def send(package: str | None) -> Head | Lost:
             nonlocal last, rest
             if last is not None:
                 last.close()
+                if "Set-Cookie" in last.headers:
+                    passed_over.append(last)
+                    extract_cookies_to_jar(cookies, request, last.raw)  # type: ignore[no-untyped-call]
+                last = None
             sent = request.copy()
             sent.body = body.again()
+            if cookies:
+                found = requests.Request(request.method, request.url)
+                more = get_cookie_header(cookies, found)  # type: ignore[no-untyped-call]
+                if more is not None:
+                    sent.headers["Cookie"] = join_cookies(request.headers.get("Cookie"), more)
             if package is not None:
                 sent.headers[wire.PACKAGE] = package
             try:
@@ -145,6 +165,8 @@ class PaymentAdapter(HTTPAdapter):
             raise
         finally:
             chain.forget_unless_followed(None if last is None else last.status_code)
+        # From there the session takes the cookies, as after a digest.
+        response.history = passed_over
         return response
 
 

@@ -251,6 +251,14 @@ class Lost:
     may_have_left: bool = True
 
 
+def join_cookies(header: str | None, more: str) -> str:
+    """A `Cookie` header with the cookies of another one, which count where both name one."""
+    added = more.split("; ")
+    names = {pair.partition("=")[0] for pair in added}
+    kept = [] if header is None else header.split("; ")
+    return "; ".join([*(pair for pair in kept if pair.partition("=")[0] not in names), *added])
+
+
 def _telling(headers: SentHeaders, scheme: str, origin: str) -> list[str]:
     """The headers by which an answer may differ: a merchant's answer to one customer is none to another."""
     told = ((name.lower(), value) for name, value in headers.items())

@@ -396,3 +396,19 @@ def test_with_a_digest_each_call_is_paid_once(
         assert api.request("GET", url, auth=httpx.DigestAuth("user", "secret")).is_success
         assert market.spent() - before == 100 * calls
     assert {row["state"] for row in market.rows()[-3:]} <= {"answered", "refunded"}
+
+
+def test_cookies_that_come_with_a_402_go_along_with_the_payment_and_are_kept(
+    market: Market, api: Api, url: str
+) -> None:
+    def set_cookie(seen: Seen, honest: Honest) -> Reply:
+        reply = honest()
+        more = [("Set-Cookie", "sid=new; Path=/"), ("Set-Cookie", "elsewhere=1; Path=/elsewhere")]
+        return reply if reply.status != 402 else Reply(402, [*reply.headers, *more], reply.body)
+
+    market.site.trick = set_cookie
+    response = api.request("GET", url, headers={"Cookie": "sid=old; mine=1"})
+    assert [seen.headers.get("Cookie") for seen in market.site.seen] == ["sid=old; mine=1", "mine=1; sid=new"]
+    assert response.headers.get_list("Set-Cookie") == ["sid=new; Path=/", "elsewhere=1; Path=/elsewhere"]
+    assert api.request("GET", url).is_success
+    assert market.site.seen[-1].headers.get("Cookie") == "sid=new"

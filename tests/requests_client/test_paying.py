@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -493,3 +495,30 @@ def test_a_process_that_was_forked_has_connections_of_its_own(market: Market, ap
     assert os.waitpid(child, 0) == (child, 0)
     assert market.spent() - before == 1000
     assert len(market.site.packages) == market.site.served == 11
+
+
+def set_cookies(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+    """A merchant that sets cookies with its 402."""
+    reply = honest()
+    more = [("Set-Cookie", "sid=new; Path=/"), ("Set-Cookie", "elsewhere=1; Path=/elsewhere")]
+    return reply if reply.status != 402 else Reply(reply.status, [*reply.headers, *more], reply.body)
+
+
+def test_cookies_that_come_with_a_402_go_along_with_the_payment_and_are_kept(
+    market: Market, api: Session, url: str
+) -> None:
+    market.site.trick = set_cookies
+    api.cookies.update({"sid": "old", "mine": "1"})
+    assert api.get(url).ok
+    cookies = [set((seen.headers.get("Cookie") or "").split("; ")) for seen in market.site.seen]
+    assert cookies == [{"sid=old", "mine=1"}, {"sid=new", "mine=1"}]
+    assert [cookie.value for cookie in api.cookies if cookie.name == "elsewhere"] == ["1"]
+    assert "new" in [cookie.value for cookie in api.cookies if cookie.name == "sid"]
+
+
+@pytest.mark.parametrize("copy", [deepcopy, lambda api: pickle.loads(pickle.dumps(api))])
+def test_a_session_cannot_be_copied_with_what_it_has_paid(
+    market: Market, api: Session, copy: Callable[[Session], Session]
+) -> None:
+    with pytest.raises(TypeError, match="PaymentAdapter cannot be copied or pickled"):
+        copy(api)
