@@ -19,7 +19,7 @@ from paypercall.httpx import PaymentTransport
 from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing, WrongOffer
 from tests.httpx_client.conftest import Api, ApiMaker
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import OWN_PAYMENTS, Market, Reply, Reset, Seen, Site, changed
+from tests.paying.merchant import OWN_PAYMENTS, Market, Reply, Reset, Seen, Site, changed, full_port
 from tests.paywall.merchant import Headers
 
 CONTENT = bytes(range(256)) * 1000
@@ -157,6 +157,24 @@ def test_garbage_in_place_of_a_list_says_nothing(market: Market, api: Api, url: 
 
     market.site.trick = garble
     assert api.request("POST", url, content=parts()).json()["length"] == len(CONTENT)
+
+
+def test_a_list_that_does_not_come_is_left_after_the_time_of_the_call(
+    market: Market, api: Api, url: str
+) -> None:
+    may_go, waited = threading.Event(), []
+
+    def hang_on(seen: Seen, honest: Honest) -> Reply:
+        if seen.path == "/payment":
+            waited.append(may_go.wait(20.0))
+        return honest()
+
+    market.site.trick = hang_on
+    try:
+        assert api.request("POST", url, content=CONTENT).json()["length"] == len(CONTENT)
+        assert waited == []
+    finally:
+        may_go.set()
 
 
 def test_a_form_with_files_arrives_whole(market: Market, make_api: ApiMaker, api: Api, url: str) -> None:
@@ -347,6 +365,21 @@ def test_a_payment_that_could_not_be_sent_pays_for_the_next_call_that_costs_the_
     for number in range(3):
         with pytest.raises(httpx.ConnectError):
             api.request("GET", f"{site.url}?{number}")
+    assert len(market.rows()) == rows + 1
+
+
+def test_a_time_out_of_the_connection_leaves_a_payment_unsent(market: Market, api: Api) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    site.trick = lambda seen, honest: changed(honest(), {"Connection": "close"})
+    try:
+        for path in ("/one", "/two"):
+            api.terms(site.url + path)
+    finally:
+        site.close()
+    with full_port(urlsplit(site.url).port or 0):
+        for path in ("/one", "/two", "/one"):
+            with pytest.raises(httpx.ConnectTimeout):
+                api.request("GET", site.url + path, timeout=0.2)
     assert len(market.rows()) == rows + 1
 
 

@@ -9,7 +9,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -305,6 +305,17 @@ def open_market(folder: Path, answers: AnswerLimits | None = None, **settings: A
             finally:
                 for site in sites:
                     site.close()
+
+
+@contextmanager
+def full_port(port: int) -> Iterator[None]:
+    """Has a port accept no connection any more, nor refuse one."""
+    with socket.create_server(("127.0.0.1", port), backlog=0), ExitStack() as waiting:
+        for _ in range(3):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        yield
 
 
 def break_off_chunks(seen: Seen, honest: Callable[[], Reply]) -> Reply:

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from paypercall import wire
+from paypercall.calls import PartyClosed
 from paypercall.client import Client
 from paypercall.errors import Refusal
 from paypercall.methods import Channel
@@ -63,6 +64,39 @@ def test_a_request_with_a_payment_of_the_programs_own_gets_no_other(
     assert api.get(url, headers={wire.TOKEN: "unknown"}).status_code == 402
     assert [wire.encode_package(package) for package in market.site.packages] == [own]
     assert len(market.rows()) == rows
+
+
+@pytest.mark.parametrize("name", [wire.UNIT, wire.TRANSFER])
+def test_a_request_that_pays_in_another_way_gets_no_payment_besides(
+    market: Market, api: Session, url: str, name: str
+) -> None:
+    assert api.get(url).ok
+    market.site.seen.clear()
+    assert api.get(url, headers={name: "a payment"}).status_code == 402
+    assert market.site.packages == []
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_what_only_asks_about_a_resource_never_pays(
+    market: Market, api: Session, url: str, method: str
+) -> None:
+    api.get_402_info(url)
+    terms = market.site.honestly(market.site.seen[-1])
+    assert terms.status == 402
+    market.site.trick = lambda seen, honest: terms
+    for _ in range(2):
+        assert api.request(method, url).status_code == 402
+    assert market.site.packages == []
+
+
+def test_an_existing_channel_is_paid_over_though_the_merchant_takes_no_new_one_like_it(
+    market: Market, api: Session, url: str
+) -> None:
+    assert api.get(url).ok
+    market.site.trick = lambda seen, honest: changed(honest(), {wire.CHANNEL_TIMEOUTS: "1-2"})
+    assert api.get(url + "?other").ok
+    with Session(market.client, BUDGET) as newcomer:
+        assert newcomer.get(url + "/other").ok
 
 
 def test_a_price_is_known_to_the_next_process_from_the_books(market: Market, api: Session, url: str) -> None:
@@ -393,15 +427,20 @@ def test_another_payee_on_the_list_is_paid_over_a_channel_of_its_own(
                 for _ in range(2):
                     assert api.get(site.url).ok
                 assert api.get(url).ok
-            made: list[tuple[str, str]] = []
+            made: list[Client] = []
 
             def make(payee: str, asset: str) -> Client:
-                made.append((payee, asset))
-                return market.client.for_payee(payee, asset)
+                assert (payee, asset) == (merchant.address, "base")
+                made.append(market.client.for_payee(payee, asset))
+                return made[-1]
 
             with Session(market.client, [budget, replace(budget, asset="A" * 43 + "=")], clients=make) as api:
                 assert api.get(site.url).ok
-            assert made == [(merchant.address, "base")]
+                [client] = made
+                assert client.balance().spendable
+            with pytest.raises(PartyClosed):
+                client.balance()
+            assert market.client.balance()
         finally:
             site.close()
         [channel] = merchant.channels()

@@ -17,7 +17,7 @@ from paypercall.httpx import PaymentTransport
 from paypercall.paying import Budget, PaymentDeclined, PaymentRejected
 from paypercall.requests import Session
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen, Site
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, full_port
 
 Honest = Callable[[], Reply]
 
@@ -287,6 +287,43 @@ def test_a_payment_that_could_not_be_sent_pays_for_the_next_call_that_costs_the_
     finally:
         again.close()
     assert first != second
+    assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [(100, "answered")] * 2
+
+
+def test_a_time_out_of_the_connection_leaves_a_payment_unsent(market: Market, api: Session) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    try:
+        for path in ("/one", "/two"):
+            api.get_402_info(site.url + path)
+    finally:
+        site.close()
+    with full_port(urlsplit(site.url).port or 0):
+        for path in ("/one", "/two", "/one"):
+            with pytest.raises(requests.ConnectTimeout):
+                api.get(site.url + path, timeout=0.2)
+    assert len(market.rows()) == rows + 1
+
+
+def test_retries_of_urllib3_do_not_make_a_payment_unsent(market: Market) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    with Session(market.client, BUDGET, max_retries=1) as api:
+        for path in ("/one", "/two"):
+            api.get_402_info(site.url + path)
+
+        def serve_and_die(seen: Seen, honest: Honest) -> Reply:
+            honest()
+            site.close()
+            raise Reset
+
+        site.trick = serve_and_die
+        with pytest.raises(requests.ConnectionError):
+            api.get(site.url + "/one")
+        again = Site(market.site.paywall, urlsplit(site.url).port or 0)
+        try:
+            assert api.get(again.url + "/two").ok
+            assert api.get(again.url + "/one").ok
+        finally:
+            again.close()
     assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [(100, "answered")] * 2
 
 
