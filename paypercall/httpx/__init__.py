@@ -6,9 +6,7 @@ into what the client sends elsewhere. What is sent again, and what is paid, is d
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
@@ -16,25 +14,22 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from paypercall import wire
 from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
-from paypercall.paying.body import Kept, Traits
+from paypercall.httpx.bodies import MAX_PRICE, AsyncStream, Body, Stream, is_short, whole
+from paypercall.httpx.driving import drive_async
 from paypercall.paying.budget import Budget, origin_of
-from paypercall.paying.call import Call, Chain, Head, Lost, join_cookies
+from paypercall.paying.call import Chain, Head, Lost
 from paypercall.paying.driving import drive
-from paypercall.paying.exchange import Do, Look, Pause, Send, Steps, exchange
+from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
 from paypercall.paying.price_list import MAX_LIST
 from paypercall.paying.rest import Fate, Rest
 
-MAX_PRICE = "max_price"
-"""The extension of a request that limits what it may cost, in bytes or units of the asset."""
+__all__ = ["MAX_PRICE", "AsyncPaymentTransport", "PaymentTransport"]
 
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_MOST_READ = 1024 * 1024
-"""Answers up to this length count as answered only when they are there as a whole; merchants keep no longer ones."""
 
 
 class _Transport:
@@ -90,7 +85,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
         origin = origin_of(str(request.url))
         if origin is None:
             return self._inner.handle_request(request)
-        body = _Body(request, origin, iter)
+        body = Body(request, origin, iter)
         last: httpx.Response | None = None
         rest: Rest | None = None
 
@@ -102,13 +97,13 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
                 last = None
             try:
                 last = self._inner.handle_request(body.request_with(package))
-                if _is_short(last):
+                if is_short(last):
                     assert isinstance(last.stream, httpx.SyncByteStream)
                     with closing(last):
-                        last = _whole(last, b"".join(last.stream))
+                        last = whole(last, b"".join(last.stream))
                 elif package is not None:
                     rest = Rest()
-                    last.stream = _Stream(last.stream, rest)
+                    last.stream = Stream(last.stream, rest)
             except httpx.TransportError as error:
                 return Lost(error, _may_have_left(self._inner, error))
             return Head(last.status_code, last.headers, last, rest)
@@ -192,7 +187,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
         origin = origin_of(str(request.url))
         if origin is None:
             return await self._inner.handle_async_request(request)
-        body = _Body(request, origin, aiter)
+        body = Body(request, origin, aiter)
         last: httpx.Response | None = None
         rest: Rest | None = None
 
@@ -204,16 +199,16 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
                 last = None
             try:
                 last = await self._inner.handle_async_request(body.request_with(package))
-                if _is_short(last):
+                if is_short(last):
                     assert isinstance(last.stream, httpx.AsyncByteStream)
                     try:
                         content = b"".join([part async for part in last.stream])
                     finally:
                         await last.aclose()
-                    last = _whole(last, content)
+                    last = whole(last, content)
                 elif package is not None:
                     rest = Rest()
-                    last.stream = _AsyncStream(last.stream, rest)
+                    last.stream = AsyncStream(last.stream, rest)
             except httpx.TransportError as error:
                 return Lost(error, _may_have_left(self._inner, error))
             return Head(last.status_code, last.headers, last, rest)
@@ -235,7 +230,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
             return text if found.is_success else None
 
         try:
-            response: httpx.Response = await _drive(exchange(self._payer, body.call), send, look)
+            response: httpx.Response = await drive_async(exchange(self._payer, body.call), send, look)
         except BaseException as error:
             if rest is not None:
                 rest.end(Fate.BROKEN)
@@ -283,223 +278,10 @@ class _AsyncLent(httpx.AsyncBaseTransport):
         self.handle_async_request = transport.handle_async_request  # type: ignore[method-assign]
 
 
-class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A request's body, to be sent as often as needed, and the call that it belongs to.
-
-    Args:
-        request: The request.
-        origin: Where it goes.
-        iterate: `iter` or `aiter`: some bodies can do both.
-
-    Raises:
-        httpx.StreamConsumed: When it could be read once only, and was.
-    """
-
-    def __init__(self, request: httpx.Request, origin: str, iterate: Callable[[Any], Any]) -> None:
-        self._request = request
-        self._cookies = httpx.Cookies()
-        self._set_cookies: list[str] = []
-        self._kept: Kept | None = None
-        # The extensions are what a request shares with its redirections.
-        chain = Chain.of(request.extensions, request, origin)
-        chain.strip(request.headers, origin)
-        traits = Traits()
-        if isinstance(request.stream, httpx.ByteStream):
-            traits = Traits.of(b"".join(request.stream))
-        else:
-            # Forms with files, alone among what is not there as a whole, can be read both ways, and again.
-            is_form = isinstance(request.stream, httpx.SyncByteStream) and isinstance(
-                request.stream, httpx.AsyncByteStream
-            )
-            self._kept = chain.keep(
-                request.stream, lambda: Kept(iterate(request.stream)), is_once=not is_form
-            )
-            if self._kept is None:
-                raise httpx.StreamConsumed
-        self.call = Call.of(
-            request.method,
-            str(request.url),
-            request.headers,
-            traits,
-            chain,
-            request.extensions.get(MAX_PRICE),
-        )
-
-    def request_with(self, package: str | None) -> httpx.Request:
-        """The request with a payment, or without; the program's own stays without."""
-        request = self._request
-        headers = request.headers.copy()
-        if self._set_cookies:
-            more = httpx.Request(request.method, request.url)
-            self._cookies.set_cookie_header(more)
-            if "Cookie" in more.headers:
-                headers["Cookie"] = join_cookies(headers.get("Cookie"), more.headers["Cookie"])
-        if package is not None:
-            headers[wire.PACKAGE] = package
-        return httpx.Request(
-            request.method,
-            request.url,
-            headers=headers,
-            stream=request.stream if self._kept is None else self,
-            extensions=request.extensions,
-        )
-
-    def passes_over(self, response: httpx.Response) -> None:
-        """Keeps the cookies of an answer that the program does not get."""
-        response.request = self._request
-        self._cookies.extract_cookies(response)
-        self._set_cookies += response.headers.get_list("Set-Cookie")
-
-    def with_cookies(self, response: httpx.Response) -> httpx.Response:
-        """The answer, with the cookies of those that the program does not get."""
-        if self._set_cookies:
-            first = [("Set-Cookie", text) for text in self._set_cookies]
-            response.headers = httpx.Headers([*first, *response.headers.multi_items()])
-        return response
-
-    def look_at(self, url: str) -> httpx.Request:
-        """Another request, with nothing of this one but how long it may take."""
-        timeout = self._request.extensions.get("timeout")
-        return httpx.Request("GET", url, extensions=None if timeout is None else {"timeout": timeout})
-
-    def __iter__(self) -> Iterator[bytes]:
-        assert self._kept is not None
-        return iter(self._kept)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        assert self._kept is not None
-        return aiter(self._kept)
-
-
-async def _drive(steps: Steps, send: Any, look: Any) -> Any:
-    """Leads an exchange to its end without blocking; the twin of `paying.driving.drive`."""
-    with closing(steps):
-        try:
-            step = next(steps)
-            while True:
-                if isinstance(step, Send):
-                    step = steps.send(await send(step.package))
-                elif isinstance(step, Look):
-                    step = steps.send(await look(step.url))
-                elif isinstance(step, Pause):
-                    await anyio.sleep(step.seconds)
-                    step = next(steps)
-                else:
-                    try:
-                        outcome = await _do(step)
-                    except Exception as error:  # noqa: BLE001  it is the exchange's
-                        step = steps.throw(error)
-                    else:
-                        step = steps.send(outcome)
-        except StopIteration as end:
-            return end.value
-
-
-class _Errand:
-    """A function that runs in a thread, and may be left alone there: asyncio's own cancellation waits for none."""
-
-    def __init__(self, step: Do) -> None:
-        self._step = step
-        self._lock = threading.Lock()
-        self._is_left = False
-        self._outcomes: list[Any] = []
-
-    def run(self) -> Any:
-        """Runs it; what nobody waits for any more is undone."""
-        outcome = self._step.function()
-        with self._lock:
-            self._outcomes.append(outcome)
-            is_left = self._is_left
-        if is_left:
-            self._step.undo(outcome)
-        return outcome
-
-    def leave(self) -> None:
-        """Waits for it no more."""
-        with self._lock:
-            self._is_left = True
-            done = list(self._outcomes)
-        for outcome in done:
-            self._step.undo(outcome)
-
-
-async def _do(step: Do) -> Any:
-    errand = _Errand(step)
-    try:
-        return await anyio.to_thread.run_sync(errand.run)
-    except anyio.get_cancelled_exc_class():
-        errand.leave()
-        raise
-
-
-class _Stream(httpx.SyncByteStream):
-    """The body of an answer that is paid for; tells whether it was read to its end, or broke off."""
-
-    def __init__(self, stream: Any, rest: Rest) -> None:
-        self._stream = stream
-        self._rest = rest
-        weakref.finalize(self, rest.end, Fate.DROPPED).atexit = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._stream
-        except GeneratorExit:
-            raise
-        except BaseException:
-            self._rest.end(Fate.BROKEN)
-            raise
-        self._rest.end()
-
-    def close(self) -> None:
-        """Who closes early wants no more."""
-        self._stream.close()
-        self._rest.end()
-
-
-class _AsyncStream(httpx.AsyncByteStream):
-    """The twin of `_Stream`."""
-
-    def __init__(self, stream: Any, rest: Rest) -> None:
-        self._stream = stream
-        self._rest = rest
-        weakref.finalize(self, rest.end, Fate.DROPPED).atexit = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._stream:
-                yield part
-        except GeneratorExit:
-            raise
-        except BaseException:
-            self._rest.end(Fate.BROKEN)
-            raise
-        await anyio.to_thread.run_sync(self._rest.end)
-
-    async def aclose(self) -> None:
-        """Who closes early wants no more."""
-        await self._stream.aclose()
-        await anyio.to_thread.run_sync(self._rest.end)
-
-
 def _may_have_left(inner: object, error: httpx.TransportError) -> bool:
     """Whether a payment may be on its way: another transport than httpx's own may have tried more than once."""
     is_own = type(inner) in (httpx.HTTPTransport, httpx.AsyncHTTPTransport)
     return not (is_own and isinstance(error, _NO_CONNECTION))
-
-
-def _is_short(response: httpx.Response) -> bool:
-    length = response.headers.get("Content-Length", "")
-    return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= _MOST_READ
-
-
-def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
-    """An answer that is there as a whole; its content is encoded as it came."""
-    return httpx.Response(
-        response.status_code,
-        headers=response.headers,
-        stream=httpx.ByteStream(content),
-        extensions=response.extensions,
-    )
 
 
 def _offer_in(response: httpx.Response) -> Offer | None:
