@@ -63,7 +63,7 @@ class Chain:
         self._first = first
         self._may_pay = may_pay
         self._is_over = False
-        self._left: tuple[str, str] | None = None
+        self._left: tuple[str, str, str] | None = None
         self._source: object = None
         self._kept: Kept | None = None
 
@@ -113,9 +113,14 @@ class Chain:
         """The request, by its digest, whose payment may be used for the next one; None if there is none."""
         return None if self._left is None else self._left[0]
 
-    def leaves(self, request: str, resource: str) -> None:
-        """Notes that a payment was sent whose outcome is unknown yet."""
-        self._left = request, resource
+    @property
+    def left_asker(self) -> str | None:
+        """Who asked with that payment."""
+        return None if self._left is None else self._left[2]
+
+    def leaves(self, request: str, resource: str, asker: str) -> None:
+        """Notes that a payment was sent whose outcome is unknown yet, and who asked."""
+        self._left = request, resource, asker
 
     def keep(self, source: object, begin: Callable[[], Kept], *, is_once: bool = True) -> Kept | None:
         """What is kept of a body that can be read once only, for the redirections that carry it on.

@@ -308,7 +308,8 @@ def _deliver_one(
 def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
     before = purchase.may_have_left
     purchase.may_have_left = True
-    purchase.call.chain.leaves(purchase.call.request, purchase.call.resource)
+    call = purchase.call
+    call.chain.leaves(call.request, call.resource, call.asker)
     outcome = yield Send(purchase.header)
     if isinstance(outcome, Lost):
         purchase.may_have_left = before or outcome.may_have_left

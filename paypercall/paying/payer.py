@@ -206,7 +206,9 @@ class Payer:
     def _second_hand(self, call: Call, quote: Quote, client: Client) -> Purchase | None:
         """Takes a payment that another call has left aside."""
         place = (call.origin, quote.payee, quote.asset, quote.price)
-        for request in (unsent(*place), unheeded(*place, call.asker)):
+        # Whoever makes a request that follows from another, perhaps with a new token, asks for the same.
+        askers = {call.asker, call.chain.left_asker or call.asker}
+        for request in (unsent(*place), *(unheeded(*place, asker) for asker in askers)):
             row = self.places.take_left(request, call, self._may_take)
             if row is not None:
                 return self._packed(Purchase(call, row, client, is_second_hand=True), is_new=False)

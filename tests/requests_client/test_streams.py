@@ -118,7 +118,7 @@ def test_a_missing_refund_that_raises_ends_a_call_with_the_head(market: Market, 
         market.site.trick = lambda seen, honest: changed(honest(), {wire.PACKAGE: None})
         with pytest.raises(RefundMissing):
             api.get(url, stream=True)
-        assert last(market) == ("answered", 0)
+        assert last(market) == ("refund_due", 0)
 
 
 def test_a_402_ends_a_call_with_the_head(market: Market, api: Session, url: str) -> None:
