@@ -9,36 +9,33 @@ import asyncio
 import functools
 import inspect
 import os
-import posixpath
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.convertors import Convertor
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import StreamingResponse
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from paypercall.asgi.charge import Charge, resources_of, tell_prices
-from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, exchange_of, path_of
+from paypercall.asgi.charge import Charge
+from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, path_of
+from paypercall.asgi.routes import MARK, require_payable, resources_of, routes_of, tell_prices
+from paypercall.asgi.table import PriceTable
 from paypercall.asynchronous import AsyncServer
 from paypercall.call_book import AnswerLimits
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, CurrentPayment, Paywall, PriceTag, WrongUse
-from paypercall.paywall.answer import problem
 from paypercall.paywall.current import CURRENT, Unpaid
-from paypercall.paywall.endpoint import MAX_BODY, Endpoint, Resource
+from paypercall.paywall.endpoint import MAX_BODY, Endpoint, check_endpoint
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
 from paypercall.server import Server
-from paypercall.wire import ANY_METHOD, ENDPOINT_PATH
+from paypercall.wire import ENDPOINT_PATH
 
 __all__ = ["Payment", "PaymentMiddleware", "WrongUse"]
 
@@ -51,7 +48,6 @@ _POLICY_VIOLATION = 1008
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _View = TypeVar("_View", bound=Callable[..., Any])
-_Row = tuple[str | None, str, re.Pattern[str], Mapping[str, Convertor[Any]], PriceTag]
 
 
 class PaymentMiddleware:
@@ -63,28 +59,52 @@ class PaymentMiddleware:
     """
 
     def __init__(self, app: ASGIApp, payment: Payment) -> None:
-        self._app = app
+        self.app = app
         self._payment = payment
+        self._checked = (-1, -1)
+        tell_prices(app, payment, payment.table.resources)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handles a request; other scopes pass, except for web sockets, which cannot pay, where there is a price."""
-        if scope["type"] == "websocket" and self._payment.has_price(scope):
+        """Handles a request; other scopes pass, except for web sockets, which cannot pay, where there is a price.
+
+        Raises:
+            WrongUse: When the application serves for nothing what was meant to be paid for.
+        """
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        routes = routes_of(self.app) or routes_of(scope.get("app"))
+        self._check(routes)
+        if scope["type"] == "http":
+            await self._handle(scope, receive, send, routes)
+        elif self._payment.table.lets_socket_pass(path_of(scope) or "/"):
+            await self.app(scope, receive, send)
+        else:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-            return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+
+    def _check(self, routes: Sequence[Any]) -> None:
+        """Looks at the routes, again when there are more of them."""
+        present = (len(routes), len(self._payment.unpaid))
+        if present != self._checked:
+            require_payable(routes, self._payment.unpaid)
+            self._checked = present
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, routes: Sequence[Any]) -> None:
         exchange = Exchange(self._payment.paywall, self._payment.in_thread, scope, receive, send)
-        scope[SCOPE_KEY] = exchange
-        token = CURRENT.set(Unpaid.OUTSIDE)
+        exchanges: dict[Payment, Exchange] = scope.setdefault(SCOPE_KEY, {})
+        self._payment.require_place(exchange, exchanges)
+        # Further in is what was charged for further out, if anything.
+        token = CURRENT.set(CURRENT.get() if exchanges else Unpaid.OUTSIDE)
+        exchanges[self._payment] = exchange
         try:
-            if path_of(scope) == self._payment.endpoint:
-                await exchange.answer(await self._payment.answer_at_endpoint(scope, exchange))
+            if exchange.path == self._payment.endpoint_path:
+                await exchange.answer(await self._payment.answer_at_endpoint(exchange, routes))
                 return
-            await self._payment.charge_by_table(scope, exchange)
-            await self._app(scope, exchange.body.receive, exchange.send)
-        except Stop as stop:
-            exchange.stopped = stop.answer
+            await self._payment.charge_by_table(exchange)
+            await self.app(scope, exchange.body.receive, exchange.send)
+        except Stop:
+            if exchange.stopped is None:  # it is of another Payment, further out
+                raise
         except Exception as error:
             await exchange.fail(error)
             if exchange.stopped is None:
@@ -92,6 +112,7 @@ class PaymentMiddleware:
         finally:
             exchange.abandon()
             CURRENT.reset(token)
+            del exchanges[self._payment]
         if exchange.stopped is not None:
             await exchange.answer(exchange.stopped)
 
@@ -110,6 +131,10 @@ class Payment(CurrentPayment):
         methods: The ways to pay; by default over channels.
         refunds: Which answers are refunded, by their status; by default all from 400 on.
         answers: How answers are kept, to be given again.
+
+    Raises:
+        WrongPrice: When a price makes no sense.
+        WrongUse: When no request can have the endpoint's path, or one in the table.
     """
 
     def __init__(
@@ -123,19 +148,18 @@ class Payment(CurrentPayment):
         refunds: RefundPolicy | None = None,
         answers: AnswerLimits | None = None,
     ) -> None:
+        if endpoint is not None:
+            check_endpoint(endpoint)
+        self.endpoint = endpoint
+        self.table = PriceTable(prices or {})
+        self.unpaid: list[Callable[..., Any]] = [self.required, self.dependency]
         self.server = _payment_server(server, answers)
         self.paywall = Paywall(self.server.calls, methods or [Channel(self.server, endpoint)], refunds)
-        self.endpoint = endpoint
-        self._table = [_row(rule, price) for rule, price in (prices or {}).items()]
-        self._by_table = [
-            Resource(method or ANY_METHOD, path, tag) for method, path, _, _, tag in self._table
-        ]
         self._process = os.getpid()
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
         if app is not None:
             app.add_middleware(PaymentMiddleware, payment=self)
-            if hasattr(app, "openapi"):
-                tell_prices(app, self._by_table)
+            tell_prices(app, self, self.table.resources)
         self.server.server.start_node()
 
     def required(self, price: int | PriceFunction | None, asset: str = BASE) -> Callable[[_View], _View]:
@@ -149,14 +173,16 @@ class Payment(CurrentPayment):
         Raises:
             WrongPrice: When the price makes no sense.
         """
-        tag = PriceTag(price, asset)
+        charge = Charge(self, PriceTag(price, asset))
 
         def decorate(view: _View) -> _View:
+            self.unpaid.append(view)
+
             @functools.wraps(view)
             async def paid(*arguments: Any) -> Any:
                 request: StarletteRequest = arguments[-1]  # a method of an HTTPEndpoint has itself before it
-                exchange = exchange_of(request)
-                await exchange.charge(tag, request.path_params)
+                exchange = charge.exchange_of(request)
+                await exchange.charge(charge.tag, request.path_params)
                 with exchange.refunding_failures():
                     if inspect.iscoroutinefunction(view):
                         answer = await view(*arguments)
@@ -166,9 +192,10 @@ class Payment(CurrentPayment):
                     answer.body_iterator = exchange.watched(answer.body_iterator)
                 return answer
 
-            paid.price_tag = tag  # type: ignore[attr-defined]
+            setattr(paid, MARK, charge)
             return paid  # type: ignore[return-value]
 
+        self.unpaid.append(decorate)
         return decorate
 
     def dependency(self, price: int | PriceFunction | None, asset: str = BASE) -> Charge:
@@ -180,20 +207,43 @@ class Payment(CurrentPayment):
         Raises:
             WrongPrice: When the price makes no sense.
         """
-        return Charge(PriceTag(price, asset))
+        return Charge(self, PriceTag(price, asset))
 
     # --- for the middleware ------------------------------------------------------------------------------------------
 
-    async def charge_by_table(self, scope: Scope, exchange: Exchange) -> None:
+    def require_place(self, exchange: Exchange, others: Mapping[Payment, Exchange]) -> None:
+        """Checks that this is the only middleware of its kind that the request passes.
+
+        Args:
+            exchange: The request's, here.
+            others: The request's, in the middleware further out.
+
+        Raises:
+            WrongUse: When it is not.
+        """
+        if self in others:
+            raise WrongUse("the payment middleware is installed twice: leave one of them out")
+        for other, outside in others.items():
+            if self.endpoint is not None and (self.endpoint, exchange.path) == (other.endpoint, outside.path):
+                raise WrongUse(f"two Payments have the endpoint {self.endpoint}: give one of them another")
+
+    @property
+    def endpoint_path(self) -> str | None:
+        """Where the endpoint is, as requests have it: decoded."""
+        return None if self.endpoint is None else unquote(self.endpoint)
+
+    async def charge_by_table(self, exchange: Exchange) -> None:
         """Takes the payment for a request whose path is in the table of prices.
 
         Raises:
             Stop: When the paywall answers itself.
         """
-        path = path_of(scope)
-        found = self._price_of(exchange.method, path)
+        path = exchange.path or "/"
+        refusal = self.table.refusal(exchange.method, path)
+        if refusal is not None:
+            exchange.stop(refusal)
+        found = self.table.find(exchange.method, path)
         if found is None:
-            self._require_no_price(exchange.method, path)
             return
         tag, arguments = found
         if exchange.method == "OPTIONS" and not tag.is_free:
@@ -201,33 +251,12 @@ class Payment(CurrentPayment):
         else:
             await exchange.charge(tag, arguments)
 
-    def _require_no_price(self, method: str, path: str) -> None:
-        """Refuses a path that an application may take for one with a price, as one that serves files does."""
-        plain = "/" + posixpath.normpath(path).strip("/")
-        for other in (plain, plain + "/"):
-            found = self._price_of(method, other)
-            if found is not None and not found[0].is_free:
-                raise Stop(problem(HTTPStatus.NOT_FOUND, "other_spelling", f"this is at {other}"))
-
-    def has_price(self, scope: Scope) -> bool:
-        """Whether the table has a price for the path of a web socket."""
-        found = self._price_of("GET", path_of(scope))
-        return found is not None and not found[0].is_free
-
-    def _price_of(self, method: str, path: str) -> tuple[PriceTag, dict[str, Any]] | None:
-        # What answers a GET answers a HEAD.
-        asked = "GET" if method == "HEAD" else method
-        for priced, _, pattern, converters, tag in self._table:
-            match = pattern.match(path)
-            if match is not None and priced in (None, asked):
-                return tag, {name: converters[name].convert(text) for name, text in match.groupdict().items()}
-        return None
-
-    async def answer_at_endpoint(self, scope: Scope, exchange: Exchange) -> Answer:
+    async def answer_at_endpoint(self, exchange: Exchange, routes: Sequence[Any]) -> Answer:
         """The channel endpoint's answer."""
         assert self.endpoint is not None
-        routes = getattr(scope.get("app"), "routes", ())  # as a framework notes them
-        endpoint = Endpoint(self.server, lambda: [*self._by_table, *resources_of(routes)], self.endpoint)
+        endpoint = Endpoint(
+            self.server, lambda: [*self.table.resources, *resources_of(self, routes)], self.endpoint
+        )
         return await self.in_thread(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 
     def in_thread(
@@ -249,15 +278,3 @@ def _payment_server(
             raise WrongUse("give `answers` to the PaymentServer, which keeps them")
         return server
     return PaymentServer(server.party if isinstance(server, AsyncServer) else server, answers=answers)
-
-
-def _row(rule: str, price: int | PriceFunction | PriceTag | None) -> _Row:
-    method, _, path = rule.rpartition(" ")
-    pattern, _, converters = compile_path(path)
-    return (
-        method.upper() or None,
-        path,
-        pattern,
-        converters,
-        price if isinstance(price, PriceTag) else PriceTag(price),
-    )

@@ -11,13 +11,14 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterator,
     Mapping,
 )
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -36,8 +37,8 @@ from paypercall.wire import FIELD
 
 _Part = TypeVar("_Part")
 
-SCOPE_KEY = "paypercall.exchange"
-"""Where a request's scope holds its exchange."""
+SCOPE_KEY = "paypercall.exchanges"
+"""Where a request's scope holds its exchanges, by their `Payment`."""
 
 
 class InThread(Protocol):
@@ -135,6 +136,7 @@ class Exchange:
         self._is_mute = False
         self._streaming: Running | None = None
         self._has_view_failed = False
+        self.path = path_of(scope)
         self.body = _Body(receive)
         self.running: Running | None = None
         self.stopped: Answer | None = None
@@ -144,6 +146,15 @@ class Exchange:
         """The request's method, in capitals: some applications take it in any case."""
         method: str = self._scope["method"]
         return method.upper()
+
+    def stop(self, answer: Answer) -> NoReturn:
+        """Ends the view before it begins.
+
+        Raises:
+            Stop: Always.
+        """
+        self.stopped = answer
+        raise Stop(answer)
 
     async def charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
         """Takes the payment for the request; None if it is free, and not paid for.
@@ -161,7 +172,8 @@ class Exchange:
 
     async def _charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
         free = self.running
-        if free is not None and free.price:
+        exchanges: Collection[Exchange] = self._scope[SCOPE_KEY].values()
+        if any(exchange.running is not None and exchange.running.price for exchange in exchanges):
             raise WrongUse("this request has two prices: leave one of them out")
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
@@ -386,12 +398,17 @@ def _status_of(error: Exception) -> int:
     return error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def exchange_of(request: StarletteRequest) -> Exchange:
-    exchange = request.scope.get(SCOPE_KEY)
+def exchange_of(request: StarletteRequest, payment: object) -> Exchange:
+    """The exchange of a request in which a `Payment` takes what is to be paid.
+
+    Raises:
+        WrongUse: When its middleware has not seen the request.
+    """
+    exchange = request.scope.get(SCOPE_KEY, {}).get(payment)
     if exchange is None:
         raise WrongUse(
-            "the payment middleware has not seen this request: use Payment(app, …), or wrap the application in"
-            " PaymentMiddleware"
+            "the middleware of this Payment has not seen this request: use Payment(app, …), or wrap the application"
+            " in PaymentMiddleware"
         )
     assert isinstance(exchange, Exchange)
     return exchange

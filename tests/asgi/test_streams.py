@@ -124,9 +124,7 @@ def behind_middleware(shop: Shop) -> Iterator[str]:
     def stream() -> StreamingResponse:
         return StreamingResponse(breaking_off())
 
-    payment = Payment(None, shop.server)
-
-    @payment.required(100)
+    @payments.required(100)
     async def of_starlette(request: Request) -> StreamingResponse:
         return StreamingResponse(breaking_off())
 
