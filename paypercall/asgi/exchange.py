@@ -5,6 +5,8 @@ It keeps no stream waiting, and runs what touches the books outside of the loop.
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections import deque
 from collections.abc import (
     AsyncIterable,
@@ -15,16 +17,18 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, NoReturn, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request as StarletteRequest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paypercall.asgi.headers import Headers, encoded, length_of, without
 from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running, WrongUse
@@ -34,6 +38,8 @@ from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.paywall.stream import comes_of_cancellation
 from paypercall.wire import FIELD
+
+logger = logging.getLogger(__name__)
 
 _Part = TypeVar("_Part")
 
@@ -130,6 +136,7 @@ class Exchange:
         self._in_thread = in_thread
         self._scope = scope
         self._send = send
+        self._host = scope.get("app")  # a mount changes it
         self._start: Message | None = None
         self._length: int | None = None
         self._held = bytearray()
@@ -357,17 +364,30 @@ class Exchange:
             await self._in_thread(self._paywall.break_off, self._streaming)
         if self.running is None:
             return
+        self._paywall.fail(self.running, HTTPStatus.INTERNAL_SERVER_ERROR)
+        self._held.clear()
+        answer = await self._answer_of_host(error)
+        with suppress(Stop):  # `stopped` is then what to answer
+            await answer(self._scope, self.body.receive, self.send)
+
+    async def _answer_of_host(self, error: Exception) -> ASGIApp:
+        """What the application's handler of all errors answers, which Starlette asks too far outside for us."""
         failed = problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request could not be answered"
         )
-        self._start = {
-            "type": "http.response.start",
-            "status": failed.status,
-            "headers": encoded([*failed.headers, ("content-length", str(len(failed.body)))]),
-        }
-        await self._finish(failed.body)
-        if self.stopped is None:
-            await self._send({"type": "http.response.body", "body": failed.body})
+        answer = Response(failed.body, failed.status, dict(failed.headers))
+        handlers = getattr(self._host, "exception_handlers", {})
+        handler = handlers.get(Exception) or handlers.get(HTTPStatus.INTERNAL_SERVER_ERROR)
+        if handler is None:
+            return answer
+        request = StarletteRequest(self._scope)
+        try:
+            if inspect.iscoroutinefunction(handler):
+                return cast(ASGIApp, await handler(request, error))
+            return cast(ASGIApp, await run_in_threadpool(handler, request, error))
+        except Exception:
+            logger.exception("the application's handler of errors failed")
+            return answer
 
     def abandon(self) -> None:
         """Leaves a request that will not be answered to the next attempt."""
