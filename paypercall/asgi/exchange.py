@@ -269,7 +269,10 @@ class Exchange:
         try:
             async with StarletteRequest(outside, receive).form() as form:
                 return tuple(value for value in form.getlist(FIELD) if isinstance(value, str))
-        except MultiPartException:
+        except (
+            MultiPartException,
+            ValueError,
+        ):  # some versions of Starlette let the parser's own errors pass
             return ()  # the application's business
 
     # --- the answer --------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def fastapi(shop: Shop, late: list[str]) -> Iterator[str]:
     def answer() -> dict[str, int]:
         return {"answer": 42}
 
-    @app.get("/empty", status_code=204, dependencies=[Depends(payments.dependency(100))])
+    @app.get("/empty", status_code=204, response_model=None, dependencies=[Depends(payments.dependency(100))])
     def empty() -> None:
         late.append("empty")
 

@@ -1,5 +1,6 @@
 """What a host gets wrong behind a real server: it is told so, and nothing is served for nothing or paid to another."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from starlette.routing import Mount, Route
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware, WrongUse
+from paypercall.asgi.charge import Charge
 from paypercall.asgi.routes import require_payable
 from paypercall.server import Server
 from tests.asgi.raw_request import WEB_SOCKET, status_of
@@ -245,6 +247,10 @@ def test_a_web_socket_is_not_opened_for_nothing_by_mistake(shop: Shop) -> None:
 
     with serving(app) as url:
         assert status_of(url, "/feed", *WEB_SOCKET) == 500
+
+
+def test_a_dependency_has_annotations_that_every_fastapi_can_read() -> None:
+    assert inspect.signature(Charge.__call__).parameters["request"].annotation is Request
 
 
 # --- the price list --------------------------------------------------------------------------------------------------
