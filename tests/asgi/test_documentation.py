@@ -1,4 +1,4 @@
-"""The programs in docs/paywall.md for Starlette and for any ASGI application, as they stand there."""
+"""The programs in docs/paywall.md for FastAPI with CORS, Starlette and any ASGI application, as they stand there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shown(text: str, folder: Path) -> Iterator[tuple[str, Client]]:
             with customer_on(net, folder / "customer", address) as client:
                 yield url, client
             client.wallet.close()
-        payment = program.get("payment") or program["app"]._payment
+        payment = program.get("payment") or program.get("payments") or program["app"]._payment
         payment.server.server.close_node()
 
 
@@ -57,3 +57,23 @@ def test_the_program_for_any_application_charges_by_its_table(tmp_path: Path) ->
         assert ask("POST", f"{url}/hello", client, 100) == "hello"
         assert ask("GET", f"{url}/hello/3", client, 300) == "hello"
         assert requests.get(f"{url}/hello", timeout=20).text == "hello"
+
+
+def test_the_program_with_cors_lets_browsers_see_the_price_and_the_receipt(tmp_path: Path) -> None:
+    origin = "https://shop.example"
+    with shown("CORSMiddleware", tmp_path) as (url, client):
+        asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": wire.PACKAGE}
+        preflight = requests.options(f"{url}/temperature", headers={"Origin": origin, **asked}, timeout=20)
+        assert preflight.status_code == 200
+        assert wire.PACKAGE in preflight.headers["Access-Control-Allow-Headers"]
+        paid = {wire.PACKAGE: wire.encode_package(client.create_payment_package(100))}
+        for path, headers, status in (
+            ("/temperature", {}, 402),
+            ("/temperature", paid, 200),
+            ("/temperature", paid, 200),  # which is given again
+            ("/payment", {}, 200),
+        ):
+            answer = requests.get(url + path, headers={"Origin": origin, **headers}, timeout=20)
+            assert answer.status_code == status
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert answer.headers["Access-Control-Expose-Headers"] == "*"

@@ -147,6 +147,22 @@ def test_a_middleware_that_is_installed_twice_is_refused_and_a_payment_is_given_
         assert get(f"{url}/elsewhere").status_code == 500
 
 
+def test_a_view_asks_what_was_paid_also_if_another_payment_stands_between(shop: Shop, other: Server) -> None:
+    app = FastAPI()
+    Payment(app, other, endpoint="/pay-them")
+    ours = Payment(app, shop.server, prices={"/by-table": 100})
+
+    @app.get("/by-table")
+    def by_table() -> dict[str, int]:
+        ours.refund(30)
+        return {"paid": ours.amount}
+
+    with serving(app) as url:
+        answer = get(f"{url}/by-table", header(shop))
+        assert (answer.status_code, answer.json()) == (200, {"paid": 100})
+        assert wire.decode_receipt(answer.headers[wire.RECEIPT])["refund"] == 30
+
+
 # --- views that would be free ----------------------------------------------------------------------------------------
 
 
