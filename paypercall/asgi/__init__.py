@@ -20,8 +20,9 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from paypercall.asgi.body import Stop
 from paypercall.asgi.charge import Charge
-from paypercall.asgi.exchange import SCOPE_KEY, Exchange, Stop, path_of
+from paypercall.asgi.exchange import SCOPE_KEY, Exchange, path_of
 from paypercall.asgi.routes import MARK, require_payable, resources_of, routes_of, tell_prices
 from paypercall.asgi.table import PriceTable
 from paypercall.asynchronous import AsyncServer

@@ -1,4 +1,4 @@
-"""One request and its answer, as they pass the middleware: reads the body ahead, adds receipt and refund to the answer.
+"""One request and its answer, as they pass the middleware, which adds receipt and refund.
 
 It keeps no stream waiting, and runs what touches the books outside of the loop.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections import deque
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -30,12 +29,12 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from paypercall.asgi.body import Body, Stop
 from paypercall.asgi.headers import Headers, encoded, length_of, without
 from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running, WrongUse
-from paypercall.paywall.answer import body_too_large, problem
+from paypercall.paywall.answer import problem
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
-from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.paywall.stream import comes_of_cancellation
 from paypercall.wire import FIELD
 
@@ -51,71 +50,6 @@ class InThread(Protocol):
     """Runs a function outside of the loop; it begins at once, whether or not it is waited for."""
 
     def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
-
-
-class Stop(Exception):
-    """Ends a view before it begins: the paywall answers itself."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
-class _Body:
-    """The request's body, which is read ahead and still reaches the application as it came."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._ahead: deque[Message] = deque()
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._is_whole = False
-        self.is_client_gone = False
-
-    async def receive(self) -> Message:
-        """The next message for the application."""
-        return self._ahead.popleft() if self._ahead else await self._next()
-
-    async def beginning(self, size: int) -> bytes:
-        """Its first bytes, for who answers without the application."""
-        while not self._is_whole and self._size < size:
-            if (await self._next())["type"] != "http.request":
-                break
-        return b"".join(self._parts)[:size]
-
-    async def whole(self) -> bytes | None:
-        """All of it, whoever has read it before; None if it is too large, or the client has gone."""
-        while not self._is_whole:
-            message = await self._next()
-            self._ahead.append(message)
-            if message["type"] != "http.request" or self._size > MAX_PAID_BODY:
-                return None
-        return None if self._size > MAX_PAID_BODY else b"".join(self._parts)
-
-    async def again(self) -> Message:
-        """All of it in one message, for who looks at it besides the application.
-
-        Raises:
-            Stop: When it cannot be read.
-        """
-        body = await self.whole()
-        if body is None:
-            raise Stop(body_too_large())
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def _next(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            part = message.get("body", b"")
-            self._size += len(part)
-            if self._size <= MAX_PAID_BODY:
-                self._parts.append(part)
-            else:
-                self._parts.clear()
-            self._is_whole = not message.get("more_body", False)
-        else:
-            self.is_client_gone = True
-        return message
 
 
 class Exchange:
@@ -144,7 +78,7 @@ class Exchange:
         self._streaming: Running | None = None
         self._has_view_failed = False
         self.path = path_of(scope)
-        self.body = _Body(receive)
+        self.body = Body(receive)
         self.running: Running | None = None
         self.stopped: Answer | None = None
 
