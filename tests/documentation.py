@@ -28,9 +28,8 @@ def python_blocks(document: Path) -> list[str]:
 
 
 def program_with(text: str, document: Path) -> str:
-    """The only Python program in a document that has a text in it."""
-    (program,) = (program for program in python_blocks(document) if text in program)
-    return program
+    """The first Python program in a document that has a text in it."""
+    return next(program for program in python_blocks(document) if text in program)
 
 
 def relative_links(document: Path) -> list[str]:
