@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from benchmarks import peers
-from benchmarks.django_site import open_django
+from benchmarks.django_site import BY_HAND, open_django
 from benchmarks.in_process import PATH, Call, asgi_call
 from benchmarks.merchant import Merchant, merchant, open_channel, packages
 from benchmarks.result import Result, times_of, undisturbed
@@ -116,7 +116,7 @@ def _asgi() -> _Measured:
         verify = party.server.verify_payment_package
 
         async def verified(request: Request) -> JSONResponse:
-            payment = await loop.run_in_executor(None, verify, request.headers[wire.PACKAGE])
+            payment = await loop.run_in_executor(None, verify, request.headers[BY_HAND])
             assert payment.error is None, payment
             return await peers.temperature(request)
 
@@ -145,7 +145,7 @@ def _measure(
         packages(customer, open_channel(party, customer.address), ROUNDS) for _ in range(3)
     )
     texts = [json.dumps(package) for package in to_verify]
-    headers = [{wire.PACKAGE: json.dumps(package)} for package in to_send]
+    headers = [{BY_HAND: json.dumps(package)} for package in to_send]
 
     def call_unpaid(number: int) -> None:
         assert unpaid({}).status == 200
