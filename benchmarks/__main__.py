@@ -7,7 +7,17 @@ import logging
 import sys
 from pathlib import Path
 
-from benchmarks import deposits, following, histories, many_calls, memory, paid_calls, payments, scale
+from benchmarks import (
+    deposits,
+    following,
+    histories,
+    many_calls,
+    memory,
+    paid_calls,
+    payments,
+    round_trips,
+    scale,
+)
 from benchmarks.loopback import allow_loopback_alone
 from benchmarks.result import Result
 
@@ -33,6 +43,7 @@ def main() -> int:
         paid_calls.x402,
         paid_calls.pympp,
         many_calls.answer_all,
+        round_trips.ask_again,
         following.event,
         following.first_look,
         histories.verify,

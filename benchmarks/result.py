@@ -16,7 +16,7 @@ class Result:
         name: What was measured.
         value: The less the better.
         limit: More than this is a failure; None where there is only something to compare with.
-        unit: `ratio`, `s`, or `µs`.
+        unit: `ratio`, `s`, `µs`, or `requests`.
     """
 
     name: str
