@@ -196,7 +196,7 @@ class Payment(CurrentPayment):
         with self._leaving_unanswered(running):
             self.project.paywall.fail(running, response.status_code)
         visit.leave(Outcome(functools.partial(self._finish, running), response))
-        return keep_from_proxies(response)
+        return response
 
     @contextmanager
     def _passing_failures_on(self, running: Running, visit: Visit) -> Iterator[None]:

@@ -24,9 +24,11 @@ def cache_headers(headers: Pairs, *, has_refund: bool) -> Pairs:
 
 
 def _control(headers: Pairs, has_refund: bool) -> str:
-    said = ",".join(value for name, value in headers if name.lower() == _NAME)
-    directives = {match[1].lower(): match[0] for match in _DIRECTIVE.finditer(said)}
-    if has_refund or not directives or "no-store" in directives:
+    said = [value for name, value in headers if name.lower() == _NAME]
+    if has_refund or not said:
+        return "no-store"
+    directives = {match[1].lower(): match[0] for match in _DIRECTIVE.finditer(",".join(said))}
+    if not directives or "no-store" in directives:
         return "no-store"
     # A payment is no `Authorization`: what says nothing of who may store it is stored by all.
     return ", ".join(["private", *(text for name, text in directives.items() if name not in _WHO_MAY_STORE)])
