@@ -71,6 +71,14 @@ class Heartbeat(Generic[_RowT]):
             self._under_way.pop(_key(row), None)
 
     def _beat(self) -> None:
+        try:
+            self._beat_until_nothing_is_left()
+        except BaseException:
+            with self._lock:
+                self._thread = None  # the next row has another one started
+            raise
+
+    def _beat_until_nothing_is_left(self) -> None:
         pause = threading.Event()
         before: frozenset[_Key] = frozenset()
         while True:

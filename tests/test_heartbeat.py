@@ -65,3 +65,22 @@ def test_the_end_of_an_older_run_does_not_end_the_signs_of_life_of_a_newer(calls
     wait_until(lambda: runs_until(calls) > first, "a sign of life is given")
     beat.remove(newer)
     wait_until(lambda: not is_beating(), "the thread ends")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_fails_is_followed_by_another(calls: CallBook) -> None:
+    kept: list[object] = []
+
+    def fail_once(rows: list[PaidCall]) -> None:
+        kept.append(rows)
+        if len(kept) == 1:
+            raise ZeroDivisionError
+
+    beat: Heartbeat[PaidCall] = Heartbeat(fail_once, SECONDS)
+    call = calls.take(Attempt("a", "run", 100, "base", now=0), method="voucher", payment="1", amount=100)
+    beat.add(call)
+    wait_until(lambda: len(kept) == 1 and not is_beating(), "the thread has failed")
+    beat.add(call)
+    wait_until(lambda: len(kept) > 1, "another one gives signs of life")
+    beat.remove(call)
+    wait_until(lambda: not is_beating(), "it ends")

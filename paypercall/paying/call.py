@@ -121,6 +121,7 @@ class Chain:
     def leaves(self, request: str, resource: str, asker: str) -> None:
         """Notes that a payment was sent whose outcome is unknown yet, and who asked."""
         self._left = request, resource, asker
+        self._is_over = False
 
     def keep(self, source: object, begin: Callable[[], Kept], *, is_once: bool = True) -> Kept | None:
         """What is kept of a body that can be read once only, for the redirections that carry it on.

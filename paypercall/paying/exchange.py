@@ -268,10 +268,13 @@ def _deliver_one(
     payer: Payer, purchase: Purchase, deadline: float
 ) -> Generator[Any, Any, tuple[Head, _Fate]]:
     """Sends one payment until its outcome is known; gives the answer, and what became of the payment."""
-    chain = purchase.call.chain
+    call = purchase.call
+    chain = call.chain
+    is_resumed = purchase.may_have_left and not purchase.is_second_hand
     try:
         sends, unknown = 0, 0
         while True:
+            chain.leaves(call.request, call.resource, call.asker)
             outcome = yield from _send(purchase)
             if _is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
                 yield Do(lambda: payer.abandon(purchase))
@@ -293,10 +296,11 @@ def _deliver_one(
             chain.settles(outcome.status, all_came_back=all_came_back)
             return outcome, _Fate.GIVEN_BACK if all_came_back else _Fate.KEPT
         if outcome.status not in _REFUSALS:
-            payer.doubt(purchase, outcome.status)
+            payer.doubt(purchase, outcome.status, is_new=unknown == 0 and not is_resumed)
         elif pause is None:
             yield Do(lambda: payer.abandon(purchase))
-            if purchase.is_second_hand and outcome.status == HTTPStatus.CONFLICT:
+            is_used = is_resumed and outcome.headers.get(wire.CODE) == "payment_used"
+            if is_used or (purchase.is_second_hand and outcome.status == HTTPStatus.CONFLICT):
                 return outcome, _Fate.USED_BEFORE
             chain.has_paid()
         return outcome, _Fate.KEPT
@@ -308,8 +312,6 @@ def _deliver_one(
 def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
     before = purchase.may_have_left
     purchase.may_have_left = True
-    call = purchase.call
-    call.chain.leaves(call.request, call.resource, call.asker)
     outcome = yield Send(purchase.header)
     if isinstance(outcome, Lost):
         purchase.may_have_left = before or outcome.may_have_left

@@ -209,9 +209,13 @@ class Payer:
         # Whoever makes a request that follows from another, perhaps with a new token, asks for the same.
         askers = {call.asker, call.chain.left_asker or call.asker}
         for request in (unsent(*place), *(unheeded(*place, asker) for asker in askers)):
-            row = self.places.take_left(request, call, self._may_take)
-            if row is not None:
-                return self._packed(Purchase(call, row, client, is_second_hand=True), is_new=False)
+            has_left = request != unsent(*place)
+            while (row := self.places.take_left(request, call, self._may_take)) is not None:
+                purchase = Purchase(call, row, client, may_have_left=has_left, is_second_hand=True)
+                self._packed(purchase, is_new=False)
+                if has_left or not self.has_left_period(purchase):
+                    return purchase
+                self.places.end(purchase, give_up)  # it was never sent, and is of a period that is over
         return None
 
     def _may_take(self, call: Call, row: BoughtCall) -> bool:
@@ -314,14 +318,14 @@ class Payer:
         self.prices.learn(purchase.call, None)
         self.places.end(purchase, give_up)
 
-    def doubt(self, purchase: Purchase, status: int) -> None:
+    def doubt(self, purchase: Purchase, status: int, *, is_new: bool = True) -> None:
         """Notes an answer that says nothing of the payment: whoever gave it may never have seen it.
 
         The next call asks for the price before it pays. After an error of the client's, the payment is good for that.
         """
         self.prices.learn(purchase.call, None)
         # What follows from the answer takes the payment along by itself.
-        purchase.is_unheeded = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
+        purchase.is_unheeded = is_new and status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.

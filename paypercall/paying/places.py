@@ -116,15 +116,14 @@ class Places:
         """Gives a place back for which nothing was signed, if it is still this process's."""
         with self._store.transaction() as books:
             books.bought_calls.drop(purchase.row.id, _this.run)
+        self._heartbeat.remove(purchase.row)
         purchase.is_over = True
 
     def release(self, purchase: Purchase | None) -> None:
         """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
-        if purchase is None or purchase.is_handed_on:
+        if purchase is None or purchase.is_handed_on or purchase.is_over:
             return
         self._heartbeat.remove(purchase.row)
-        if purchase.is_over:
-            return
         purchase.is_over = True
         with self._store.brief_transaction() as books:
             row = books.bought_calls.lock(purchase.row.id)
@@ -136,6 +135,8 @@ class Places:
         """Leaves it to the answer's body to end a purchase; gives what that will make of it."""
 
         def end_by(fate: Fate) -> None:
+            if purchase.row.run != _this.run:  # in a fork of the process that reads it
+                return
             purchase.is_handed_on = False
             if fate is Fate.READ:
                 self.end(purchase, how)
@@ -153,8 +154,12 @@ class Places:
 
     def end_dropped(self) -> None:
         """Ends the purchases whose answers the program has dropped before it read them to their ends."""
-        while self._dropped:
-            self.end(*self._dropped.popleft())
+        while True:
+            try:
+                purchase, how = self._dropped.popleft()
+            except IndexError:  # another thread may have taken the last one
+                return
+            self.end(purchase, how)
 
     def end(self, purchase: Purchase, how: Ending) -> BoughtCall:
         """Ends a purchase, as a rule of `bought_call.py` has it."""
