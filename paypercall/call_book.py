@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paypercall.paid_call import Attempt, PaidCall, break_off, claim, hold, prolong
+from paypercall.paid_call import RUN_SECONDS, Attempt, PaidCall, break_off, claim, hold, prolong
 from paypercall.payment_token import hash_of
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
@@ -19,6 +19,8 @@ from paypercall.store.later import PAUSE_SECONDS
 from paypercall.wire import encode_receipt
 
 _CALLS_BETWEEN_DROPS = 100
+
+_CATCH_UP_SECONDS = 1.0
 
 _SECONDS_TO_KEEP = 5
 """How long a run must be left alone by others still, for its end to be kept later."""
@@ -167,17 +169,21 @@ class CallBook:
     def finish_soon(self, call: PaidCall, answer: StoredAnswer) -> bool:
         """Like `finish`, a moment later and without waiting; if the process dies before, the payment runs again.
 
+        While the database cannot be written, it waits on.
+
         Returns:
             Whether it does. Not when something goes back, which must be in the books before anybody hears of it; nor
             when another worker may have taken over; nor when too much is to be kept already.
         """
-        if call.refund or call.runs_until - wall_clock() < _SECONDS_TO_KEEP:
+        if call.refund or not _SECONDS_TO_KEEP <= call.runs_until - wall_clock() <= RUN_SECONDS:
             return False
-        return self._store.soon(lambda books: self._keep_late_end(books, call, answer), len(answer.body))
+        kept = answer if len(answer.body) <= self._limits.max_bytes else None
+        size = 0 if kept is None else len(kept.body)
+        return self._store.soon(lambda books: self._keep_late_end(books, call, kept), size)
 
     def catch_up(self) -> None:
         """Keeps the ends of runs that wait, and gives other workers the time to keep theirs."""
-        self._store.flush()
+        self._store.flush(_CATCH_UP_SECONDS)
         time.sleep(2 * PAUSE_SECONDS)
 
     def _keep_end(self, books: Books, call: PaidCall, answer: StoredAnswer | None) -> bool:
@@ -192,7 +198,7 @@ class CallBook:
             books.paid_calls.drop_answers(now - self._limits.seconds, self._limits.max_total_bytes)
         return True
 
-    def _keep_late_end(self, books: Books, call: PaidCall, answer: StoredAnswer) -> None:
+    def _keep_late_end(self, books: Books, call: PaidCall, answer: StoredAnswer | None) -> None:
         if not self._keep_end(books, call, answer):
             logger.warning("payment %s: another worker has taken over", call.id)
 

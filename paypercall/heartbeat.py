@@ -62,8 +62,9 @@ class Heartbeat(Generic[_RowT]):
         with self._lock:
             self._under_way[_key(row)] = row
             if self._thread is None:
-                self._thread = threading.Thread(target=self._beat, name="paypercall-heartbeat", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._beat, name="paypercall-heartbeat", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def remove(self, row: _RowT) -> None:
         """Ends it."""

@@ -338,6 +338,9 @@ class Paywall:
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""
         self._heartbeat.remove(running.call)
+        running.end()  # whoever else would end it comes too late
+        if running.call.is_over:
+            return
         assert running.call.run is not None
         self._calls.finish(release(running.call, running.call.run), None)
 

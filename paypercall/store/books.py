@@ -123,9 +123,9 @@ class Store:
         """
         return self._later.add(change, size)
 
-    def flush(self) -> None:
-        """Makes the changes that wait."""
-        self._later.flush()
+    def flush(self, timeout: float = -1) -> None:
+        """Makes the changes that wait; waits at most `timeout` seconds for another thread that does so."""
+        self._later.flush(timeout)
 
     def _make(self, changes: Sequence[Callable[[Books], None]]) -> None:
         with self.brief_transaction() as books:

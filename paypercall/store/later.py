@@ -1,6 +1,7 @@
 """Changes that need not be kept before anybody goes on: written a moment later, many in one transaction.
 
-Only for what can be found out again: what waits here is lost with its process, and so is what the database refuses.
+Only for what can be found out again: what waits here is lost with its process. It waits on while the database cannot be
+written at all; a change that the database refuses by itself is dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from paypercall.store.errors import StoreError
 from paypercall.store.forking import GATE
 
 PAUSE_SECONDS = 0.02
@@ -23,6 +23,8 @@ MAX_WAITING = 1_000
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 
 _IDLE_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+_SECONDS_AT_EXIT = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Later(Generic[_ChangeT]):
 
     def __init__(self, write: Callable[[Sequence[_ChangeT]], None]) -> None:
         self._write = write
-        self._waiting: list[_ChangeT] = []
+        self._waiting: list[tuple[_ChangeT, int]] = []
         self.start_afresh()
         GATE.register(self)
         _all.add(self)
@@ -58,18 +60,32 @@ class Later(Generic[_ChangeT]):
                 return False
             if self._thread is None and not self._start():
                 return False
-            self._waiting.append(change)
+            self._waiting.append((change, size))
             self._size += size
             self._changed.notify()
             return True
 
-    def flush(self) -> None:
-        """Writes what waits, and returns when it is written, also if another thread does it."""
-        with self._writing:
+    def flush(self, timeout: float = -1) -> bool:
+        """Writes what waits, and returns when it is written, also if another thread does it.
+
+        Args:
+            timeout: Seconds to wait for another thread that writes; by default for as long as it takes.
+
+        Returns:
+            Whether all is written.
+        """
+        if not self._writing.acquire(timeout=timeout):
+            return False
+        try:
             with self._changed:
                 waiting, self._waiting, self._size = self._waiting, [], 0
-            if waiting:
-                self._write_each_or_all(waiting)
+            left = self._write_what_can_be(waiting)
+            with self._changed:
+                self._waiting[:0] = left
+                self._size += sum(size for _, size in left)
+            return not left
+        finally:
+            self._writing.release()
 
     def close_before_fork(self) -> None:
         """Leaves all to the parent."""
@@ -92,12 +108,10 @@ class Later(Generic[_ChangeT]):
         return True
 
     def _run(self) -> None:
-        try:
-            while self._is_needed():
-                time.sleep(PAUSE_SECONDS)
-                self.flush()
-        finally:
-            self._thread = None
+        while self._is_needed():
+            time.sleep(PAUSE_SECONDS)
+            if not self.flush():
+                time.sleep(_RETRY_SECONDS)
 
     def _is_needed(self) -> bool:
         with self._changed:
@@ -107,20 +121,29 @@ class Later(Generic[_ChangeT]):
                 self._thread = None  # here, where nobody can add: the next one who does starts another
             return bool(self._waiting)
 
-    def _write_each_or_all(self, changes: list[_ChangeT]) -> None:
+    def _write_what_can_be(self, waiting: list[tuple[_ChangeT, int]]) -> list[tuple[_ChangeT, int]]:
+        """Writes changes, together or one by one; gives back those for which the database is away."""
+        if not waiting or self._failure_of([change for change, _ in waiting]) is None:
+            return []
+        for number, (change, _) in enumerate(waiting):
+            if self._failure_of([]) is not None:
+                return waiting[number:]
+            failure = self._failure_of([change])
+            if failure is not None:
+                logger.error("a change was not kept", exc_info=failure)
+        return []
+
+    def _failure_of(self, changes: list[_ChangeT]) -> Exception | None:
         try:
             self._write(changes)
-        except StoreError as error:
-            if len(changes) == 1:
-                logger.error("a change was not kept: %s (%s)", error, error.code)
-                return
-            for change in changes:
-                self._write_each_or_all([change])
+        except Exception as error:  # noqa: BLE001 - of one change; the others must not be lost with it
+            return error
+        return None
 
 
 def _flush_all() -> None:
     for later in tuple(_all):
-        later.flush()
+        later.flush(_SECONDS_AT_EXIT)
 
 
 _all: WeakSet[Later[Any]] = WeakSet()

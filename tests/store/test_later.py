@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -66,21 +67,56 @@ def test_a_change_that_the_database_refuses_takes_no_other_with_it(
     assert "the disk is full" in caplog.text
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_change_that_fails_in_another_way_keeps_no_later_one_from_being_made(store: Store) -> None:
-    failed = threading.Event()
-
+def test_a_change_that_fails_in_another_way_takes_no_other_with_it(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     def wrong(books: Books) -> None:
-        failed.set()
         raise ZeroDivisionError
 
-    store.soon(wrong, 1)
-    assert failed.wait(10)
-    wait_until(
-        lambda: "paypercall-later" not in {thread.name for thread in threading.enumerate()}, "it ended"
-    )
-    store.soon(adding("1"), 1)
-    wait_until(lambda: has(store, "1"), "the next one is made")
+    for change in (adding("1"), wrong, adding("2")):
+        store.soon(change, 1)
+    store.flush()
+    assert has(store, "1")
+    assert has(store, "2")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_waits_is_kept_until_the_database_can_be_written_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paypercall.store.later._RETRY_SECONDS", 0.01)
+    store = Store(url)
+    assert not has(store, "0")
+    is_away = True
+    write = store.brief_transaction
+
+    def away() -> AbstractContextManager[Books]:
+        if is_away:
+            raise StoreError("the database is away")
+        return write()
+
+    monkeypatch.setattr(store, "brief_transaction", away)
+    for payment in ("1", "2"):
+        assert store.soon(adding(payment), 1)
+    store.flush()
+    assert not has(store, "1")
+    is_away = False
+    wait_until(lambda: has(store, "1") and has(store, "2"), "both are made")
+    store.close()
+
+
+def test_who_waits_for_another_thread_that_writes_waits_for_a_time_only(store: Store) -> None:
+    inside, may_leave = threading.Event(), threading.Event()
+
+    def slow(books: Books) -> None:
+        inside.set()
+        may_leave.wait(10)
+
+    store.soon(slow, 1)
+    assert inside.wait(10)
+    store.flush(0.01)
+    may_leave.set()
+    store.flush()
 
 
 def test_no_more_waits_than_there_is_room_for(store: Store) -> None:

@@ -225,6 +225,22 @@ def test_what_is_unsettled_is_counted_anew_without_the_credit_that_older_books_c
     store.close()
 
 
+def test_what_is_not_answered_yet_is_bound_to_its_request_anew(url_without_tables: str) -> None:
+    paid_calls = make_old_books(url_without_tables, "0009").tables["paid_calls"]
+    row = {column.name: sample(column) for column in paid_calls.c if column.name not in ("id", "token")}
+    states = [("channel", state) for state in ("accepted", "running", "answered", "refunded")]
+    with engine_for(url_without_tables).begin() as connection:
+        for method, state in [*states, ("onchain", "accepted")]:
+            call = {"method": method, "payment": state, "state": state, "request": "a" * 64, "token": None}
+            connection.execute(paid_calls.insert().values({**row, **call}))
+    store = Store(url_without_tables)
+    store.migrate()
+    with store.transaction() as books:
+        calls = [books.paid_calls.lock(*key) for key in [*states, ("onchain", "accepted")]]
+    assert [call.request for call in calls if call is not None] == [None, None, "a" * 64, "a" * 64, "a" * 64]
+    store.close()
+
+
 def test_an_sqlite_file_of_an_older_version_is_migrated_by_itself(sqlite_url: str) -> None:
     old_tables = make_old_books(sqlite_url, "0001").tables
     open_books(sqlite_url)

@@ -142,7 +142,9 @@ def _rebuild_paid_calls(sha256_of_token: str) -> None:
         sa.PrimaryKeyConstraint("method", "payment", name="pk_paypercall_stored_answers"),
     )
     op.execute(
-        "INSERT INTO paypercall_paid_calls SELECT method, payment, amount, asset, aa_address, state, request, run,"
+        # A request below a mount is another one from now on: what is not answered yet is bound anew.
+        "INSERT INTO paypercall_paid_calls SELECT method, payment, amount, asset, aa_address, state,"
+        " CASE WHEN method = 'channel' AND state IN ('accepted', 'running') THEN NULL ELSE request END, run,"
         f" runs_until, 0, refund, {sha256_of_token}, receipt, made_at FROM paid_calls"
     )
     op.execute(
