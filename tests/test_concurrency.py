@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -214,6 +215,20 @@ def test_processes_share_a_database(net: Devnet, tmp_path: Path) -> None:
     check_accepted(packages, 60, channel_at(merchant.settings["database_url"]))
 
 
+def is_being_written(database_url: str) -> bool:
+    """Whether a process that was stopped just now holds the file's write lock."""
+    time.sleep(0.05)  # until it has stopped
+    connection = sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
 def test_another_process_takes_over_from_a_lease_holder_that_does_nothing_any_more(
@@ -231,6 +246,11 @@ def test_another_process_takes_over_from_a_lease_holder_that_does_nothing_any_mo
         assert other.call("verify_payment_package", package=package).amount == 40_000
         wait_until(lambda: channel_at(holder.database_url).status is Status.OPEN, "the channel is open")
         holder.send(fate)
+        while fate is signal.SIGSTOP and is_being_written(holder.database_url):
+            # Whoever is stopped within a transaction holds all others up, which is no matter of the lease.
+            holder.send(signal.SIGCONT)
+            time.sleep(0.02)
+            holder.send(fate)
         assert other.call("verify_payment_package", package=package).code == "duplicate"
         customer.close()
         wait_until(lambda: len(customer.settled_periods()) == 1, "the other process confirms")
