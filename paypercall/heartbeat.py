@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -51,16 +52,21 @@ class Heartbeat(Generic[_RowT]):
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._lock = threading.RLock()  # a finalizer that removes may run in a thread that holds it
-        self._under_way: dict[_Key, _RowT] = {}
+        self._lock = threading.Lock()
+        self._under_way: dict[_Key, tuple[_RowT, Callable[[], object | None]]] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, row: _RowT) -> None:
-        """Begins to give signs of life."""
+    def add(self, row: _RowT, owner: object | None = None) -> None:
+        """Begins to give signs of life, until `remove`.
+
+        Args:
+            row: Of what.
+            owner: Whose end is the row's, too, if it has one.
+        """
         if self._process != os.getpid():
             self._begin()
         with self._lock:
-            self._under_way[_key(row)] = row
+            self._under_way[_key(row)] = (row, weakref.ref(self if owner is None else owner))
             if self._thread is None:
                 thread = threading.Thread(target=self._beat, name="paypercall-heartbeat", daemon=True)
                 thread.start()
@@ -85,7 +91,9 @@ class Heartbeat(Generic[_RowT]):
         while True:
             pause.wait(self._seconds)
             with self._lock:
-                rows = list(self._under_way.values())
+                for key in [key for key, (_, owner) in self._under_way.items() if owner() is None]:
+                    del self._under_way[key]
+                rows = [row for row, _ in self._under_way.values()]
                 if not rows:
                     self._thread = None
                     return

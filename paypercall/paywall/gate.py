@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from http import HTTPStatus
@@ -74,6 +73,7 @@ class Paywall:
         self._calls = calls
         self._methods = tuple(methods)
         _require_distinct(self._methods)
+        self._payment_headers = tuple(name for method in methods for name in method.payment_headers)
         self._unpayable: set[str] = set()
         self._refunds = checked(refunds)
         self._heartbeat = Heartbeat(calls.keep_running, RUN_SECONDS / 3)
@@ -82,7 +82,7 @@ class Paywall:
 
     def has_payment_header(self, request: Request) -> bool:
         """Whether a header carries a payment, so that the body is part of what is paid for."""
-        return any(request.headers.get(name) is not None for name in self._payment_headers())
+        return any(request.headers.get(name) is not None for name in self._payment_headers)
 
     def needs_body(self, request: Request, tag: PriceTag | None = None) -> bool:
         """Whether the body must be read before `begin`: it is paid for, or may hold the payment.
@@ -145,9 +145,8 @@ class Paywall:
         if call.is_over:
             return self._answer_again(call, method, price, is_in_body=is_in_body)
         running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
-        self._heartbeat.add(call)
         # An adapter that drops it without an end must not keep the next attempt from running.
-        weakref.finalize(running, self._heartbeat.remove, call).atexit = False
+        self._heartbeat.add(call, owner=running)
         return running
 
     def _redeem(self, method: PaymentMethod, payment: dict[str, Any], attempt: Attempt) -> PaidCall:
@@ -159,23 +158,21 @@ class Paywall:
             self._calls.catch_up()
             return method.redeem_payment(payment, order)
 
-    def _payment_headers(self) -> Iterable[str]:
-        return (name for method in self._methods for name in method.payment_headers)
-
     def _find_payment(self, request: Request) -> tuple[PaymentMethod, dict[str, Any], bool] | None:
         found: list[tuple[PaymentMethod, dict[str, Any], bool]] = []
+        packages = request.packages()
         for method in self._methods:
-            headers = {
-                name: value
-                for name in method.payment_headers
-                if (value := request.headers.get(name)) is not None
-            }
+            headers = {}
+            for name in method.payment_headers:
+                value = request.headers.get(name)
+                if value is not None:
+                    headers[name] = value
             if headers:
                 found.append((method, headers, False))
             if wire.PACKAGE in headers and wire.TOKEN in headers:
                 raise _several_payments()
-            if wire.PACKAGE in method.payment_headers:
-                found.extend((method, {wire.PACKAGE: package}, True) for package in request.packages())
+            if packages and wire.PACKAGE in method.payment_headers:
+                found.extend((method, {wire.PACKAGE: package}, True) for package in packages)
         if len(found) > 1:
             raise _several_payments()
         return found[0] if found else None
