@@ -25,7 +25,7 @@ def cache_headers(headers: Pairs, *, has_refund: bool) -> Pairs:
 
 def _control(headers: Pairs, has_refund: bool) -> str:
     said = [value for name, value in headers if name.lower() == _NAME]
-    if has_refund or not said:
+    if has_refund or not said or said == ["no-store"]:
         return "no-store"
     directives = {match[1].lower(): match[0] for match in _DIRECTIVE.finditer(",".join(said))}
     if not directives or "no-store" in directives:

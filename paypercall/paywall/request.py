@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -106,12 +106,13 @@ class Request:
         )
         return self.digest() + _digest((self.root_path, *headers))[SAME_REQUEST:]
 
-    def packages(self) -> Iterator[Any]:
+    def packages(self) -> list[Any]:
         """The payment packages outside of the headers: in the form, the JSON body or the query."""
-        yield from self.form_packages
-        yield from (value for name, value in self._query() if name == FIELD)
-        if self.has_json and self.may_hold_package:
-            yield from packages_in_json(self.body)
+        packages: list[Any] = [value for name, value in self._query() if name == FIELD]
+        packages.extend(self.form_packages)
+        if self.body and self.has_json and self.may_hold_package:
+            packages.extend(packages_in_json(self.body))
+        return packages
 
     def _query(self) -> list[tuple[str, str]]:
         return parse_qsl(self.query, keep_blank_values=True, errors="surrogateescape") if self.query else []
@@ -135,8 +136,8 @@ def packages_in_json(body: bytes) -> list[Any]:
 
 
 def _digest(texts: Iterable[str], rest: bytes = b"") -> str:
-    encoded = [_encoded(text) for text in texts]
-    return hashlib.sha256(b"".join([b"%d:%b" % (len(text), text) for text in encoded]) + rest).hexdigest()
+    measured = "".join([f"{len(text)}:{text}" for text in texts])
+    return hashlib.sha256(_encoded(measured) + rest).hexdigest()
 
 
 def _encoded(text: str) -> bytes:
