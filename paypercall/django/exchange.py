@@ -14,7 +14,7 @@ from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
-from paypercall.django.reports import headers_of
+from paypercall.django.reports import Headers
 from paypercall.paywall import Answer, Request
 from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.gate import MONEY_HEADERS
@@ -33,7 +33,7 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
         request.method or "GET",
         request.path,
         request.META.get("QUERY_STRING", ""),
-        headers_of(request),
+        Headers(request),
         body,
     )
     if not asked.has_form or not asked.may_hold_package or FIELD.encode() not in body:
