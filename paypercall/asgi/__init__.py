@@ -5,13 +5,10 @@ The middleware does the work. The decorator and the dependency only tell it what
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -25,6 +22,7 @@ from paypercall.asgi.charge import Charge
 from paypercall.asgi.exchange import SCOPE_KEY, Exchange, path_of
 from paypercall.asgi.routes import MARK, require_payable, resources_of, routes_of, tell_prices
 from paypercall.asgi.table import PriceTable
+from paypercall.asgi.threads import Threads
 from paypercall.asynchronous import AsyncServer
 from paypercall.call_book import AnswerLimits
 from paypercall.methods import Channel, PaymentMethod
@@ -40,14 +38,9 @@ from paypercall.wire import ENDPOINT_PATH
 
 __all__ = ["Payment", "PaymentMiddleware", "WrongUse"]
 
-MAX_THREADS = 32
-"""Requests whose payment is looked at at once; more wait their turn."""
-
 _POLICY_VIOLATION = 1008
 """Why a web socket is closed, in its protocol's numbers."""
 
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
@@ -91,7 +84,7 @@ class PaymentMiddleware:
             self._checked = present
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, routes: Sequence[Any]) -> None:
-        exchange = Exchange(self._payment.paywall, self._payment.in_thread, scope, receive, send)
+        exchange = Exchange(self._payment.paywall, self._payment.threads, scope, receive, send)
         exchanges: dict[Payment, Exchange] = scope.setdefault(SCOPE_KEY, {})
         self._payment.require_place(exchange, exchanges)
         # Further in is what was charged for further out, if anything.
@@ -156,8 +149,7 @@ class Payment(CurrentPayment):
         self.unpaid: list[Callable[..., Any]] = [self.required, self.dependency]
         self.server = _payment_server(server, answers)
         self.paywall = Paywall(self.server.calls, methods or [Channel(self.server, endpoint)], refunds)
-        self._process = os.getpid()
-        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
+        self.threads = Threads()
         if app is not None:
             app.add_middleware(PaymentMiddleware, payment=self)
             tell_prices(app, self, self.table.resources)
@@ -258,17 +250,7 @@ class Payment(CurrentPayment):
         endpoint = Endpoint(
             self.server, lambda: [*self.table.resources, *resources_of(self, routes)], self.endpoint
         )
-        return await self.in_thread(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
-
-    def in_thread(
-        self, function: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-    ) -> asyncio.Future[_Result]:
-        """Runs what touches the books outside of the loop."""
-        if self._process != os.getpid():  # a forked worker has none of its parent's threads
-            self._process = os.getpid()
-            self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="paypercall-asgi")
-        call = functools.partial(function, *args, **kwargs)
-        return asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await self.threads.run(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 
 
 def _payment_server(

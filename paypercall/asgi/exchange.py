@@ -11,7 +11,6 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Awaitable,
-    Callable,
     Collection,
     Iterator,
     Mapping,
@@ -19,7 +18,8 @@ from collections.abc import (
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, NoReturn, Protocol, TypeVar, cast
+from threading import Lock
+from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -31,7 +31,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paypercall.asgi.body import Body, Stop
 from paypercall.asgi.headers import Headers, encoded, length_of, without
-from paypercall.paywall import Answer, Ending, Paywall, PriceTag, Request, Running, WrongUse
+from paypercall.asgi.threads import Threads
+from paypercall.paywall import Answer, Ending, Paywall, Price, PriceTag, Request, Running, WrongUse
 from paypercall.paywall.answer import problem
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
@@ -46,28 +47,22 @@ SCOPE_KEY = "paypercall.exchanges"
 """Where a request's scope holds its exchanges, by their `Payment`."""
 
 
-class InThread(Protocol):
-    """Runs a function outside of the loop; it begins at once, whether or not it is waited for."""
-
-    def __call__(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]: ...
-
-
 class Exchange:
     """One request and its answer.
 
     Args:
         paywall: Takes the payments.
-        in_thread: Runs what touches the books.
+        threads: Run what touches the books.
         scope: The request's.
         receive: Where the request's body comes from.
         send: Where the answer goes to.
     """
 
     def __init__(
-        self, paywall: Paywall, in_thread: InThread, scope: Scope, receive: Receive, send: Send
+        self, paywall: Paywall, threads: Threads, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._paywall = paywall
-        self._in_thread = in_thread
+        self._threads = threads
         self._scope = scope
         self._send = send
         self._host = scope.get("app")  # a mount changes it
@@ -77,6 +72,8 @@ class Exchange:
         self._is_mute = False
         self._streaming: Running | None = None
         self._has_view_failed = False
+        self._ending = Lock()
+        self._is_over = False
         self.path = path_of(scope)
         self.body = Body(receive)
         self.running: Running | None = None
@@ -127,13 +124,26 @@ class Exchange:
             return free
         if free is not None:  # what is further in costs something
             self.running = None
-            await self._in_thread(self._paywall.abandon, free)
-        outcome: Answer | Running = await self._in_thread(self._paywall.begin, await self.request(), price)
+            await self._threads.run(self._paywall.abandon, free)
+        answer = await self._threads.run(self._begin, await self.request(), price)
+        if answer is not None:
+            raise Stop(answer)
+        running = self.running
+        assert running is not None
+        CURRENT.set(running)
+        return running
+
+    def _begin(self, request: Request, price: Price) -> Answer | None:
+        """Begins to run the request, in a thread, unless it is over by then: who is cancelled waits for nothing."""
+        outcome = self._paywall.begin(request, price)
         if isinstance(outcome, Answer):
-            raise Stop(outcome)
-        self.running = outcome
-        CURRENT.set(outcome)
-        return outcome
+            return outcome
+        with self._ending:
+            if not self._is_over:
+                self.running = outcome
+                return None
+        self._paywall.abandon(outcome)
+        return None
 
     def mute(self) -> None:
         """Keeps the body of the application's answer back, which costs nothing then."""
@@ -270,7 +280,7 @@ class Exchange:
         self.running = None
         ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
         if not isinstance(ending, Ending):
-            ending = cast(Ending, await self._in_thread(ending))
+            ending = await self._threads.run(ending)
         if ending.instead is not None:
             self.stopped = ending.instead
             return None
@@ -298,7 +308,7 @@ class Exchange:
         """
         self._note_failure(error)
         if self._streaming is not None and self._has_view_failed:
-            await self._in_thread(self._paywall.break_off, self._streaming)
+            await self._threads.run(self._paywall.break_off, self._streaming)
         if self.running is None:
             return
         self._paywall.fail(self.running, HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -328,9 +338,11 @@ class Exchange:
 
     def abandon(self) -> None:
         """Leaves a request that will not be answered to the next attempt."""
-        if self.running is not None:
+        with self._ending:
+            self._is_over = True
             running, self.running = self.running, None
-            self._in_thread(self._paywall.abandon, running)  # who is cancelled can wait for nothing
+        if running is not None:
+            self._threads.run(self._paywall.abandon, running)  # who is cancelled can wait for nothing
 
 
 def path_of(scope: Scope) -> str:

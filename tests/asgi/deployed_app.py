@@ -24,7 +24,7 @@ payment = Payment(prices={"/paid": PRICE})
 
 
 async def _use_threads() -> None:
-    await payment.in_thread(os.getpid)
+    await payment.threads.run(os.getpid)
 
 
 asyncio.run(_use_threads())

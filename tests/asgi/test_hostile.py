@@ -316,3 +316,50 @@ def test_a_client_that_goes_away_leaves_the_payment_to_the_next_attempt_and_stop
 
     asyncio.run(visit())
     assert all(name.startswith("paypercall-asgi") for name in threads)
+
+
+def test_a_client_that_goes_away_while_its_payment_is_taken_leaves_it_to_the_next_attempt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = Payment(None, shop.server, prices={"/slow": 100})
+    begin, abandon = payment.paywall.begin, payment.paywall.abandon
+    begun, may_end, abandoned = threading.Event(), threading.Event(), threading.Event()
+
+    def slow_begin(*args: Any) -> Any:
+        outcome = begin(*args)
+        begun.set()
+        may_end.wait(20)
+        return outcome
+
+    def told(running: Any) -> None:
+        abandon(running)
+        abandoned.set()
+
+    paid = [(name.lower().encode(), value.encode()) for name, value in header(shop).items()]
+    scope = {"type": "http", "method": "GET", "path": "/slow", "query_string": b"", "headers": paid}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def visit() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(payment.paywall, "begin", slow_begin)
+            patched.setattr(payment.paywall, "abandon", told)
+            task = asyncio.create_task(PaymentMiddleware(answer, payment)(scope, receive, send))
+            await asyncio.to_thread(begun.wait, 20)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            may_end.set()
+            await asyncio.to_thread(abandoned.wait, 20)
+        await PaymentMiddleware(answer, payment)(scope, receive, send)
+
+    asyncio.run(visit())
+    assert [message.get("status") for message in sent] == [200, None]
