@@ -41,17 +41,17 @@ lint: $(TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Four workers on two cores: the slow tests bring up networks and processes, and wait most of the time. Those that live on
-# a whole network are not traced, which would double their work; the others show what is covered.
-PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=worksteal
+# Seven workers on two cores for the tests that live on a whole network: they wait most of the time. They are not traced,
+# which would double their work; the others, which do not wait, show what is covered.
+PYTEST := $(BIN)/python -m pytest --dist=worksteal
 ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app tests/flask tests/httpx_client \
 	tests/methods tests/paying tests/paywall tests/replay tests/requests_client tests/settlement \
 	tests/test_concurrency.py tests/test_crashes.py tests/test_examples.py tests/test_funds.py \
 	tests/test_funds_crashes.py tests/test_quick_starts.py tests/test_recovery.py
 
 test: lint
-	$(PYTEST) $(ON_A_NETWORK)
-	$(PYTEST) tests $(addprefix --ignore=,$(ON_A_NETWORK)) --cov --cov-report=term
+	$(PYTEST) --numprocesses=7 $(ON_A_NETWORK)
+	$(PYTEST) --numprocesses=4 tests $(addprefix --ignore=,$(ON_A_NETWORK)) --cov --cov-report=term
 
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks

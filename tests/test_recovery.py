@@ -11,8 +11,8 @@ import pytest
 from paypercall.client import Client
 from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
-from paypercall.obyte import light
 from paypercall.obyte.errors import HubError, InvalidMnemonic, KeyFileError
+from paypercall.obyte.hub import Hub
 from paypercall.obyte.keys import Key, key_from_mnemonic
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
@@ -37,7 +37,7 @@ def net() -> Iterator[Devnet]:
 def test_the_hub_is_asked_first_and_without_an_answer_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(light, "AGENTS_SECONDS", 0.2)
+    monkeypatch.setattr(Hub.request, "__defaults__", (None, 0.2))
     with Devnet() as net:
         conf = conf_for(net, tmp_path)
     with pytest.raises(HubError):
