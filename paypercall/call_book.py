@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paypercall.paid_call import RUN_SECONDS, Attempt, PaidCall, break_off, claim, hold, prolong
+from paypercall.paid_call import (
+    RUN_SECONDS,
+    Attempt,
+    PaidCall,
+    PriceUnknown,
+    break_off,
+    claim,
+    hold,
+    prolong,
+)
 from paypercall.payment_token import hash_of
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store, StoredAnswer
@@ -119,10 +128,14 @@ class CallBook:
 
         Raises:
             PaymentRefused: When it cannot give back, and the payment is not the price.
-            CallConflict: When the payment cannot be used for this request.
+            CallConflict: When the payment cannot be used for this request; `PriceUnknown` also when it was taken for
+                this one and is free again.
         """
         call = call_of(method, payment, amount, attempt.asset, attempt.now, aa_address, details)
-        return self._book(call, attempt, lambda found: claim(found, attempt, can_refund=can_refund))
+        claimed = self._book(call, attempt, lambda found: claim(found, attempt, can_refund=can_refund))
+        if attempt.price is None and not claimed.is_over:
+            raise PriceUnknown("nobody can tell what this request costs; the payment is good for another one")
+        return claimed
 
     def _book(self, call: PaidCall, attempt: Attempt, rule: Callable[[PaidCall], PaidCall]) -> PaidCall:
         """Saves what a rule makes of the call that is in the books or, if there is none, of this one."""

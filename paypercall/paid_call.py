@@ -62,6 +62,12 @@ class WrongPaymentAsset(CallConflict):
     code = "wrong_asset"
 
 
+class PriceUnknown(CallConflict):
+    """Nobody can tell what the request costs, and the payment has bought nothing yet."""
+
+    code = "price_unknown"
+
+
 class PaymentPending(CallConflict):
     """The payment is on its way, but not final; ask again with the same payment."""
 
@@ -127,14 +133,15 @@ class Attempt:
         request: The digest of method, path, query and body, of `SAME_REQUEST` digits; and, where nothing can be given
             back, after it that of headers and root path.
         run: Tells this attempt from all others.
-        price: What the request costs, in bytes or units of the asset.
+        price: What the request costs, in bytes or units of the asset; None where nobody can tell: then nothing is run
+            and nothing taken, and only what the payment bought before is answered again.
         asset: What it costs it in.
         now: Seconds.
     """
 
     request: str
     run: str
-    price: int
+    price: int | None
     asset: str
     now: int
 
@@ -156,7 +163,8 @@ def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
 def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidCall:
     """Begins to answer a request with a payment; one that pays too little is refunded as a whole instead.
 
-    So is one whose workers have died too often: its request may be what kills them.
+    So is one whose workers have died too often: its request may be what kills them. So is one that was left behind by
+    its worker, if nobody can tell the price at which to run it anew; where nothing can be given back, it is free then.
 
     Args:
         call: The call.
@@ -172,10 +180,13 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
         PaymentUsed: When it was used for another request.
         PaymentInProgress: When another worker is at it.
         WrongPaymentAsset: When it is in another asset.
+        PriceUnknown: When nobody can tell the price, and it was not taken for this request before.
     """
     _require_usable(call, attempt)
     if call.is_over:
         return call
+    if attempt.price is None:
+        return _end_what_is_left(call, attempt.run, can_refund=can_refund)
     _require_agreed_price(call, attempt, can_refund=can_refund)
     lost_runs = call.lost_runs + (call.state is PaidCallState.RUNNING)
     if can_refund and (call.amount < attempt.price or lost_runs >= MAX_LOST_RUNS):
@@ -198,17 +209,29 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
 
 
 def _require_usable(call: PaidCall, attempt: Attempt) -> None:
-    if call.asset != attempt.asset:
-        raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
     if call.request is not None and call.request[:SAME_REQUEST] != attempt.request[:SAME_REQUEST]:
         raise PaymentUsed("this payment was used for another request; pay for each request")
+    if call.is_over:
+        return
+    if call.asset != attempt.asset and attempt.price is not None:
+        raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
     if call.state is PaidCallState.RUNNING and 0 < call.runs_until - attempt.now <= LONGEST_LEASE_SECONDS:
         raise PaymentInProgress(
             "this request is being answered; ask again in a moment, with the same payment"
         )
 
 
+def _end_what_is_left(call: PaidCall, run: str, *, can_refund: bool) -> PaidCall:
+    """Ends what a worker has left behind, as if its view had failed."""
+    if call.request is None or call.run is None:  # not taken for this request, though perhaps kept for it
+        raise PriceUnknown("nobody can tell what this request costs; nothing was taken for it")
+    running = replace(call, state=PaidCallState.RUNNING, run=run)
+    return give_back(running, run) if can_refund else free(running, run)
+
+
 def _require_agreed_price(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> None:
+    if attempt.price is None:
+        raise PriceUnknown("nobody can tell what this request costs")
     if can_refund or call.request == attempt.request or call.amount == attempt.price:
         return
     if call.request is not None:

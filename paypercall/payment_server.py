@@ -16,8 +16,8 @@ from paypercall.contract import BASE_AGENTS
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
-from paypercall.package import parse_announcement
-from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed
+from paypercall.package import parse_announcement, parse_package
+from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed, PriceUnknown
 from paypercall.payment_token import PURPOSE, hash_of, token_for
 from paypercall.results import ChannelBalance, IdempotencyConflict, Payment
 from paypercall.server import Server
@@ -133,7 +133,8 @@ class PaymentServer:
 
         Args:
             payment: A package (a dict, or JSON as str or bytes).
-            attempt: Which request is answered, what it costs, and who is at it.
+            attempt: Which request is answered, what it costs, and who is at it. Where nobody can tell what it costs,
+                no payment is accepted, and the ledger not waited for.
 
         Returns:
             The call. It is running, and the request to be answered; or it is over, and to be answered as before.
@@ -141,7 +142,10 @@ class PaymentServer:
         Raises:
             PaymentRefused: When the payment is not accepted.
             CallConflict: When it cannot be used for this request.
+            Refusal: When it cannot be read, and nobody can tell the price.
         """
+        if attempt.price is None:
+            return self._find_again(payment, attempt)
 
         def book(books: Books, channel: Channel, accepted: Payment) -> PaidCall:
             known = _known_call(books, accepted)
@@ -150,6 +154,17 @@ class PaymentServer:
             return take(books, _call_of(accepted, channel, attempt.now), attempt)
 
         return self._receive(payment, attempt.asset, book)
+
+    def _find_again(self, package: object, attempt: Attempt) -> PaidCall:
+        parsed = parse_package(package, network_version=self.server.conf.network_constants().version)
+        with self.server.store.transaction() as books:
+            first = books.payments.find(parsed.aa_address, parsed.period, parsed.amount_spent)
+            known = None
+            if first is not None and first.digest == parsed.digest:
+                known = books.paid_calls.lock(CHANNEL, str(first.id))
+            if known is None:
+                raise PriceUnknown("nobody can tell what this request costs; the payment is not in the books")
+            return claim_known(books, known, attempt)
 
     def redeem_token(self, token: str, attempt: Attempt) -> PaidCall:
         """Uses the payment that a token stands for, for a request; see `redeem`.

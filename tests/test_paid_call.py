@@ -20,6 +20,7 @@ from paypercall.paid_call import (
     PaymentInProgress,
     PaymentRefused,
     PaymentUsed,
+    PriceUnknown,
     RunLost,
     WrongPaymentAsset,
     answer,
@@ -36,7 +37,7 @@ ACCEPTED = PaidCall("channel", "1", 100, "base")
 
 
 def attempt(
-    request: str = "a", run: str = "first", price: int = 100, now: int = 0, asset: str = "base"
+    request: str = "a", run: str = "first", price: int | None = 100, now: int = 0, asset: str = "base"
 ) -> Attempt:
     return Attempt(request, run, price, asset, now)
 
@@ -95,6 +96,60 @@ def test_a_payment_in_another_asset_is_not_claimed() -> None:
 def test_what_is_over_stays_as_it_is_whatever_the_price_is_now() -> None:
     over = answer(claim(ACCEPTED, attempt()), "first", 30)
     assert claim(over, attempt(run="second", price=1000, now=10**6)) == over
+
+
+@pytest.mark.parametrize("rule", [hold, claim])
+def test_what_is_over_stays_as_it_is_whatever_asset_the_price_is_in_now(
+    rule: Callable[..., PaidCall],
+) -> None:
+    over = answer(claim(ACCEPTED, attempt()), "first", 30)
+    assert rule(over, attempt(run="second", asset="other"), can_refund=True) == over
+    with pytest.raises(PaymentUsed):
+        rule(over, attempt("b", "second", asset="other"), can_refund=True)
+
+
+def unpriced(request: str = "a", now: int = 10**6, asset: str = "base") -> Attempt:
+    """An attempt of a worker that cannot tell the price."""
+    return attempt(request, "unpriced", None, now, asset)
+
+
+@pytest.mark.parametrize("can_refund", [True, False])
+def test_what_is_over_stays_as_it_is_though_nobody_can_tell_the_price(can_refund: bool) -> None:
+    running = claim(ACCEPTED, attempt())
+    for over in (answer(running, "first", 30), give_back(running, "first")):
+        assert claim(over, unpriced(), can_refund=can_refund) == over
+        with pytest.raises(PaymentUsed):
+            claim(over, unpriced("b"), can_refund=can_refund)
+
+
+@pytest.mark.parametrize("can_refund", [True, False])
+def test_what_is_being_run_is_left_alone_though_nobody_can_tell_the_price(can_refund: bool) -> None:
+    with pytest.raises(PaymentInProgress):
+        claim(claim(ACCEPTED, attempt()), unpriced(now=RUN_SECONDS - 1), can_refund=can_refund)
+
+
+@pytest.mark.parametrize("asset", ["base", "other"])
+def test_what_a_worker_has_left_behind_is_given_back_where_nobody_can_tell_the_price(asset: str) -> None:
+    dead = claim(ACCEPTED, attempt())
+    for left in (dead, release(dead, "first")):
+        ended = claim(left, unpriced(asset=asset))
+        assert (ended.state, ended.run, ended.refund) == (PaidCallState.REFUNDED, "unpriced", 100)
+        freed = claim(left, unpriced(asset=asset), can_refund=False)
+        assert (freed.state, freed.request, freed.refund) == (PaidCallState.ACCEPTED, None, 0)
+        assert claim(freed, attempt("b", "second"), can_refund=False).request == "b"
+        for can_refund in (True, False):
+            with pytest.raises(PaymentUsed):
+                claim(left, unpriced("b", asset=asset), can_refund=can_refund)
+
+
+@pytest.mark.parametrize("can_refund", [True, False])
+def test_nothing_is_taken_or_kept_at_a_price_that_nobody_can_tell(can_refund: bool) -> None:
+    held = hold(ACCEPTED, attempt(), can_refund=can_refund)
+    freed = free(claim(ACCEPTED, attempt()), "first")
+    for call in (ACCEPTED, held, freed):
+        for rule in (hold, claim):
+            with pytest.raises(PriceUnknown):
+                rule(call, unpriced(), can_refund=can_refund)
 
 
 def test_only_the_run_that_holds_the_request_ends_it() -> None:
@@ -179,7 +234,13 @@ def test_only_who_has_answered_can_break_off() -> None:
 
 RUNS = st.sampled_from(["first", "second", "third"])
 STEPS = st.one_of(
-    st.tuples(st.just("claim"), RUNS, st.sampled_from(["a", "b"]), st.integers(0, 300), st.integers(0, 100)),
+    st.tuples(
+        st.just("claim"),
+        RUNS,
+        st.sampled_from(["a", "b"]),
+        st.none() | st.integers(0, 300),
+        st.integers(0, 100),
+    ),
     st.tuples(st.just("answer"), RUNS, st.integers(-50, 500)),
     st.tuples(st.just("give_back"), RUNS),
     st.tuples(st.just("release"), RUNS),

@@ -116,10 +116,19 @@ class Exchange:
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
         CURRENT.set(free or Unpaid.FREE)
-        price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
-        if isinstance(price, Awaitable):
-            price = tag.checked(await price)
+        try:
+            price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
+            if isinstance(price, Awaitable):
+                price = tag.checked(await price)
+        except Stop:
+            raise
+        except Exception as error:
+            if free is None:
+                await self._answer_without_price(tag, error)
+            raise
         price = price or self._paywall.price_of_free(self._bodiless(), tag)
+        if price is None and free is None and not tag.is_fixed:
+            await self._answer_without_price(tag)
         if price is None or (free is not None and not price.amount):
             return free
         if free is not None:  # what is further in costs something
@@ -132,6 +141,17 @@ class Exchange:
         assert running is not None
         CURRENT.set(running)
         return running
+
+    async def _answer_without_price(self, tag: PriceTag, error: Exception | None = None) -> None:
+        """Has the paywall answer a request whose price failed, or which is free by now, if the books know it.
+
+        Raises:
+            Stop: When it does, or the body cannot be read.
+        """
+        request = await self.request()
+        answer = await self._threads.run(self._paywall.answer_without_price, request, tag, error)
+        if answer is not None:
+            raise Stop(answer)
 
     def _begin(self, request: Request, price: Price) -> Answer | None:
         """Begins to run the request, in a thread, unless it is over by then: who is cancelled waits for nothing."""

@@ -36,6 +36,7 @@ from paypercall.paywall import (
     CurrentPayment,
     Price,
     PriceTag,
+    Request,
     Running,
     WatchedParts,
     WrongUse,
@@ -119,9 +120,15 @@ class Payment(CurrentPayment):
                 return response_of(self.project.paywall.look(tag))
             if not tag.is_fixed and (too_large := self._read(visit, tag)) is not None:
                 return too_large
-            price = tag.ask_now(request, *args, **kwargs)
+            try:
+                price = tag.ask_now(request, *args, **kwargs)
+            except Exception as error:
+                answer = self._answer_without_price(visit, tag, error)
+                if answer is None:
+                    raise
+                return answer
             price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
-            outcome = Unpaid.FREE if price is None else self._begin(visit, price)
+            outcome = self._begin(visit, tag, price)
             if isinstance(outcome, HttpResponse):
                 return outcome
             token = CURRENT.set(outcome)
@@ -154,11 +161,18 @@ class Payment(CurrentPayment):
                 return response_of(self.project.paywall.look(tag))
             if not tag.is_fixed and (too_large := await _in_thread(self._read, visit, tag)) is not None:
                 return too_large
-            price = tag.ask(request, *args, **kwargs)
-            if isinstance(price, Awaitable):
-                price = tag.checked(await price)
+            try:
+                price = tag.ask(request, *args, **kwargs)
+                if isinstance(price, Awaitable):
+                    price = tag.checked(await price)
+            except Exception as error:
+                answer = await _in_thread(self._answer_without_price, visit, tag, error)
+                if answer is None:
+                    raise
+                return answer
             price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
-            outcome = Unpaid.FREE if price is None else await _in_thread(self._begin, visit, price)
+            is_surely_free = price is None and tag.is_fixed
+            outcome = Unpaid.FREE if is_surely_free else await _in_thread(self._begin, visit, tag, price)
             if isinstance(outcome, HttpResponse):
                 return outcome
             if isinstance(outcome, Running):
@@ -230,23 +244,41 @@ class Payment(CurrentPayment):
         body = whole_body(request, is_paid=paywall.has_payment_header(asked))
         return response_of(body_too_large()) if body is None else None
 
-    def _begin(self, visit: Visit, price: Price) -> HttpResponse | Running:
+    def _begin(self, visit: Visit, tag: PriceTag, price: Price | None) -> HttpResponse | Running | Unpaid:
+        if price is None:
+            answer = None if tag.is_fixed else self._answer_without_price(visit, tag)
+            return Unpaid.FREE if answer is None else answer
         visit.charge()
-        request, paywall = visit.request, self.project.paywall
-        asked = request_of(request)
-        if paywall.needs_body(asked):
-            body = whole_body(request, is_paid=paywall.has_payment_header(asked))
-            if body is None:
-                return response_of(body_too_large())
-            asked = request_of(request, body) if body else asked
-        outcome = paywall.begin(asked, price)
+        asked = self._asked(visit.request)
+        if asked is None:
+            return response_of(body_too_large())
+        outcome = self.project.paywall.begin(asked, price)
         if isinstance(outcome, Running):
             if outcome.was_paid_in_body:  # its refund goes there, too, and could not if it were compressed
-                request.META.pop("HTTP_ACCEPT_ENCODING", None)
+                visit.request.META.pop("HTTP_ACCEPT_ENCODING", None)
             return outcome
-        answer = response_of(outcome)
-        visit.leave(Outcome(functools.partial(_answer_with, outcome), answer))
-        return answer
+        return _leave_answer(visit, outcome)
+
+    def _asked(self, request: HttpRequest) -> Request | None:
+        """The request as the paywall sees it, with its body as far as that is needed; None if it is too large."""
+        asked, paywall = request_of(request), self.project.paywall
+        if not paywall.needs_body(asked):
+            return asked
+        body = whole_body(request, is_paid=paywall.has_payment_header(asked))
+        if body is None:
+            return None
+        return request_of(request, body) if body else asked
+
+    def _answer_without_price(
+        self, visit: Visit, tag: PriceTag, error: Exception | None = None
+    ) -> HttpResponse | None:
+        """What the books say of a request whose price failed, or which is free by now; None for nothing."""
+        asked = self._asked(visit.request)
+        answer = None if asked is None else self.project.paywall.answer_without_price(asked, tag, error)
+        if answer is None:
+            return None
+        visit.charge()
+        return _leave_answer(visit, answer)
 
     def _finish(self, running: Running, response: HttpResponseBase | None) -> HttpResponseBase | None:
         """Ends a paid request with the response as it leaves; None where its failure came to none."""
@@ -280,6 +312,12 @@ class Payment(CurrentPayment):
             response.streaming_content = AsyncWatchedParts(parts, in_thread)
         else:
             response.streaming_content = WatchedParts(parts, break_off)
+
+
+def _leave_answer(visit: Visit, answer: Answer) -> HttpResponse:
+    response = response_of(answer)
+    visit.leave(Outcome(functools.partial(_answer_with, answer), response))
+    return response
 
 
 def _answer_with(answer: Answer, response: HttpResponseBase | None) -> HttpResponseBase | None:

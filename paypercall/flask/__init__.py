@@ -262,8 +262,8 @@ class Payment(CurrentPayment):
         visit = _Visit(paywall, tag)
         if request.method in FREE_METHODS and not tag.is_free:
             visit.answer = paywall.look(tag)
-        elif (price := _price(tag, kwargs) or paywall.price_of_free(request_of(), tag)) is not None:
-            outcome = paywall.begin(request_with_form(body_of(paywall)), price)
+        else:
+            outcome = _begin_to_serve(paywall, tag, kwargs)
             if isinstance(outcome, Answer):
                 visit.answer = outcome
             else:
@@ -375,6 +375,20 @@ def _unwrapped(view: object) -> Iterator[object]:
     while view is not None:
         yield view
         view = getattr(view, "__wrapped__", None)
+
+
+def _begin_to_serve(paywall: Paywall, tag: PriceTag, view_args: Mapping[str, Any]) -> Answer | Running | None:
+    """What happens to a request; None if its view is to be run without a payment."""
+    try:
+        price = _price(tag, view_args) or paywall.price_of_free(request_of(), tag)
+    except Exception as error:
+        answer = paywall.answer_without_price(request_with_form(body_of(paywall)), tag, error)
+        if answer is None:
+            raise
+        return answer
+    if price is not None:
+        return paywall.begin(request_with_form(body_of(paywall)), price)
+    return None if tag.is_fixed else paywall.answer_without_price(request_with_form(body_of(paywall)), tag)
 
 
 def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from paypercall.call_book import CallBook
-from paypercall.paid_call import Attempt, PaidCall, PaymentRefused
+from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PriceUnknown
 
 MAX_NAME = 20
 """Characters of a method's name, as the books keep it."""
@@ -23,6 +23,9 @@ MAX_PAYMENT = 64
 @dataclass(frozen=True, slots=True)
 class Order:
     """A request that is to be paid for.
+
+    Where nobody can tell its price, it only finds again what a payment has bought before: nothing is collected then,
+    and for a new payment `PriceUnknown` is raised.
 
     Attributes:
         attempt: Which request, and who is at it.
@@ -38,7 +41,13 @@ class Order:
 
     @property
     def price(self) -> int:
-        """What the request costs, in bytes or units of the asset."""
+        """What the request costs, in bytes or units of the asset.
+
+        Raises:
+            PriceUnknown: When nobody can tell.
+        """
+        if self.attempt.price is None:
+            raise _price_unknown()
         return self.attempt.price
 
     @property
@@ -51,8 +60,14 @@ class Order:
 
         Args:
             payment: As for `take`.
+
+        Raises:
+            PriceUnknown: When it is new, and nobody can tell the price.
         """
-        return not self.calls.is_known(self.method, payment)
+        is_new = not self.calls.is_known(self.method, payment)
+        if is_new and self.attempt.price is None:
+            raise _price_unknown()
+        return is_new
 
     def collect(self, payment: str, amount: int, collect: Callable[[], None], **details: Any) -> PaidCall:
         """Keeps a payment for this request, collects it, and takes it: the way for money that moves only once.
@@ -73,6 +88,8 @@ class Order:
             CallConflict: As for `take`.
             PaypercallError: Whatever `collect` raises.
         """
+        if self.attempt.price is None:
+            return self.take(payment, amount, **details)
         held = self.calls.hold(self.attempt, **self._booking(payment, amount, details))
         if not held.is_over:
             try:
@@ -106,6 +123,10 @@ class Order:
             "details": details,
             "can_refund": self.can_refund,
         }
+
+
+def _price_unknown() -> PriceUnknown:
+    return PriceUnknown("nobody can tell what this request costs")
 
 
 class PaymentMethod(ABC):

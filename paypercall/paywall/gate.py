@@ -129,19 +129,12 @@ class Paywall:
         if found is None:
             return self._payment_required(price)
         method, payment, is_in_body = found
-        # What can be given back needs no price that was agreed before.
-        digest = request.digest() if method.can_refund else request.digest_with_headers()
-        attempt = Attempt(digest, secrets.token_hex(16), price.amount, price.asset, int(time.time()))
         try:
-            call = self._redeem(method, payment, attempt)
+            call = self._redeem(method, payment, request, price.amount, price.asset)
         except (Refusal, PaymentRefused, CallConflict) as error:
             return refused(error, self._terms(price))
         except PaypercallError as error:
-            # Its text is for the owner.
-            logger.error("a payment could not be taken: %s (%s)", error, error.code)
-            return unavailable(
-                error.code, "payments cannot be taken for now; try again with the same payment"
-            )
+            return _not_for_now(error)
         if call.is_over:
             return self._answer_again(call, method, price, is_in_body=is_in_body)
         running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
@@ -149,7 +142,49 @@ class Paywall:
         self._heartbeat.add(call, owner=running)
         return running
 
-    def _redeem(self, method: PaymentMethod, payment: dict[str, Any], attempt: Attempt) -> PaidCall:
+    def answer_without_price(
+        self, request: Request, tag: PriceTag, error: Exception | None = None
+    ) -> Answer | None:
+        """The answer to a request that was paid for before, and whose price cannot be told any more, or is nothing.
+
+        What was answered or refunded is answered again, what is being answered is not yet, and what a worker has left
+        behind is given back. Nothing is taken.
+
+        Args:
+            request: The request, with its body.
+            tag: The price that was asked for.
+            error: How that failed; None where it says that the request is free.
+
+        Returns:
+            The answer; or None if no payment was taken for this request: then it goes on as one without.
+        """
+        try:
+            found = self._find_payment(request)
+            if found is None:
+                return None
+            method, payment, is_in_body = found
+            call = self._redeem(method, payment, request, None, tag.asset)
+        except PaymentInProgress as conflict:
+            return refused(conflict, {})
+        except (Refusal, PaymentRefused, CallConflict):
+            return None
+        except PaypercallError as failure:
+            return _not_for_now(failure)
+        if error is not None:
+            logger.warning("payment %s is answered from the books: its price failed", call.id, exc_info=error)
+        return self._answer_again(call, method, None, is_in_body=is_in_body)
+
+    def _redeem(
+        self,
+        method: PaymentMethod,
+        payment: dict[str, Any],
+        request: Request,
+        price: int | None,
+        asset: str,
+    ) -> PaidCall:
+        # What can be given back needs no price that was agreed before.
+        digest = request.digest() if method.can_refund else request.digest_with_headers()
+        attempt = Attempt(digest, secrets.token_hex(16), price, asset, int(time.time()))
         order = Order(attempt, self._calls, method.name, method.can_refund)
         try:
             return method.redeem_payment(payment, order)
@@ -204,13 +239,14 @@ class Paywall:
         )
 
     def _answer_again(
-        self, call: PaidCall, method: PaymentMethod, price: Price, *, is_in_body: bool
+        self, call: PaidCall, method: PaymentMethod, price: Price | None, *, is_in_body: bool
     ) -> Answer:
         again = self._answer_of(call, method, price)
         return with_refund_in_body(again) if is_in_body else again
 
-    def _answer_of(self, call: PaidCall, method: PaymentMethod, price: Price) -> Answer:
-        headers = self._money_headers(call, method, price.amount)
+    def _answer_of(self, call: PaidCall, method: PaymentMethod, price: Price | None) -> Answer:
+        told = price.amount if price is not None and price.asset == call.asset else None
+        headers = self._money_headers(call, method, told)
         kept = self._calls.answer(call)
         if kept is not None:
             return Answer(kept.status, (*kept.headers, *headers), kept.body, is_given_again=True)
@@ -221,14 +257,14 @@ class Paywall:
                 "this payment was used for this request, whose answer is not kept any more",
                 headers,
             )
-        terms = self._terms(price)
-        if not terms:
-            detail = "this payment was refunded; ask again without one, since this is free"
+        if price is None or not price.amount:
+            detail = "this payment was refunded; ask again without one"
             return problem(HTTPStatus.CONFLICT, "refunded", detail, headers)
-        if call.amount < price.amount:
+        terms = self._terms(price)
+        if told is not None and call.amount < told:
             code, detail = (
                 "underpaid",
-                f"the payment is {call.amount}, the price {price.amount}; it is refunded",
+                f"the payment is {call.amount}, the price {told}; it is refunded",
             )
         else:
             code, detail = "refunded", "this payment was refunded; pay again"
@@ -351,16 +387,17 @@ class Paywall:
             return give_back(call, run)
         return answer(call, run, call.amount - running.price + running.refund_asked)
 
-    def _money_headers(self, call: PaidCall, method: PaymentMethod, price: int) -> Pairs:
-        """The receipt and, if something goes back, what carries it."""
+    def _money_headers(self, call: PaidCall, method: PaymentMethod, price: int | None) -> Pairs:
+        """The receipt and, if something goes back, what carries it, and the price, if it is in the payment's asset."""
         if not call.is_over:
             receipt = wire.decode_receipt(call.receipt)
             return ((wire.RECEIPT, wire.encode_receipt({**receipt, "used": False})),)
         if not call.refund:
             return ((wire.RECEIPT, call.receipt),)
         receipt = wire.decode_receipt(call.receipt)
+        told = {} if price is None else {"price": price}
         headers: list[tuple[str, str]] = [
-            (wire.RECEIPT, wire.encode_receipt({**receipt, "price": price, "refund": call.refund}))
+            (wire.RECEIPT, wire.encode_receipt({**receipt, **told, "refund": call.refund}))
         ]
         try:
             headers.extend(method.give_back(call).items())
@@ -379,6 +416,12 @@ def _require_distinct(methods: Sequence[PaymentMethod]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise WrongUse(f"two payment methods must not share a name or a header, as they do: {twice[0]}")
+
+
+def _not_for_now(error: PaypercallError) -> Answer:
+    # Its text is for the owner.
+    logger.error("a payment could not be taken: %s (%s)", error, error.code)
+    return unavailable(error.code, "payments cannot be taken for now; try again with the same payment")
 
 
 def _several_payments() -> PaymentRefused:

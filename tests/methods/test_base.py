@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -47,6 +47,11 @@ class Shop:
 
     def ask(self, cheque: str, price: int = 100, path: str = "/answer") -> Answer | Running:
         return self.paywall.begin(Request("GET", path, "", Headers({HEADER: cheque})), Price(price))
+
+    def ask_without_price(self, cheque: str, path: str = "/answer") -> Answer | None:
+        """Asks for what nobody can tell the price of."""
+        request = Request("GET", path, "", Headers({HEADER: cheque}))
+        return self.paywall.answer_without_price(request, PriceTag(lambda request: None))
 
     def sell(self, cheque: str, price: int = 100, path: str = "/answer") -> dict[str, str]:
         """Serves a request; tells the headers of its answer."""
@@ -184,6 +189,63 @@ def test_a_payment_that_is_kept_for_a_request_stays_kept_for_it_while_that_is_fr
     shop.cheques.after = lambda: None
     shop.sell("1:100", price=900)
     assert shop.cheques.paid == {"1": 100}
+
+
+def test_where_nobody_can_tell_the_price_nothing_is_collected_or_kept_and_what_was_bought_is_answered_again(
+    shop: Shop,
+) -> None:
+    assert shop.ask_without_price("1:100") is None
+    assert (shop.cheques.asked, shop.books_of("1")) == (0, None)
+    shop.sell("1:100")
+    for cheques in (shop.cheques, Cheques()):
+        shop.paywall = Paywall(shop.calls, [cheques])
+        assert body_of(shop.ask_without_price("1:100")) == ANSWER
+        assert cheques.asked == (1 if cheques is shop.cheques else 0)
+    assert shop.ask_without_price("1:100", "/other") is None
+
+
+def test_what_a_dead_worker_has_left_buys_another_request_where_nobody_can_tell_the_price_any_more(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = shop.ask("1:100")
+    assert isinstance(dead, Running)
+    assert code_of(shop.ask_without_price("1:100")) == (409, "payment_in_progress")
+    shop.paywall._heartbeat.remove(dead.call)
+    monkeypatch.setattr("paypercall.paywall.gate.time.time", lambda: dead.call.runs_until + 1)
+    assert shop.ask_without_price("1:100") is None
+    shop.sell("1:100", path="/other")
+    assert shop.cheques.paid == {"1": 100}
+
+
+def test_a_payment_whose_price_is_agreed_stays_kept_for_its_request_while_nobody_can_tell_the_price(
+    shop: Shop,
+) -> None:
+    shop.cheques.after = lose_connection
+    shop.ask("1:100")
+    kept = shop.books_of("1")
+    assert shop.ask_without_price("1:100") is None
+    assert shop.books_of("1") == kept
+    shop.cheques.after = lambda: None
+    shop.sell("1:100", price=900)
+
+
+def test_a_method_that_asks_for_the_price_first_goes_on_as_if_there_were_no_payment(shop: Shop) -> None:
+    class Careless(Cheques):
+        def redeem_payment(self, payment: Mapping[str, str], order: Order) -> PaidCall:
+            return order.take(payment[HEADER], order.price)
+
+    shop.paywall = Paywall(shop.calls, [Careless()])
+    shop.sell("1:100")
+    assert shop.ask_without_price("1:100") is None
+
+
+def test_a_method_that_cannot_tell_now_what_a_payment_has_bought_is_to_be_asked_again(shop: Shop) -> None:
+    class Unreachable(Cheques):
+        def redeem_payment(self, payment: Mapping[str, str], order: Order) -> PaidCall:
+            raise BankUnreachable("account 4711")
+
+    shop.paywall = Paywall(shop.calls, [Unreachable()])
+    assert code_of(shop.ask_without_price("1:100")) == (503, "bank")
 
 
 def test_a_view_that_takes_nothing_frees_the_payment_and_may_not_take_a_part(shop: Shop) -> None:

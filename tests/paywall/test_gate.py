@@ -198,6 +198,95 @@ def test_what_a_dead_worker_left_is_given_back_though_the_request_is_free_by_now
     assert refunded(shop, headers_of(shop.paywall.finish(running, 200, JSON, ANSWER))) == 100
 
 
+ASKED = PriceTag(lambda request: None)
+FAILURE = LookupError("there is no such thing any more")
+
+
+def without_price(shop: Shop, package: dict[str, Any], path: str = "/answer") -> Answer | None:
+    """What a request is answered whose price fails."""
+    request = shop.request({wire.PACKAGE: wire.encode_package(package)}, path)
+    return shop.paywall.answer_without_price(request, ASKED, FAILURE)
+
+
+def test_what_was_bought_is_answered_again_though_its_price_fails_and_only_that(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    package = shop.pay()
+    assert without_price(shop, package) is None, "it was not taken, and is not now"
+    ending = shop.paywall.finish(run(shop.ask(package)), 200, JSON, ANSWER)
+    again = without_price(shop, package)
+    assert again is not None and again.is_given_again
+    assert (again.status, again.body) == (200, ANSWER)
+    assert headers_of(again)[wire.RECEIPT] == headers_of(ending)[wire.RECEIPT]
+    assert "no such thing" in caplog.text, "the owner learns of what nobody sees now"
+    assert without_price(shop, package, "/other") is None
+    forged = {**package, "signed_message": {**package["signed_message"], "payment_amount": 1}}
+    assert without_price(shop, forged) is None
+
+
+def test_a_refund_is_fetched_again_though_the_price_fails_which_the_receipt_does_not_tell(shop: Shop) -> None:
+    failed, little = shop.pay(), shop.pay(40)
+    ending = shop.paywall.finish(run(shop.ask(failed)), 500, JSON, b"{}")
+    again = without_price(shop, failed)
+    assert again is not None and again.status == 500
+    assert headers_of(again)[wire.PACKAGE] == headers_of(ending)[wire.PACKAGE]
+    first = shop.ask(little)
+    again = without_price(shop, little)
+    assert again is not None and (again.status, answer_code(again)) == (409, "refunded")
+    assert headers_of(again)[wire.PACKAGE] == headers_of(first)[wire.PACKAGE]
+    assert "price" not in receipt_in(headers_of(again))
+
+
+def test_what_runs_is_left_alone_and_what_was_left_behind_given_back_where_the_price_fails(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, abandoned = shop.pay(), shop.pay()
+    dead = run(shop.ask(package))
+    shop.paywall.abandon(run(shop.ask(abandoned)))
+    assert answer_code(without_price(shop, package)) == "payment_in_progress"
+    shop.paywall._heartbeat.remove(dead.call)
+    with monkeypatch.context() as later:
+        now = dead.call.runs_until + 1
+        later.setattr("paypercall.paywall.gate.time.time", lambda: now)
+        for left in (package, abandoned):
+            ended = without_price(shop, left)
+            assert ended is not None and (ended.status, answer_code(ended)) == (409, "refunded")
+            assert refunded(shop, headers_of(ended)) == 100
+    late = shop.paywall.finish(dead, 200, JSON, None).instead
+    assert answer_code(late) == "refunded", "its answer is not given, too"
+
+
+def test_tokens_and_bodies_are_answered_from_the_books_where_the_price_fails_or_is_nothing(
+    shop: Shop,
+) -> None:
+    token = shop.server.receive_payment(shop.pay()).token
+    body = json.dumps({"payment_package": shop.pay()}).encode()
+    for request in (
+        shop.request({wire.TOKEN: token}),
+        shop.request({"Content-Type": "application/json"}, body=body),
+    ):
+        for error in (None, FAILURE):
+            assert shop.paywall.answer_without_price(request, ASKED, error) is None
+        shop.paywall.finish(run(shop.paywall.begin(request, Price(100))), 200, JSON, ANSWER)
+        for error in (None, FAILURE):
+            again = shop.paywall.answer_without_price(request, ASKED, error)
+            assert again is not None and again.body == ANSWER
+
+
+def test_an_answer_is_given_again_though_its_view_costs_another_asset_by_now(shop: Shop) -> None:
+    answered, little = shop.pay(150), shop.pay(40)
+    running = run(shop.ask(answered))
+    shop.paywall.finish(running, 200, JSON, ANSWER)
+    shop.ask(little)
+    for package, status in ((answered, 200), (little, 402)):
+        request = shop.request({wire.PACKAGE: wire.encode_package(package)})
+        again = shop.paywall.begin(request, Price(1000, "A" * 43 + "="))
+        assert isinstance(again, Answer) and again.status == status
+        assert "price" not in receipt_in(headers_of(again)), "of the asset that was paid in"
+        assert refunded(shop, headers_of(again)) in (50, 40)
+        assert status == 200 or answer_code(again) == "refunded"
+
+
 def test_a_view_that_fails_though_it_is_free_gives_a_payment_back(shop: Shop) -> None:
     ending = shop.paywall.finish(run(free_of_charge(shop, shop.pay())), 500, JSON, b"{}")
     assert refunded(shop, headers_of(ending)) == 100
