@@ -12,7 +12,7 @@ import django
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.management import call_command
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 
 from paypercall.devnet import Devnet
 from paypercall.methods import Channel, Order, PaymentMethod
@@ -161,6 +161,20 @@ async def endless_async_parts() -> AsyncIterator[bytes]:
     except asyncio.CancelledError:
         ENDED.set()
         raise ValueError("there are more") from None
+
+
+def price_of_what_is_left(request: Any, kind: str) -> int | None:
+    """A price of things of which there is one of each."""
+    if request.get_full_path() not in RUNS:
+        return 100
+    if kind == "free":
+        return None
+    raise Http404 if kind == "gone" else LookupError(kind)
+
+
+async def async_price_of_what_is_left(request: Any, kind: str) -> int | None:
+    """The same for async views."""
+    return price_of_what_is_left(request, kind)
 
 
 def length_price(request: Any, length: int) -> int:

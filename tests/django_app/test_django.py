@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import requests
@@ -186,6 +187,35 @@ def test_a_price_that_makes_no_sense_charges_nothing(site: Site, path: str) -> N
     assert site.ask(path, header).status_code == 500
     assert before == RUNS
     assert site.ask("temperature", header).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["one-of-each", "async-one-of-each"])
+@pytest.mark.parametrize(("kind", "status"), [("gone", 404), ("free", 200)])
+def test_what_was_bought_is_answered_again_though_its_price_cannot_be_told_any_more(
+    site: Site, path: str, kind: str, status: int
+) -> None:
+    def ask(package: dict[str, Any]) -> requests.Response:
+        address, packed = f"{path}/{kind}?{site.address}", wire.encode_package(package)
+        if kind == "gone":
+            return site.ask(address, {wire.PACKAGE: packed}, "POST")
+        return site.ask(address, method="POST", data={wire.FIELD: packed})
+
+    package = site.client.create_payment_package(100)
+    first, again = ask(package), ask(package)
+    assert first.status_code == 200
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers[wire.RECEIPT] == first.headers[wire.RECEIPT]
+    late = ask(site.client.create_payment_package(100))
+    assert (late.status_code, wire.RECEIPT in late.headers) == (status, False)
+
+
+@pytest.mark.parametrize("path", ["one-of-each", "async-one-of-each"])
+def test_a_refund_can_be_fetched_though_the_price_cannot_be_told_any_more(site: Site, path: str) -> None:
+    address, header = f"{path}/fails?{site.address}", site.header()
+    first, again = site.ask(address, header, "POST"), site.ask(address, header, "POST")
+    assert (first.status_code, again.status_code) == (500, 500)
+    assert first.headers[wire.PACKAGE] == again.headers[wire.PACKAGE]
+    assert site.refund_in(again) == 100
 
 
 @pytest.mark.parametrize("path", ["temperature", "async"])

@@ -24,11 +24,13 @@ from tests.django_app.project import (
     RUNS,
     async_parts,
     async_parts_that_break_off,
+    async_price_of_what_is_left,
     endless_async_parts,
     endless_parts,
     length_price,
     parts,
     parts_that_break_off,
+    price_of_what_is_left,
 )
 from tests.paywall.merchant import refund_elsewhere
 
@@ -45,6 +47,24 @@ def temperature(request: HttpRequest) -> JsonResponse:
 @payment.required(length_price)
 def by_length(request: HttpRequest, length: int) -> JsonResponse:
     return JsonResponse({"length": length})
+
+
+@csrf_exempt
+@payment.required(price_of_what_is_left)
+def one_of_each(request: HttpRequest, kind: str) -> JsonResponse:
+    RUNS.append(request.get_full_path())
+    if kind == "fails":
+        raise RuntimeError("the view is broken")
+    return JsonResponse({"runs": len(RUNS)})
+
+
+@csrf_exempt
+@payment.required(async_price_of_what_is_left)
+async def async_one_of_each(request: HttpRequest, kind: str) -> JsonResponse:
+    RUNS.append(request.get_full_path())
+    if kind == "fails":
+        raise RuntimeError("the view is broken")
+    return JsonResponse({"runs": len(RUNS)})
 
 
 @payment.required(100)
@@ -447,6 +467,8 @@ views: list[tuple[str, Any]] = [
     ("lost/<str:how>", lost),
     ("temperature", temperature),
     ("by-length/<int:length>", by_length),
+    ("one-of-each/<str:kind>", one_of_each),
+    ("async-one-of-each/<str:kind>", async_one_of_each),
     ("async", asynchronous),
     ("async-price", priced_asynchronously),
     ("echo", csrf_exempt(Echo.as_view())),

@@ -141,6 +141,25 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
         runs["nonsense"] += 1
         return "never paid"
 
+    def price_of_what_is_left(request: Any, kind: str) -> int | None:
+        if not runs[f"sold {kind}"]:
+            return 100
+        if kind == "gone":
+            abort(404)
+        if kind == "free":
+            return None
+        raise LookupError(kind)
+
+    @app.post("/one-of-each/<kind>")
+    @payment.required(price_of_what_is_left)
+    def one_of_each(kind: str) -> ResponseReturnValue:
+        runs[f"sold {kind}"] += 1
+        if kind == "fails":
+            raise ValueError("a fault of the view")
+        if kind == "interrupted":
+            raise KeyboardInterrupt  # the worker is told to end
+        return jsonify(run=runs[f"sold {kind}"])
+
     @app.get("/other-asset")
     @payment.required(100, ASSET)
     def other_asset() -> ResponseReturnValue:

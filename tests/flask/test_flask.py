@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -132,6 +133,39 @@ def test_a_price_that_fails_or_makes_no_sense_is_the_hosts_fault_and_charges_not
     assert site.ask(f"/nonsense{query}", package).status_code == (400 if query == "" else 500)
     assert (site.accepted(), site.runs["nonsense"]) == (before, 0)
     assert site.ask("/answer", package).status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "status"), [("gone", 404), ("free", 200)])
+def test_what_was_bought_is_answered_again_though_its_price_cannot_be_told_any_more(
+    site: Site, kind: str, status: int
+) -> None:
+    def ask(package: dict[str, Any]) -> requests.Response:
+        if kind == "gone":
+            return site.ask(f"/one-of-each/{kind}", package, "POST")
+        form = {wire.FIELD: wire.encode_package(package)}
+        return site.ask(f"/one-of-each/{kind}", method="POST", data=form)
+
+    package = site.pay()
+    first, again = ask(package), ask(package)
+    assert first.status_code == 200
+    assert (again.status_code, again.content) == (200, first.content)
+    assert receipt_in(again) == receipt_in(first)
+    before, late = site.accepted(), ask(site.pay())
+    assert (late.status_code, wire.RECEIPT in late.headers, site.accepted()) == (status, False, before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is interrupted
+@pytest.mark.parametrize("kind", ["fails", "interrupted"])
+def test_what_failed_or_was_left_behind_is_refunded_though_its_price_cannot_be_told_any_more(
+    site: Site, kind: str
+) -> None:
+    package = site.pay()
+    with suppress(requests.ConnectionError):
+        assert site.ask(f"/one-of-each/{kind}", package, "POST").status_code == 500
+    again = [site.ask(f"/one-of-each/{kind}", package, "POST") for _ in range(2)]
+    assert [site.refund_in(response) for response in again] == [100, 100]
+    assert [response.status_code for response in again] == [500 if kind == "fails" else 409] * 2
+    assert site.runs[f"sold {kind}"] == 1
 
 
 def test_a_payment_in_another_asset_than_the_price_is_refused(site: Site) -> None:
