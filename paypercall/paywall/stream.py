@@ -1,6 +1,7 @@
 """The parts of an answer that is sent while it is made, watched: does the view itself fail in the middle?
 
-What a client can bring about is no failure of the view: it closes the parts, or has their making cancelled.
+What becomes of the connection is no failure of the view: a client closes the parts, or has their making cancelled.
+What the view raises for its input is one, and is refunded however much was sent before: it has to check that first.
 """
 
 from __future__ import annotations

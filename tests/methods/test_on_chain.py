@@ -18,7 +18,7 @@ from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.unit import Unit
 from paypercall.payment_server import PaymentServer
-from paypercall.paywall import Answer, Paywall, Price, Request, Running
+from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
 from paypercall.server import Server
 from paypercall.unit_payment import COMMITMENT, UnitPayment, check_signatures, commitment
 from tests.methods.ledger_shop import (
@@ -125,6 +125,18 @@ def test_a_unit_buys_one_answer_and_is_posted_by_the_merchant(shop: LedgerShop) 
     assert again.body == ANSWER
     assert code_of(shop.ask(unit, path="/other")) == (409, "payment_used")
     assert shop.net.balance(shop.payee) == before + PRICE
+
+
+def test_a_unit_is_not_posted_at_a_price_that_nobody_can_tell_and_is_answered_again_all_the_same(
+    shop: LedgerShop,
+) -> None:
+    unit, tag = shop.prepare(), PriceTag(lambda request: None)
+    request = Request("GET", "/answer", "", Headers(unit.headers))
+    assert shop.paywall.answer_without_price(request, tag) is None
+    assert not shop.is_posted(unit.payment.hash) and not shop.is_booked(unit.payment.hash)
+    shop.sell(unit)
+    again = shop.paywall.answer_without_price(request, tag)
+    assert again is not None and again.body == ANSWER
 
 
 def test_json_is_taken_in_place_of_the_compact_form(shop: LedgerShop) -> None:
