@@ -47,7 +47,7 @@ class Order:
             PriceUnknown: When nobody can tell.
         """
         if self.attempt.price is None:
-            raise _price_unknown()
+            raise PriceUnknown("nobody can tell what this request costs")
         return self.attempt.price
 
     @property
@@ -60,14 +60,8 @@ class Order:
 
         Args:
             payment: As for `take`.
-
-        Raises:
-            PriceUnknown: When it is new, and nobody can tell the price.
         """
-        is_new = not self.calls.is_known(self.method, payment)
-        if is_new and self.attempt.price is None:
-            raise _price_unknown()
-        return is_new
+        return not self.calls.is_known(self.method, payment)
 
     def collect(self, payment: str, amount: int, collect: Callable[[], None], **details: Any) -> PaidCall:
         """Keeps a payment for this request, collects it, and takes it: the way for money that moves only once.
@@ -123,10 +117,6 @@ class Order:
             "details": details,
             "can_refund": self.can_refund,
         }
-
-
-def _price_unknown() -> PriceUnknown:
-    return PriceUnknown("nobody can tell what this request costs")
 
 
 class PaymentMethod(ABC):

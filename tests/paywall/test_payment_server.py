@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from paypercall.channel import Status
 from paypercall.devnet import Devnet
-from paypercall.paid_call import Attempt, PaidCallState, answer
+from paypercall.paid_call import Attempt, PaidCallState, PriceUnknown, answer
 from paypercall.payment_server import CHANNEL, PaymentServer
 from paypercall.server import Server
 from paypercall.store import Store
@@ -57,6 +58,24 @@ def test_its_calls_are_in_the_books_that_the_server_was_given_and_stay_open(tmp_
     assert known is not None
     assert (known.id, known.state) == (call.id, PaidCallState.ANSWERED)
     assert not (tmp_path / "merchant" / "paypercall.sqlite").exists()
+
+
+def test_at_a_price_that_nobody_can_tell_no_payment_is_accepted_and_no_channel_watched_for(
+    tmp_path: Path,
+) -> None:
+    with Devnet() as net, merchant_on(net, tmp_path / "merchant") as merchant:
+        payments = PaymentServer(merchant)
+        with customer_on(net, tmp_path / "customer", merchant.address) as client:
+            package = client.create_payment_package(100)
+            unpriced = replace(ATTEMPT, run="unpriced", price=None)
+            with pytest.raises(PriceUnknown):
+                payments.redeem(package, unpriced)
+            with merchant.store.reading() as books:
+                assert books.announced.addresses() == []
+            assert merchant.channels() == []
+            ended = answer(payments.redeem(package, ATTEMPT), "first", 0)
+            assert payments.calls.finish(ended, None)
+            assert payments.redeem(package, unpriced) == ended
 
 
 def test_a_sync_settles_what_is_due_where_nothing_else_watches_the_ledger(tmp_path: Path) -> None:
