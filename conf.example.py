@@ -59,20 +59,29 @@ reserve = 50_000
 
 # --- What is accepted -------------------------------------------------------------------------------------
 
-# The assets that payments are accepted in. Each needs limits in both settings that follow.
+# The assets that payments are accepted in. Each needs an entry in all three settings that follow.
 accepted_assets = ["base"]
 
 # How much customers may owe for what was accepted; what they signed beyond that goes back to them. From
 # four fifths of it on their channels are swept, which makes the payments final, and above it more is
 # refused. This is a risk: under agent 1.1, a customer that closes with a lie and proves its own lie gets
 # back all that it paid since the last sweep. Low limits mean little risk and many sweeps, at up to 15,000
-# bytes each, of which 10,000 come back to the side with the larger balance. A channel that owes 12,500
-# bytes or less is not swept, since that would bring nothing, and does not count for the limit over all
-# customers; taking so little back costs the customer about half of it. So the limit for one customer must
-# be above 12,500 for base, and should leave room for its largest payment. An amount for each asset, None
-# for no limit; base keeps its default unless it is named.
+# bytes each, of which 10,000 come back to the side with the larger balance. A channel that owes no more
+# than a sweep costs, as set below, is not swept, and does not count for the limit over all customers; taking
+# 12,500 bytes back costs the customer about half of it. So the limits must be above that cost, and should
+# leave room for a customer's largest payment. An amount for each asset, None for no limit; base keeps its
+# default unless it is named.
 max_unsettled_by_channel = {"base": 1_000_000}  # what one customer may owe
 max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may owe
+
+# What a sweep costs you when the customer is gone: 12,500 bytes, which you pay in bytes, whatever the asset
+# of the channel; 10,000 of them go to the customer. Only you know what another asset is worth, so name here as
+# many of its units as are worth 12,500 bytes, and some more if its price moves. There is no default: if that
+# is too low, customers earn bytes with channels that they hardly use. A channel that owes no more than this
+# is not swept by itself, one whose deposits are no more is refused, and a customer who asks you to close must
+# owe ten times as much. Your own call of `server.sweep` or `server.close` is done in any case, and a
+# customer's lie is contested in any case. An asset that is no longer accepted is swept as long as it is named.
+cost_of_sweep_by_asset = {"base": 12_500}
 
 # Payments that are backed by a deposit which the network has not confirmed yet (that takes minutes). The
 # first call then needs no waiting, but a customer can spend the deposit twice, and the payments are lost.

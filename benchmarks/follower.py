@@ -14,6 +14,7 @@ from typing import Protocol
 from benchmarks.merchant import opened_channel
 from paypercall.channel import Channel
 from paypercall.contract import ChannelParameters
+from paypercall.costs import SWEEPING_COST
 from paypercall.events import Events
 from paypercall.obyte.address import chash160
 from paypercall.obyte.amounts import BASE
@@ -77,9 +78,8 @@ class Follower:
         reader = Reader(self.store, self.wallet, discovery, self._memory, lease, events, self._clock)
         self._watcher = Watcher(self.store, light, self.address, discovery, reader, self._clock)
         spending = Spending(max_tps_fee=100_000, reserve=RESERVE)
-        self._upkeep = Upkeep(
-            self.store, self.address, SweepingRules({}, {}), events, self._clock, self._clock
-        )
+        rules = SweepingRules({}, {}, {BASE: SWEEPING_COST})
+        self._upkeep = Upkeep(self.store, self.address, rules, events, self._clock, self._clock)
         self._reserve = Reserve(self.store, self.wallet, spending, self._clock)
         self._outbox = Outbox(self.store, self.wallet, light, lease, spending, self._clock, self._clock)
         self._has_news = threading.Event()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paypercall.contract import TriggerKind
+from paypercall.costs import SWEEPING_COST
 
 HANGING_SECONDS = 3600
 """A deposit that is not stable so long after it was first seen backs nothing more: usually that takes minutes."""
@@ -29,12 +30,14 @@ class Limits:
         max_unconfirmed_by_channel: One channel's exposure.
         minimum_time_in_seconds: How long this node must have known an unconfirmed deposit.
         max_unsettled_by_channel: What one peer may owe before its channel is swept.
+        cost_of_sweep: What a sweep costs, in units of the asset.
     """
 
     max_unconfirmed_by_asset: int = 0
     max_unconfirmed_by_channel: int = 0
     minimum_time_in_seconds: int = 0
     max_unsettled_by_channel: int | None = None
+    cost_of_sweep: int = SWEEPING_COST
 
 
 @dataclass(frozen=True, slots=True)

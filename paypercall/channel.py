@@ -22,7 +22,6 @@ from paypercall.contract import (
     DepositRefused,
     Opened,
 )
-from paypercall.costs import SWEEPING_COST
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.amounts import BASE
 from paypercall.package import PaymentPackage
@@ -201,7 +200,7 @@ def accept(channel: Channel, package: PaymentPackage, backing: Backing, limits: 
             f" before this package, {after.signed_by_peer - channel.accepted_from_peer} with it",
         )
     _require_covered(after, backing, limits)
-    _require_economic(after, backing)
+    _require_economic(after, backing, limits)
     if limits.max_unsettled_by_channel is not None and after.unsettled > limits.max_unsettled_by_channel:
         raise Refusal(
             RefusalCode.ABOVE_UNSETTLED_LIMITS,
@@ -262,16 +261,17 @@ def _require_covered(after: Channel, backing: Backing, limits: Limits) -> None:
         )
 
 
-def _require_economic(after: Channel, backing: Backing) -> None:
-    """Refuses a channel that can never bring more than sweeping it costs; only bytes can be compared with fees.
+def _require_economic(after: Channel, backing: Backing, limits: Limits) -> None:
+    """Refuses a channel that can never bring more than sweeping it costs.
 
     Single payments are meant to be tiny, so they are not looked at, but all that the peer can ever owe on balance.
     """
     most = after.deposited_by_peer + backing.amount
-    if after.is_payee and after.parameters.asset == BASE and most <= SWEEPING_COST:
+    if after.is_payee and most <= limits.cost_of_sweep:
         raise Refusal(
             RefusalCode.UNECONOMIC,
-            f"the channel is too small: settling may cost {SWEEPING_COST} bytes, the deposits are {most}; deposit more",
+            f"the channel is too small: settling may cost as much as {limits.cost_of_sweep}, the deposits are {most};"
+            " deposit more",
         )
 
 

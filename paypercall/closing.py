@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from paypercall.channel import Status
+from paypercall.backing import Limits
+from paypercall.channel import Channel, Status
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.settlement.node import Node
 from paypercall.settlement.upkeep import decide_to_close, stop_deposits
@@ -27,7 +28,14 @@ class Wait(Protocol):
 
 
 def close_channel(
-    store: Store, node: Node, wait: Wait, aa_address: str, timeout: float, *, is_last: bool
+    store: Store,
+    node: Node,
+    wait: Wait,
+    aa_address: str,
+    timeout: float,
+    *,
+    is_last: bool,
+    require: Callable[[Channel], None] | None = None,
 ) -> None:
     """Decides to close, once a deposit that opens the period is confirmed, and waits until the hub has the unit.
 
@@ -38,6 +46,7 @@ def close_channel(
         aa_address: The channel.
         timeout: Seconds to wait.
         is_last: Whether no deposit may follow. It is no error then that nothing is left to close.
+        require: Raises `Refusal` if the channel, as it is when this is decided, is not to be closed.
 
     Raises:
         Refusal: When it cannot be closed.
@@ -45,7 +54,7 @@ def close_channel(
     """
     deadline = time.monotonic() + timeout
     wait(
-        lambda: _has_decided_to_close(store, node, aa_address, is_last),
+        lambda: _has_decided_to_close(store, node, aa_address, is_last, require),
         timeout,
         "close the channel again when it is open: its deposit is not confirmed yet",
     )
@@ -57,7 +66,7 @@ def close_channel(
     )
 
 
-def sweep_early(store: Store, node: Node, aa_address: str, payment_amount: int, limit: int | None) -> None:
+def sweep_early(store: Store, node: Node, aa_address: str, payment_amount: int, limits: Limits) -> None:
     """Starts the sweep that makes room for a package above the limits on unsettled payments.
 
     Args:
@@ -65,25 +74,33 @@ def sweep_early(store: Store, node: Node, aa_address: str, payment_amount: int, 
         node: Sends the unit.
         aa_address: The channel.
         payment_amount: The package's.
-        limit: What may be unsettled in the channel, or None for no limit.
+        limits: The asset's.
     """
     try:
         with store.transaction() as books:
             record = books.channels.lock(aa_address)
             assert record is not None, "channels are never deleted"
-            if makes_room(record.channel, payment_amount, limit):
+            if makes_room(record.channel, payment_amount, limits):
                 decide_to_close(books, aa_address, node.now())
     except Refusal as refusal:
         logger.info("channel %s is not swept now: %s", aa_address, refusal)
     node.wake()
 
 
-def _has_decided_to_close(store: Store, node: Node, aa_address: str, is_last: bool) -> bool:
+def _has_decided_to_close(
+    store: Store,
+    node: Node,
+    aa_address: str,
+    is_last: bool,
+    require: Callable[[Channel], None] | None,
+) -> bool:
     """Decides, in one transaction; not while a deposit that cannot be taken back is about to open the period."""
     with store.transaction() as books:
         record = books.channels.lock(aa_address)
         if record is None:
             raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
+        if require is not None:
+            require(record.channel)
         if is_last:
             stop_deposits(books, aa_address, node.now())
         is_closed = record.channel.status is Status.CLOSED

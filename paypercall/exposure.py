@@ -11,19 +11,22 @@ from paypercall.conf import Conf
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.settlement.upkeep import is_unsettled_above
 from paypercall.store import Books, ChannelRecord
+from paypercall.sweeping import cost_of_sweep
 
 
 def limits_of(conf: Conf, asset: str) -> Limits:
     """The limits that the conf sets for channels in an asset."""
     unconfirmed = conf.unconfirmed_amounts_limits_by_asset_or_channel.get(asset)
     unsettled = conf.max_unsettled_by_channel.get(asset)
+    cost = cost_of_sweep(asset, conf.cost_of_sweep_by_asset)
     if unconfirmed is None:
-        return Limits(max_unsettled_by_channel=unsettled)
+        return Limits(max_unsettled_by_channel=unsettled, cost_of_sweep=cost)
     return Limits(
         unconfirmed.max_unconfirmed_by_asset,
         unconfirmed.max_unconfirmed_by_channel,
         unconfirmed.minimum_time_in_seconds,
         unsettled,
+        cost,
     )
 
 
@@ -60,7 +63,7 @@ def require_limits_over_all(
             )
     most = conf.max_unsettled_by_asset.get(asset)
     has_grown = after.unsettled > before.unsettled
-    if most is not None and has_grown and is_unsettled_above(books, asset, most):
+    if most is not None and has_grown and is_unsettled_above(books, asset, most, limits.cost_of_sweep):
         raise Refusal(
             RefusalCode.ABOVE_UNSETTLED_LIMITS,
             "unsettled payments have reached this node's limit; channels are being swept, try again later",

@@ -366,19 +366,26 @@ class Party:
 
     # --- closing -----------------------------------------------------------------------------------------------------
 
-    def _close(self, aa_address: str, timeout: float, *, is_last: bool = False) -> None:
+    def _close(
+        self,
+        aa_address: str,
+        timeout: float,
+        *,
+        is_last: bool = False,
+        require: Callable[[Channel], None] | None = None,
+    ) -> None:
         """Closes a channel once the ledger was seen; see `close_channel`."""
         check_aa_address(aa_address)
         deadline = time.monotonic() + timeout
         self._node.start()
         self._wait_for_look(timeout)
         left = deadline - time.monotonic()
-        close_channel(self._store, self._node, self._wait, aa_address, left, is_last=is_last)
+        close_channel(self._store, self._node, self._wait, aa_address, left, is_last=is_last, require=require)
 
     def _sweep_early(self, channel: Channel, payment_amount: int) -> None:
         if self._has_looked:
-            limit = limits_of(self._conf, channel.parameters.asset).max_unsettled_by_channel
-            sweep_early(self._store, self._node, channel.aa_address, payment_amount, limit)
+            limits = limits_of(self._conf, channel.parameters.asset)
+            sweep_early(self._store, self._node, channel.aa_address, payment_amount, limits)
 
     def _wait(self, is_done: Callable[[], bool], timeout: float, what: str) -> None:
         if not self._calls.wait_for(is_done, timeout, self._node.wait_for_change):

@@ -23,7 +23,6 @@ from paypercall.results import ChannelBalance, IdempotencyConflict, Payment
 from paypercall.server import Server
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books
-from paypercall.sweeping import cost_of_sweep
 from paypercall.terms import Terms, UnconfirmedTerms
 
 CHANNEL = "channel"
@@ -222,20 +221,14 @@ class PaymentServer:
 
         Raises:
             Refusal: When the signature is not the customer's for this period; when there is nothing to close; or, with
-                `uneconomic`, when there is too little in the channel to pay for it: the customer may close it.
+                `uneconomic`, when less is owed than ten times what it costs: the customer may close it.
             ChannelTimeout: When the unit is not posted yet; it will be.
         """
         balance = self.status(aa_address)
         check_close_request(signature, aa_address, balance.period, balance.peer_address)
         if balance.status is Status.CLOSING or balance.is_frozen:
             return
-        # What was signed and bought nothing goes back.
-        if balance.accepted_from_peer - balance.owed_by_me <= cost_of_sweep(balance.asset):
-            raise Refusal(
-                RefusalCode.UNECONOMIC,
-                "what is owed in this channel does not pay for closing it; close it yourself on the ledger",
-            )
-        self.server.close(aa_address, timeout)
+        self.server.close_for_customer(aa_address, timeout)
 
     def sync(self, timeout: float = POSTING_SECONDS) -> None:
         """Looks at the ledger now, and settles what is due there, as the server's node does by itself all the time.

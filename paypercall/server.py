@@ -10,7 +10,7 @@ from paypercall.arguments import check_aa_address, check_amount, check_idempoten
 from paypercall.assets import require_usable_asset
 from paypercall.balances import balance_of, balances_of_all
 from paypercall.calls import counted
-from paypercall.channel import Status
+from paypercall.channel import Channel, Status
 from paypercall.conf import Conf
 from paypercall.contract import ChannelParameters
 from paypercall.errors import PaypercallError, Refusal, RefusalCode
@@ -21,6 +21,7 @@ from paypercall.party import AlsoBook, Party
 from paypercall.results import ChannelBalance, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
 from paypercall.store import Store
+from paypercall.sweeping import cost_of_sweep, require_paid_close
 
 LEDGER_SECONDS = 15.0
 """How long a package may wait for what the ledger is about to show: its deposit, the end of the last period."""
@@ -132,6 +133,21 @@ class Server(Party):
     def close(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
         """Closes a channel. For a merchant that is the same as `sweep`: only the customer can open it again."""
         self._close(aa_address, timeout)
+
+    @counted
+    def close_for_customer(self, aa_address: str, timeout: float = POSTING_SECONDS) -> None:
+        """Closes a channel because its customer asks for it, if enough is owed; see `close`.
+
+        Raises:
+            Refusal: With `uneconomic`, when it is less than a multiple of what a close costs.
+        """
+
+        def require(channel: Channel) -> None:
+            asset = channel.parameters.asset
+            require_paid_close(channel, cost_of_sweep(asset, self._conf.cost_of_sweep_by_asset))
+
+        # Asked where it is decided: a refund that is signed at the same time counts.
+        self._close(aa_address, timeout, require=require)
 
     @counted
     def channels(self, status: Status | None = None) -> list[ChannelBalance]:

@@ -110,7 +110,9 @@ def make_node(conf: Conf, store: Store, wallet: Wallet, events: Events) -> Node:
         events,
         memory=memory,
         sweeping=SweepingRules(
-            _limited(conf.max_unsettled_by_channel), _limited(conf.max_unsettled_by_asset)
+            _limited(conf.max_unsettled_by_channel),
+            _limited(conf.max_unsettled_by_asset),
+            conf.cost_of_sweep_by_asset,
         ),
         spending=Spending(conf.max_tps_fee, conf.reserve),
     )

@@ -70,6 +70,7 @@ def test_neither_side_uses_an_asset_that_is_accepted_but_unusable(tmp_path: Path
         "accepted_assets": ["base", UNKNOWN],
         "max_unsettled_by_channel": {UNKNOWN: 1_000},
         "max_unsettled_by_asset": {UNKNOWN: 1_000},
+        "cost_of_sweep_by_asset": {UNKNOWN: 1},
     }
     with Devnet(speed=20) as net, merchant_on(net, tmp_path / "merchant", **accepted) as merchant:
         channel = ChannelParameters(merchant.address, CUSTOMER.address, UNKNOWN, "a salt", 3600)

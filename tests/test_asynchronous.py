@@ -124,7 +124,14 @@ def test_the_names_of_the_javascript_library_are_the_same_methods(party: type) -
         assert getattr(party, alias) is getattr(party, name)
 
 
-FOR_OTHER_PARTS = {"store", "events", "receive_payment", "receive_refund", "sent_package"}
+FOR_OTHER_PARTS = {
+    "store",
+    "events",
+    "receive_payment",
+    "close_for_customer",
+    "receive_refund",
+    "sent_package",
+}
 """What other parts of this package ask the original for: it leads to the books, or books in a transaction of theirs."""
 
 

@@ -829,6 +829,7 @@ def test_a_stored_channel_in_an_asset_that_is_no_longer_accepted_takes_no_paymen
         accepted_assets=(asset,),
         max_unsettled_by_channel=limits,
         max_unsettled_by_asset=limits,
+        cost_of_sweep_by_asset={asset: 1},
     )
     monkeypatch.setattr(scene.merchant, "_conf", conf)
     with untouched(scene.folder):

@@ -388,8 +388,8 @@ def test_a_channel_that_can_never_pay_for_its_sweeping_is_refused() -> None:
 def test_what_is_accepted_is_worth_sweeping_once_the_deposits_are_used_up() -> None:
     deposited = SWEEPING_COST + 1
     channel = accepted(payees_channel(deposited_by_peer=deposited), parsed_package(deposited))
-    assert is_worth_sweeping(channel)
-    assert not is_worth_sweeping(replace(channel, accepted_from_peer=SWEEPING_COST))
+    assert is_worth_sweeping(channel, SWEEPING_COST)
+    assert not is_worth_sweeping(replace(channel, accepted_from_peer=SWEEPING_COST), SWEEPING_COST)
 
 
 @pytest.mark.parametrize(
@@ -406,9 +406,10 @@ def test_a_refused_package_starts_a_sweep_only_if_that_makes_room_and_was_worth_
     accepted_before: int, payment_amount: int, limit: int | None, expected: bool
 ) -> None:
     channel = payees_channel(signed_by_peer=90_000, accepted_from_peer=accepted_before)
-    assert makes_room(channel, payment_amount, limit) is expected
+    limits = Limits(max_unsettled_by_channel=limit)
+    assert makes_room(channel, payment_amount, limits) is expected
     refunded = replace(channel, signed_by_me=1_000, accepted_from_peer=accepted_before + 1_000)
-    assert makes_room(refunded, payment_amount, limit) is expected
+    assert makes_room(refunded, payment_amount, limits) is expected
 
 
 def test_a_deposit_on_its_way_makes_a_small_channel_worth_its_sweeping() -> None:
@@ -421,10 +422,16 @@ def test_a_debt_of_mine_makes_a_small_channel_worth_no_more() -> None:
     assert refused(owing, parsed_package(500)) is RefusalCode.UNECONOMIC
 
 
-def test_assets_and_refunds_are_never_uneconomic() -> None:
+def test_in_an_asset_its_own_cost_of_a_sweep_counts() -> None:
     parameters = channel_parameters(ASSET)
-    in_asset = payees_channel(parameters, deposited_by_peer=10)
-    assert accepted(in_asset, parsed_package(10, parameters=parameters)).accepted_from_peer == 10
+    limits = replace(GENEROUS, cost_of_sweep=10)
+    package = parsed_package(1, parameters=parameters)
+    small, large = (payees_channel(parameters, deposited_by_peer=deposited) for deposited in (10, 11))
+    assert refused(small, package, limits=limits) is RefusalCode.UNECONOMIC
+    assert accepted(large, package, limits=limits).accepted_from_peer == 1
+
+
+def test_refunds_are_never_uneconomic() -> None:
     assert (
         accepted(customers_channel(signed_by_me=10), parsed_package(10, key=PAYEE)).accepted_from_peer == 10
     )

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 ASSET = "LUQu5ik4WLfCrr8OwXezqBa+i3IlZLqxj2itQZQm8WY="
 GENESIS_UNIT = "oj8yEksX9Ubq7lLc+p6F2uyHUuynugeVq4+ikT67X6E="
 ORDER_PROVIDER = "XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"
+COSTS = "cost_of_sweep_by_asset"
 LIMITS = "unconfirmed_amounts_limits_by_asset_or_channel"
 BASE_LIMITS = {
     "max_unconfirmed_by_asset": 1_000_000,
@@ -95,6 +96,7 @@ def test_structured_settings_are_json_in_the_environment(load: Load) -> None:
         PAYPERCALL_HUB='["wss://one.example", "two.example/bb"]',
         PAYPERCALL_ACCEPTED_ASSETS=f'["base", "{ASSET}"]',
         PAYPERCALL_MAX_UNSETTLED_BY_CHANNEL=f'{{"{ASSET}": 10}}',
+        PAYPERCALL_COST_OF_SWEEP_BY_ASSET=f'{{"{ASSET}": 5}}',
         PAYPERCALL_MAX_UNSETTLED_BY_ASSET=f'{{"{ASSET}": null, "base": null}}',
         PAYPERCALL_UNCONFIRMED_AMOUNTS_LIMITS_BY_ASSET_OR_CHANNEL=(
             '{"base": {"max_unconfirmed_by_asset": 1000000, "max_unconfirmed_by_channel": 100000,'
@@ -105,6 +107,7 @@ def test_structured_settings_are_json_in_the_environment(load: Load) -> None:
     assert conf.hub_url == "wss://one.example"
     assert conf.accepted_assets == ("base", ASSET)
     assert conf.max_unsettled_by_channel == {"base": 1_000_000, ASSET: 10}
+    assert conf.cost_of_sweep_by_asset == {"base": 12_500, ASSET: 5}
     assert conf.max_unsettled_by_asset == {"base": None, ASSET: None}
     assert conf.unconfirmed_amounts_limits_by_asset_or_channel == {"base": UnconfirmedLimits(**BASE_LIMITS)}
 
@@ -420,9 +423,33 @@ def test_a_limit_on_what_is_unsettled_is_above_what_a_sweep_costs(name: str) -> 
     """Below, the channel would never be worth sweeping, and refuse for ever."""
     lowest = {"max_unsettled_by_channel": {"base": 12_501}, name: {"base": 12_501}}
     assert getattr(Conf.from_settings(lowest), name) == {"base": 12_501}
-    for asset, limit, least in (("base", 0, 12_501), ("base", 12_500, 12_501), (ASSET, 0, 1)):
-        text = refusal({name: {asset: limit}})
-        assert text.startswith(f'{name}["{asset}"] must be from {least} to ')
+    for asset, cost in (("base", 12_500), (ASSET, 7)):
+        limits = {"max_unsettled_by_channel": {asset: cost}, name: {asset: cost}}
+        text = refusal({**limits, COSTS: {ASSET: 7}})
+        assert text == f'{name}["{asset}"] must be above {COSTS} ({cost}), not {cost}'
+        assert refusal({name: {asset: 0}}).startswith(f'{name}["{asset}"] must be from 1 to ')
+
+
+@pytest.mark.parametrize("value", NO_INTEGERS)
+def test_each_cost_of_a_sweep_must_be_an_integer_in_range(value: Any) -> None:
+    assert refusal({COSTS: {ASSET: value}}).startswith(f'{COSTS}["{ASSET}"] must be ')
+
+
+def test_a_sweep_is_never_free_and_one_in_bytes_costs_no_less_than_its_fees() -> None:
+    assert Conf().cost_of_sweep_by_asset == {"base": 12_500}
+    assert Conf.from_settings({COSTS: {ASSET: 1}}).cost_of_sweep_by_asset == {"base": 12_500, ASSET: 1}
+    assert refusal({COSTS: {ASSET: 0}}).startswith(f'{COSTS}["{ASSET}"] must be from 1 to ')
+    assert Conf.from_settings({COSTS: {"base": 20_000}}).cost_of_sweep_by_asset == {"base": 20_000}
+    assert refusal({COSTS: {"base": 12_499}}).startswith(f'{COSTS}["base"] must be from 12500 to ')
+
+
+def test_what_a_sweep_costs_in_an_accepted_asset_must_be_told() -> None:
+    """Nobody else knows what it is worth, and of an asset that is worth nothing, each sweep would be a loss."""
+    limits = {"max_unsettled_by_asset": {ASSET: None}, "max_unsettled_by_channel": {ASSET: None}}
+    text = refusal({"accepted_assets": ["base", ASSET], **limits})
+    assert text == (
+        f'{COSTS} must name the accepted asset "{ASSET}": as many units as are worth 12500 bytes, what a sweep costs'
+    )
 
 
 def test_a_deposit_counts_long_before_it_is_taken_to_hang() -> None:
@@ -459,6 +486,8 @@ def test_a_deposit_counts_long_before_it_is_taken_to_hang() -> None:
         ("max_unsettled_by_asset", None),
         ("max_unsettled_by_asset", {5: 5}),
         ("max_unsettled_by_channel", {"bytes": 5}),
+        ("cost_of_sweep_by_asset", 5),
+        ("cost_of_sweep_by_asset", {"bytes": 5}),
         (LIMITS, [BASE_LIMITS]),
         (LIMITS, None),
         (LIMITS, {"base": 5}),

@@ -283,7 +283,8 @@ def test_whatever_happens_two_honest_sides_keep_the_rules_and_get_their_due(
     deposited: int,
     script: list[tuple[str, bool, int]],
 ) -> None:
-    play = Play(asset, Limits(10**9, by_channel, max_unsettled_by_channel=unsettled))
+    cost = SWEEPING_COST if asset == BASE else 1
+    play = Play(asset, Limits(10**9, by_channel, max_unsettled_by_channel=unsettled, cost_of_sweep=cost))
     if deposited:
         play.world.deposit(play.world.customer, deposited)
     for name, is_payee, number in script:
@@ -517,7 +518,7 @@ def test_of_whatever_a_cheat_signs_no_more_is_accepted_than_its_highest_total_an
     channel = Channel(
         parameters, PAYEE.address, status=Status.OPEN, last_event_id=1, known_event_id=1, deposited_by_peer=5
     )
-    limits = Limits(10**9, by_channel)
+    limits = Limits(10**9, by_channel, cost_of_sweep=1)
     places: dict[int, str] = {}
     accepted: list[PaymentPackage] = []
     for payment_amount, amount_spent in signed:

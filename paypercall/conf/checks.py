@@ -118,12 +118,20 @@ def assets(setting: str, value: Any) -> tuple[str, ...]:
 def unsettled_amounts(setting: str, value: Any) -> dict[str, int | None]:
     """Returns how much may be unsettled, or None for no limit, for each asset."""
     amounts = _by_asset(setting, value, '{"base": 1000000}')
-    return {asset: _unsettled(f'{setting}["{asset}"]', asset, amount) for asset, amount in amounts.items()}
+    return {asset: _unsettled(f'{setting}["{asset}"]', amount) for asset, amount in amounts.items()}
 
 
-def _unsettled(setting: str, asset: str, amount: Any) -> int | None:
-    # A channel is swept only when that brings more than it costs: one with a lower limit would refuse for ever.
-    return None if amount is None else integer(setting, amount, SWEEPING_COST + 1 if asset == BASE else 1)
+def _unsettled(setting: str, amount: Any) -> int | None:
+    return None if amount is None else integer(setting, amount, minimum=1)
+
+
+def costs_of_sweep(setting: str, value: Any) -> dict[str, int]:
+    """Returns what a sweep costs for each asset, in its units; for base it is known."""
+    costs = _by_asset(setting, value, '{"base": 12500}')
+    return {
+        asset: integer(f'{setting}["{asset}"]', cost, minimum=SWEEPING_COST if asset == BASE else 1)
+        for asset, cost in costs.items()
+    }
 
 
 def unconfirmed_limits(setting: str, value: Any) -> dict[str, UnconfirmedLimits]:

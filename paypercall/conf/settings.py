@@ -14,7 +14,7 @@ from typing import Any
 from paypercall.conf import checks
 from paypercall.conf.checks import UnconfirmedLimits
 from paypercall.conf.names import ConfError, check_setting_name
-from paypercall.costs import DEFENCE_COST
+from paypercall.costs import DEFENCE_COST, SWEEPING_COST
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.network import LIVENET, PRIVATE_VERSION, TESTNET, Network, devnet
 
@@ -54,6 +54,7 @@ class Conf:
         accepted_assets: The assets that payments are accepted in.
         max_unsettled_by_channel: What one peer may owe before its channel is swept and, meanwhile, refused.
         max_unsettled_by_asset: What all peers together may owe in channels that are worth a sweep.
+        cost_of_sweep_by_asset: What a sweep costs the payee, in units of each asset: what owes no more is not swept.
         max_tps_fee: The highest TPS fee to pay for one unit, in bytes; a defence may cost what is at stake.
         reserve: Bytes of the wallet to hold back for each open channel with something at stake, to close and
             contest it.
@@ -80,6 +81,7 @@ class Conf:
     accepted_assets: tuple[str, ...] = (BASE,)
     max_unsettled_by_channel: Mapping[str, int | None] = field(default_factory=dict)
     max_unsettled_by_asset: Mapping[str, int | None] = field(default_factory=dict)
+    cost_of_sweep_by_asset: Mapping[str, int] = field(default_factory=dict)
     max_tps_fee: int = 20_000
     reserve: int = 50_000
     genesis_unit: str | None = None
@@ -94,6 +96,7 @@ class Conf:
                 object.__setattr__(self, name, check(name, value))
         self._check_timeouts()
         self._fill_in_unsettled_limits()
+        self._fill_in_costs_of_sweep()
         self._check_network()
 
     @classmethod
@@ -158,6 +161,25 @@ class Conf:
                 rule = f"at most max_unsettled_by_asset ({highest})"
                 raise checks.wrong(f'max_unsettled_by_channel["{asset}"]', rule, limit)
 
+    def _fill_in_costs_of_sweep(self) -> None:
+        costs = {BASE: SWEEPING_COST, **self.cost_of_sweep_by_asset}
+        for asset in self.accepted_assets:
+            # No default is safe: customers would be paid to have channels in a worthless asset swept.
+            if asset not in costs:
+                need = (
+                    f'cost_of_sweep_by_asset must name the accepted asset "{asset}": as many units as are worth'
+                    f" {costs[BASE]} bytes, what a sweep costs"
+                )
+                raise ConfError(need, setting="cost_of_sweep_by_asset")
+        object.__setattr__(self, "cost_of_sweep_by_asset", costs)
+        for name in ("max_unsettled_by_asset", "max_unsettled_by_channel"):
+            for asset, limit in getattr(self, name).items():
+                # Below, no channel would ever be worth a sweep, and all would refuse for ever.
+                if limit is not None and limit <= costs.get(asset, 0):
+                    raise checks.wrong(
+                        f'{name}["{asset}"]', f"above cost_of_sweep_by_asset ({costs[asset]})", limit
+                    )
+
     def _check_network(self) -> None:
         published = _PUBLISHED.get(self.network)
         if published is None:
@@ -214,6 +236,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "accepted_assets": checks.assets,
     "max_unsettled_by_channel": checks.unsettled_amounts,
     "max_unsettled_by_asset": checks.unsettled_amounts,
+    "cost_of_sweep_by_asset": checks.costs_of_sweep,
     "max_tps_fee": checks.integer,
     "reserve": _reserve,
     "genesis_unit": checks.unit_hash,

@@ -7,7 +7,7 @@ and the agent did not honour is decided again, with the same content, after a pa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from paypercall.backing import UNANSWERED_SECONDS
@@ -36,10 +36,20 @@ class SweepingRules:
     Attributes:
         max_unsettled_by_channel: By asset: what one peer may owe.
         max_unsettled_by_asset: By asset: what all peers together may owe in channels that are worth a sweep.
+        cost_of_sweep_by_asset: By asset: what a sweep costs. What is not named is never swept.
     """
 
     max_unsettled_by_channel: dict[str, int]
     max_unsettled_by_asset: dict[str, int]
+    cost_of_sweep_by_asset: Mapping[str, int]
+
+    def cost_of_sweep(self, asset: str) -> int:
+        """What a sweep costs, in units of the asset."""
+        return cost_of_sweep(asset, self.cost_of_sweep_by_asset)
+
+    def is_worth_sweeping(self, channel: Channel) -> bool:
+        """Whether a close brings more than it costs."""
+        return is_worth_sweeping(channel, self.cost_of_sweep(channel.parameters.asset))
 
 
 class Upkeep:
@@ -149,7 +159,8 @@ class Upkeep:
     def _sweep(self) -> bool:
         with self._store.reading() as books:
             due = self._due_for_sweep(books)
-        decided = [self._try_to_close(record.channel) for record in due if is_worth_sweeping(record.channel)]
+        worth_it = [record.channel for record in due if self._rules.is_worth_sweeping(record.channel)]
+        decided = [self._try_to_close(channel) for channel in worth_it]
         if any(decided):
             # There may be more than were swept at once.
             self._overdue_looked_for_at = None
@@ -160,11 +171,11 @@ class Upkeep:
         for asset, limit in self._rules.max_unsettled_by_channel.items():
             due += books.channels.above_unsettled(asset, sweep_threshold(limit), SWEEPS_AT_ONCE)
         for asset, limit in self._rules.max_unsettled_by_asset.items():
-            due += _due_for_asset(books, asset, sweep_threshold(limit))
+            due += _due_for_asset(books, asset, sweep_threshold(limit), self._rules.cost_of_sweep(asset))
         return due
 
     def _overdue(self, books: Books) -> list[ChannelRecord]:
-        """Channels past the sweeping period, now and then: all are read, those with too little to collect, too."""
+        """Channels past the sweeping period, now and then: all that are worth a sweep may be read."""
         # Asked each time: a server of another process may have set it, and this one may have none.
         period = books.node.max_sweeping_period()
         if period is None:
@@ -173,7 +184,11 @@ class Upkeep:
         if looked_at is not None and 0 <= now - looked_at < min(LOOK_FOR_OVERDUE_SECONDS, period // 100):
             return []
         self._overdue_looked_for_at = now
-        return books.channels.due_for_sweep(opened_before=now - period, limit=SWEEPS_AT_ONCE)
+        return [
+            record
+            for asset, cost in self._rules.cost_of_sweep_by_asset.items()
+            for record in books.channels.due_for_sweep(asset, cost, now - period, SWEEPS_AT_ONCE)
+        ]
 
     def _refill(self) -> bool:
         with self._store.reading() as books:
@@ -222,7 +237,7 @@ class Upkeep:
         return add_refill(books, record.channel, record.refill.deposit_amount, self._clock())
 
 
-def _due_for_asset(books: Books, asset: str, threshold: int) -> list[ChannelRecord]:
+def _due_for_asset(books: Books, asset: str, threshold: int, cost: int) -> list[ChannelRecord]:
     """The largest channels whose sweep brings what is unsettled in an asset down to a threshold, and no more of them.
 
     What is about to be closed already will be settled, and must not have others swept meanwhile.
@@ -230,12 +245,11 @@ def _due_for_asset(books: Books, asset: str, threshold: int) -> list[ChannelReco
     # The total is kept up to date, so that nothing is summed as long as all of it together is below.
     if books.totals.unsettled(asset) <= threshold:
         return []
-    least = cost_of_sweep(asset)
-    excess = books.channels.sum_to_sweep(asset, least) - threshold
+    excess = books.channels.sum_to_sweep(asset, cost) - threshold
     if excess <= 0:
         return []
     due: list[ChannelRecord] = []
-    for record in books.channels.above_unsettled(asset, least, SWEEPS_AT_ONCE):
+    for record in books.channels.above_unsettled(asset, cost, SWEEPS_AT_ONCE):
         if excess <= 0:
             break
         due.append(record)
@@ -243,17 +257,17 @@ def _due_for_asset(books: Books, asset: str, threshold: int) -> list[ChannelReco
     return due
 
 
-def is_unsettled_above(books: Books, asset: str, amount: int) -> bool:
+def is_unsettled_above(books: Books, asset: str, amount: int, cost: int) -> bool:
     """Whether what counts toward an asset's limit is above an amount: what is unsettled, where a sweep is worth it.
 
     What is not worth a sweep would never be swept, and many such channels would block all others for ever. To have it
-    swept at a loss would let customers drain this node. It is at most `cost_of_sweep` a channel, and a limit could not
-    keep it small: whoever takes it back makes room to do so again.
+    swept at a loss would let customers drain this node. It is at most the `cost` of a sweep for each channel, and a
+    limit could not keep it small: whoever takes it back makes room to do so again.
     """
     # Nothing is summed, either, as long as all of it together is below.
     if books.totals.unsettled(asset) <= amount:
         return False
-    return books.channels.sum_unsettled(asset, cost_of_sweep(asset)) > amount
+    return books.channels.sum_unsettled(asset, cost) > amount
 
 
 def decide_to_close(books: Books, aa_address: str, now: int) -> bool:

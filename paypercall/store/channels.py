@@ -20,7 +20,6 @@ from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels
 from paypercall.store.statements import Connection, Statement, adding_unless_there, one_of
 from paypercall.store.totals import Totals
-from paypercall.sweeping import cost_of_sweep
 
 _BATCH = 200
 
@@ -169,9 +168,10 @@ class Channels:
         """
         return int(self._connection.value(_SUM_AT_STAKE, {"at_most": at_most}))
 
-    def due_for_sweep(self, opened_before: int, limit: int) -> list[ChannelRecord]:
-        """Usable channels that are worth a sweep and opened before a time (seconds); the most unsettled first."""
-        return self._all(_DUE_FOR_SWEEP, {"before": opened_before, "limit": limit})
+    def due_for_sweep(self, asset: str, cost: int, opened_before: int, limit: int) -> list[ChannelRecord]:
+        """As `above_unsettled`, of the channels alone that opened before a time (seconds)."""
+        values = {"asset": asset, "amount": cost, "before": opened_before, "limit": limit}
+        return self._all(_DUE_FOR_SWEEP, values)
 
     def above_unsettled(self, asset: str, amount: int, limit: int) -> list[ChannelRecord]:
         """Open channels, not about to close, in which more than `amount` is unsettled; the most first."""
@@ -219,8 +219,6 @@ _IS_USABLE = and_(
     channels.c.freeze_decision.is_(None),
     channels.c.period >= channels.c.signs_from_period,
 )
-# As `sweeping.is_worth_sweeping`: what is not must take no other channel's place in a list with a limit.
-_IS_WORTH_SWEEPING = channels.c.unsettled > case((channels.c.asset == BASE, cost_of_sweep(BASE)), else_=0)
 _ONE = RECORD.where(channels.c.aa_address == bindparam("key"))
 _BATCHES = (
     RECORD.where(_IS_MINE_BESIDES, channels.c.aa_address > bindparam("after"))
@@ -277,11 +275,6 @@ _SUM_AT_STAKE = Statement(
         )
     ).where(_IS_NOT_CLOSED, _AT_STAKE > 0)
 )
-_DUE_FOR_SWEEP = Statement(
-    RECORD.where(_IS_USABLE, _IS_WORTH_SWEEPING, channels.c.opened_at < bindparam("before"))
-    .order_by(channels.c.unsettled.desc(), channels.c.opened_at)
-    .limit(bindparam("limit"))
-)
 _OWES_MORE = and_(
     channels.c.asset == bindparam("asset"),
     text("unsettled > 0"),  # as in the index, which SQLite would not use otherwise
@@ -289,6 +282,12 @@ _OWES_MORE = and_(
 )
 _ABOVE_UNSETTLED = Statement(
     RECORD.where(_IS_USABLE, _OWES_MORE).order_by(channels.c.unsettled.desc()).limit(bindparam("limit"))
+)
+# What is not worth a sweep must take no other channel's place in a list with a limit, so it is left out here.
+_DUE_FOR_SWEEP = Statement(
+    RECORD.where(_IS_USABLE, _OWES_MORE, channels.c.opened_at < bindparam("before"))
+    .order_by(channels.c.unsettled.desc(), channels.c.opened_at)
+    .limit(bindparam("limit"))
 )
 _SUM_UNSETTLED = Statement(select(func.coalesce(func.sum(channels.c.unsettled), 0)).where(_OWES_MORE))
 _SUM_TO_SWEEP = Statement(

@@ -626,8 +626,9 @@ def test_the_endpoint_refuses_other_methods_and_bodies_that_are_too_large(site: 
 
 
 def test_the_endpoint_tells_of_a_channel_and_closes_it_for_its_customer(site: Site) -> None:
-    with customer_on(site.net, site.folder / "leaver", site.merchant.address) as leaver:
-        assert site.ask("/pay-up", leaver.create_payment_package(50_000), "PUT").status_code == 200
+    payee = site.merchant.address
+    with customer_on(site.net, site.folder / "leaver", payee, deposit_amount=200_000) as leaver:
+        assert site.ask("/pay-up", leaver.create_payment_package(125_000), "PUT").status_code == 200
         query = {"aa_address": str(leaver.aa_address)}
         wait_until(
             lambda: site.ask("/pay-up", params=query).json()["status"] == "open", "the channel is open"

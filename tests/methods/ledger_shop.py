@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from paypercall import wire
+from paypercall.costs import SWEEPING_COST
 from paypercall.devnet import Devnet
 from paypercall.methods import OnChain
 from paypercall.obyte.amounts import BASE
@@ -105,7 +106,11 @@ def open_ledger_shop(
         net = stack.enter_context(Devnet(speed=20))
         accepted = [BASE, *([net.issue_asset(assets)] if assets else [])]
         unlimited = dict.fromkeys(accepted)
-        settings = {"max_unsettled_by_asset": unlimited, "max_unsettled_by_channel": unlimited}
+        settings: dict[str, Any] = {
+            "max_unsettled_by_asset": unlimited,
+            "max_unsettled_by_channel": unlimited,
+        }
+        settings["cost_of_sweep_by_asset"] = dict.fromkeys(accepted, SWEEPING_COST)
         merchant = stack.enter_context(
             merchant_on(net, folder / "merchant", accepted_assets=accepted, **settings)
         )

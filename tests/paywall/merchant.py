@@ -54,11 +54,13 @@ class Shop:
 
 
 @contextmanager
-def open_shop(folder: Path, answers: AnswerLimits | None = None, **settings: Any) -> Iterator[Shop]:
+def open_shop(
+    folder: Path, answers: AnswerLimits | None = None, deposit_amount: int = 100_000, **settings: Any
+) -> Iterator[Shop]:
     """Opens a shop on a network of its own."""
     with Devnet() as net, merchant_on(net, folder / "merchant", **settings) as merchant:
         server = PaymentServer(merchant, answers=answers)
-        with customer_on(net, folder / "customer", merchant.address) as client:
+        with customer_on(net, folder / "customer", merchant.address, deposit_amount=deposit_amount) as client:
             yield Shop(net, server, client, Paywall(server.calls, [Channel(server, "/payment")]))
 
 

@@ -55,17 +55,17 @@ def problem_in(answer: Answer) -> tuple[int, str]:
     return answer.status, content(answer)["code"]
 
 
-def new_customer(shop: Shop) -> Client:
+def new_customer(shop: Shop, deposit_amount: int = 100_000) -> Client:
     """Another customer of the shop, with books of its own."""
     folder = shop.server.server.conf.data_dir / secrets.token_hex(4)
-    return customer_on(shop.net, folder, shop.server.server.address)
+    return customer_on(shop.net, folder, shop.server.server.address, deposit_amount=deposit_amount)
 
 
 @contextmanager
 def leaving_customer(shop: Shop) -> Iterator[tuple[Client, str]]:
     """A customer with an open channel that is worth closing, and the query that names it."""
-    with new_customer(shop) as customer:
-        package = customer.create_payment_package(50_000)
+    with new_customer(shop, 200_000) as customer:
+        package = customer.create_payment_package(125_000)
         assert ask(shop, "PUT", headers={wire.PACKAGE: wire.encode_package(package)}).status == 200
         query = f"aa_address={customer.aa_address}"
         wait_until(lambda: content(ask(shop, "GET", query=query))["status"] == "open", "the channel is open")
@@ -303,12 +303,13 @@ def test_a_close_that_would_cost_more_than_it_brings_is_refused(shop: Shop) -> N
         assert problem_in(answer) == (409, "uneconomic")
 
 
-def test_a_close_that_brings_nothing_is_refused_in_an_asset_too(tmp_path: Path) -> None:
-    with Devnet() as net:
+def test_a_close_in_an_asset_is_granted_for_ten_times_its_cost_and_refused_below(tmp_path: Path) -> None:
+    """Its cost is in bytes: whoever is closed for one unit of a worthless asset is paid for it."""
+    with Devnet(speed=20) as net:
         asset = net.issue_asset(10_000)
         limits = dict.fromkeys(("base", asset))
         settings: dict[str, Any] = {"max_unsettled_by_channel": limits, "max_unsettled_by_asset": limits}
-        settings |= {"accepted_assets": ("base", asset)}
+        settings |= {"accepted_assets": ("base", asset), "cost_of_sweep_by_asset": {asset: 100}}
         in_asset: dict[str, Any] = {"asset": asset, "deposit_amount": 5_000, "refill_threshold": 1_000}
         with (
             merchant_on(net, tmp_path / "merchant", **settings) as merchant,
@@ -317,12 +318,21 @@ def test_a_close_that_brings_nothing_is_refused_in_an_asset_too(tmp_path: Path) 
             net.fund(customer.address, 10_000, asset)
             net.settle()
             server = PaymentServer(merchant)
-            server.receive_payment(customer.create_payment_package(1_000))
-            assert customer.aa_address is not None
-            merchant.create_payment_package(1_000, customer.aa_address)
-            with pytest.raises(Refusal) as refusal:
-                server.close(customer.aa_address, customer.close_request())
-            assert refusal.value.code == "uneconomic"
+            for paid in (1, 999):
+                server.receive_payment(customer.create_payment_package(paid))
+                assert customer.aa_address is not None
+                if paid > 1:
+                    merchant.create_payment_package(1, customer.aa_address)
+                before = server.status(customer.aa_address)
+                with pytest.raises(Refusal) as refusal:
+                    server.close(customer.aa_address, customer.close_request())
+                assert refusal.value.code == "uneconomic"
+                assert server.status(customer.aa_address) == before
+                with merchant.store.reading() as books:
+                    assert books.outbox.of_period(customer.aa_address, 1) == []
+            server.receive_payment(customer.create_payment_package(1))
+            server.close(customer.aa_address, customer.close_request())
+            wait_until(lambda: net.balance(merchant.address, asset) == 1_000, "the merchant has the asset")
 
 
 def test_a_close_that_is_decided_but_not_posted_is_answered_at_once(

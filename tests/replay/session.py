@@ -100,7 +100,7 @@ class Session:
         memory = Memory(self.store, self.folder, self.clock)
         reader = Reader(self.store, self.wallet, discovery, memory, self.lease, published, self.clock)
         self.watcher = Watcher(self.store, self.light, key.address, discovery, reader, self.clock)
-        rules = SweepingRules({}, {})
+        rules = SweepingRules({}, {}, {})
         self.upkeep = Upkeep(self.store, key.address, rules, published, self.clock, self.clock)
         self.outbox = Outbox(
             self.store, self.wallet, self.light, self.lease, Spending(2_000, 0), self.clock, self.clock

@@ -50,6 +50,7 @@ def open_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stall]:
             "accepted_assets": ["base", asset],
             "max_unsettled_by_asset": {asset: None},
             "max_unsettled_by_channel": {asset: None},
+            "cost_of_sweep_by_asset": {asset: 10},
             "unconfirmed_amounts_limits_by_asset_or_channel": {"base": limits, asset: limits},
         }
         with (

@@ -210,6 +210,7 @@ def test_a_channel_in_an_asset_lives_through_two_periods(net: Devnet, tmp_path: 
         "accepted_assets": ("base", asset),
         "max_unsettled_by_channel": {asset: 50_000},
         "max_unsettled_by_asset": {asset: 100_000},
+        "cost_of_sweep_by_asset": {asset: 1_000},
     }
     with merchant_on(net, tmp_path / "merchant", **accepted) as merchant:
         customer = customer_on(

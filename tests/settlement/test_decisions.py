@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from paypercall.backing import UNANSWERED_SECONDS
 from paypercall.channel import Decision, Status
 from paypercall.contract import ChannelParameters
+from paypercall.costs import SWEEPING_COST
 from paypercall.events import Events
 from paypercall.settlement.repetition import may_send
 from paypercall.settlement.upkeep import SweepingRules, Upkeep, add_deposit, decide_to_close
@@ -45,7 +46,7 @@ def channel(books: MerchantBooks) -> ChannelParameters:
 
 @pytest.fixture
 def upkeep(books: MerchantBooks) -> Upkeep:
-    rules = SweepingRules(max_unsettled_by_channel={"base": LIMIT}, max_unsettled_by_asset={})
+    rules = SweepingRules({"base": LIMIT}, {}, {"base": SWEEPING_COST})
     return Upkeep(books.store, PAYEE.address, rules, Events(), books.now, books.now)
 
 
@@ -210,7 +211,7 @@ def test_no_more_channels_are_swept_for_an_assets_limit_than_bring_it_below(book
             opened = replace(record.channel, status=Status.OPEN, deposited_by_peer=owed)
             store.channels.save(record.channel, opened)
         books.sign(parameters, owed)
-    rules = SweepingRules(max_unsettled_by_channel={}, max_unsettled_by_asset={"base": 1_000_000})
+    rules = SweepingRules({}, {"base": 1_000_000}, {"base": SWEEPING_COST})
     upkeep = Upkeep(books.store, PAYEE.address, rules, Events(), books.now, books.now)
     for _ in range(3):
         upkeep.run()

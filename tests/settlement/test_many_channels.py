@@ -11,6 +11,7 @@ import pytest
 
 from paypercall.channel import Channel, Status
 from paypercall.contract import ChannelParameters
+from paypercall.costs import SWEEPING_COST
 from paypercall.devnet import Devnet
 from paypercall.events import Events
 from paypercall.obyte.amounts import BASE
@@ -67,7 +68,8 @@ class ManyChannels:
     def upkeep(self) -> Upkeep:
         with self.store.transaction() as books:
             books.node.set_max_sweeping_period(WEEK)
-        return Upkeep(self.store, PAYEE.address, SweepingRules({}, {}), Events(), self.now, self.now)
+        rules = SweepingRules({}, {}, {BASE: SWEEPING_COST})
+        return Upkeep(self.store, PAYEE.address, rules, Events(), self.now, self.now)
 
     def closes(self) -> int:
         """How many closes are decided."""

@@ -260,13 +260,13 @@ def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> Non
         for salt, opened_at in opened.items():
             books.channels.set_opened_at(channel(salt).aa_address, opened_at)
     with store.reading() as books:
-        assert salts(books.channels.due_for_sweep(opened_before=30, limit=10)) == ["early", "late"]
-        assert salts(books.channels.due_for_sweep(opened_before=30, limit=1)) == ["early"]
+        assert salts(books.channels.due_for_sweep("base", 0, opened_before=30, limit=10)) == ["early", "late"]
+        assert salts(books.channels.due_for_sweep("base", 0, opened_before=30, limit=1)) == ["early"]
 
 
 def test_what_cannot_be_swept_or_is_not_worth_it_takes_no_others_place(store: Store) -> None:
     """Distrusted channels, which only their peers can close, and those that a sweep costs more than it brings."""
-    due = [paid("base", 20_000), paid("asset", 9, ASSET)]
+    due = [paid("base", 20_000), paid("asset", 9, ASSET), paid("little asset", 8, ASSET)]
     others = [paid(f"distrusted {n}", 90_000, signs_from_period=2) for n in range(3)]
     others += [paid(f"small {n}", SWEEPING_COST) for n in range(3)]
     add(store, *due, *others)
@@ -274,7 +274,9 @@ def test_what_cannot_be_swept_or_is_not_worth_it_takes_no_others_place(store: St
         for one in (*due, *others):
             books.channels.set_opened_at(one.aa_address, 10)
     with store.reading() as books:
-        assert salts(books.channels.due_for_sweep(opened_before=30, limit=2)) == ["base", "asset"]
+        assert salts(books.channels.due_for_sweep("base", SWEEPING_COST, 30, 2)) == ["base"]
+        assert len(books.channels.due_for_sweep("base", SWEEPING_COST - 1, 30, 2)) == 2
+        assert salts(books.channels.due_for_sweep(ASSET, 8, 30, 2)) == ["asset"]
         assert salts(books.channels.above_unsettled("base", SWEEPING_COST, 1)) == ["base"]
         assert books.channels.sum_to_sweep("base", SWEEPING_COST) == 20_000
         assert books.channels.sum_unsettled("base", SWEEPING_COST) == 290_000
@@ -349,7 +351,7 @@ def due_statements(
         books.channels.between(PAYEE, CUSTOMER, "base")
         books.channels.added_since(PAYEE, 5)
         books.channels.count_opened_since(5, at_most=5)
-        books.channels.due_for_sweep(5, 5)
+        books.channels.due_for_sweep("base", 5, 5, 5)
         books.channels.above_unsettled("base", 5, 5)
         books.channels.sum_unsettled("base", 5)
         books.channels.sum_to_sweep("base", 5)
