@@ -136,8 +136,8 @@ def packages_in_json(body: bytes) -> list[Any]:
 
 
 def _digest(texts: Iterable[str], rest: bytes = b"") -> str:
-    measured = "".join([f"{len(text)}:{text}" for text in texts])
-    return hashlib.sha256(_encoded(measured) + rest).hexdigest()
+    encoded = [_encoded(text) for text in texts]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(text), text) for text in encoded]) + rest).hexdigest()
 
 
 def _encoded(text: str) -> bytes:

@@ -180,6 +180,13 @@ def test_queries_that_look_alike_are_told_apart(shop: Shop) -> None:
     assert len({shop.request(query=query).digest() for query in queries}) == len(queries)
 
 
+def test_a_request_is_known_by_the_same_digest_in_every_version(shop: Shop) -> None:
+    """What is kept for a request before an upgrade must be answered after it."""
+    plain = shop.request(path="/temperature", body=b"body")
+    assert plain.digest() == "70acb5cbc498edc60ae425f0a46a3413"
+    assert shop.request(path="/Temperatur/Zürich", query="a=ä").digest() == "12be2de56c308c3cfb499d3fec8d9583"
+
+
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
