@@ -73,7 +73,7 @@ class Paywall:
         self._calls = calls
         self._methods = tuple(methods)
         _require_distinct(self._methods)
-        self._payment_headers = tuple(name for method in methods for name in method.payment_headers)
+        self._payment_headers = tuple(name for method in self._methods for name in method.payment_headers)
         self._unpayable: set[str] = set()
         self._refunds = checked(refunds)
         self._heartbeat = Heartbeat(calls.keep_running, RUN_SECONDS / 3)

@@ -466,6 +466,11 @@ def test_only_the_fields_of_the_outermost_object_are_payments(shop: Shop) -> Non
     run(shop.paywall.begin(json_request(shop, body.encode()), Price(100)))
 
 
+def test_methods_may_come_one_after_the_other(shop: Shop) -> None:
+    paywall = Paywall(shop.server.calls, iter([Channel(shop.server)]))  # type: ignore[arg-type]
+    assert paywall.has_payment_header(shop.request({wire.PACKAGE: "a package"}))
+
+
 def test_a_run_that_its_adapter_drops_without_an_end_gives_no_sign_of_life(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
