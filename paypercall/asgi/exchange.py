@@ -149,6 +149,8 @@ class Exchange:
             Stop: When it does, or the body cannot be read.
         """
         request = await self.request()
+        if not self._paywall.needs_body(request):
+            return  # it carries no payment, and who is free must not wait for a thread
         answer = await self._threads.run(self._paywall.answer_without_price, request, tag, error)
         if answer is not None:
             raise Stop(answer)

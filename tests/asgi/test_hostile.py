@@ -277,6 +277,15 @@ def test_what_a_view_says_of_payments_of_others_is_replaced(shop: Shop, fastapi:
 # --- clients that go away --------------------------------------------------------------------------------------------
 
 
+def slow_scope(headers: dict[str, str]) -> dict[str, Any]:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "method": "GET", "path": "/slow", "query_string": b"", "headers": pairs}
+
+
+async def receive() -> Any:
+    return {"type": "http.request", "body": b""}
+
+
 def test_a_client_that_goes_away_leaves_the_payment_to_the_next_attempt_and_stops_no_other_request(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,11 +298,7 @@ def test_a_client_that_goes_away_leaves_the_payment_to_the_next_attempt_and_stop
         threads.append(threading.current_thread().name)
 
     monkeypatch.setattr(payment.paywall, "abandon", told)
-    paid = [(name.lower().encode(), value.encode()) for name, value in header(shop).items()]
-    scope = {"type": "http", "method": "GET", "path": "/slow", "query_string": b"", "headers": paid}
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
+    scope = slow_scope(header(shop))
 
     async def send(message: Any) -> None:
         raise AssertionError("nothing is answered")
@@ -335,12 +340,8 @@ def test_a_client_that_goes_away_while_its_payment_is_taken_leaves_it_to_the_nex
         abandon(running)
         abandoned.set()
 
-    paid = [(name.lower().encode(), value.encode()) for name, value in header(shop).items()]
-    scope = {"type": "http", "method": "GET", "path": "/slow", "query_string": b"", "headers": paid}
+    scope = slow_scope(header(shop))
     sent: list[Any] = []
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b""}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -363,3 +364,21 @@ def test_a_client_that_goes_away_while_its_payment_is_taken_leaves_it_to_the_nex
 
     asyncio.run(visit())
     assert [message.get("status") for message in sent] == [200, None]
+
+
+def test_who_pays_nothing_waits_for_no_thread(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment = Payment(None, shop.server, prices={"/slow": lambda request: 0})
+    sent: list[Any] = []
+
+    def refuse(*args: Any) -> Any:
+        raise AssertionError("there is nothing to look up")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    monkeypatch.setattr(payment.threads, "run", refuse)
+    asyncio.run(PaymentMiddleware(answer, payment)(slow_scope({}), receive, send))
+    assert [message["status"] for message in sent] == [200]
