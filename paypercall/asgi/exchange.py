@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paypercall.asgi.body import Body, Stop
-from paypercall.asgi.headers import Headers, encoded, length_of, without
+from paypercall.asgi.headers import Headers, decoded, encoded, kept_from_shared_caches, length_of, without
 from paypercall.asgi.threads import Threads
 from paypercall.paywall import Answer, Ending, Paywall, Price, PriceTag, Request, Running, WrongUse
 from paypercall.paywall.answer import problem
@@ -70,6 +70,7 @@ class Exchange:
         self._length: int | None = None
         self._held = bytearray()
         self._is_mute = False
+        self._is_for_all = True
         self._streaming: Running | None = None
         self._has_view_failed = False
         self._ending = Lock()
@@ -115,6 +116,7 @@ class Exchange:
             raise WrongUse("this request has two prices: leave one of them out")
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
+        self._is_for_all = self._is_for_all and tag.is_free
         CURRENT.set(free or Unpaid.FREE)
         try:
             price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
@@ -250,6 +252,8 @@ class Exchange:
         if self._is_mute:
             await self._send_without_body(message)
         elif self.running is None:
+            if message["type"] == "http.response.start" and not self._is_for_all:
+                message = kept_from_shared_caches(message)
             await self._pass_on(message)
         elif message["type"] == "http.response.start":
             self._start = {**message, "headers": list(message.get("headers", ()))}
@@ -296,7 +300,7 @@ class Exchange:
         """Ends the paid request, and sends the answer's start; returns what the body becomes, or None."""
         start, running = self._start, self.running
         assert start is not None and running is not None
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        headers = decoded(start)
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
         headers = without(headers, MONEY_HEADERS)
         self.running = None

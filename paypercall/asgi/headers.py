@@ -7,6 +7,8 @@ from http import HTTPStatus
 
 from starlette.types import Message, Scope
 
+from paypercall.paywall.caching import cache_headers
+
 
 class Headers:
     """The request's headers; one that comes several times has all its values, which no payment has."""
@@ -33,8 +35,20 @@ def length_of(start: Message) -> int | None:
     return next((int(value) for name, value in start["headers"] if name.lower() == b"content-length"), None)
 
 
+def kept_from_shared_caches(start: Message) -> Message:
+    """The start of an answer for which others have to pay."""
+    headers = decoded(start)
+    caching = cache_headers(tuple(headers), has_refund=False)
+    others = without(headers, {name.lower() for name, _ in caching})
+    return {**start, "headers": encoded([*others, *caching])}
+
+
 def without(headers: list[tuple[str, str]], names: Collection[str]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if name.lower() not in names]
+
+
+def decoded(message: Message) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

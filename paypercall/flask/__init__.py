@@ -44,6 +44,7 @@ from paypercall.paywall import (
     WatchedParts,
     WrongUse,
 )
+from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.current import Unpaid
 from paypercall.paywall.endpoint import METHODS, check_endpoint
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
@@ -323,7 +324,8 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         return
     if visit.running is None:
         if not visit.tag.is_free:  # others have to pay for what a cache would give them
-            response.headers.setdefault("Cache-Control", "no-store")
+            for name, value in cache_headers(tuple(response.headers), has_refund=False):
+                response.headers.set(name, value)
         return
     is_streamed = is_stream(response)
     ending = visit.paywall.finish(

@@ -279,6 +279,10 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     async def download(request: Request) -> FileResponse:
         return FileResponse(file)
 
+    @payment.required(lambda request: 0 if "member" in request.headers else 100)
+    async def for_members(request: Request) -> FileResponse:
+        return FileResponse(file, headers=dict(request.query_params))
+
     @payment.required(price_of_text)
     async def priced(request: Request) -> JSONResponse:
         return JSONResponse(await request.json())
@@ -296,6 +300,7 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         Route("/cookies", cookies, methods=["GET", "POST"]),
         Route("/events", events),
         Route("/download", download),
+        Route("/for-members", for_members),
         Mount("/inner", routes=[Route("/named/{name}", named)]),
     ]
     app = Starlette(routes=routes, exception_handlers={LookupError: mend})
@@ -337,6 +342,31 @@ def test_a_file_arrives_whole(shop: Shop, starlette: str) -> None:
     answer = paid(shop, f"{starlette}/download")
     assert answer.content == bytes(range(256)) * 4096
     assert wire.RECEIPT in answer.headers
+
+
+@pytest.mark.parametrize(
+    "said, told",
+    [
+        ({}, {"Cache-Control": "no-store"}),
+        (
+            {"Cache-Control": "public, max-age=600", "CDN-Cache-Control": "max-age=600"},
+            {"Cache-Control": "private, max-age=600", "Cdn-Cache-Control": "no-store"},
+        ),
+    ],
+)
+def test_what_is_free_for_some_is_kept_by_no_shared_cache(
+    starlette: str, said: dict[str, str], told: dict[str, str]
+) -> None:
+    answer = requests.get(f"{starlette}/for-members", said, headers={"Member": "yes"}, timeout=20)
+    assert (answer.status_code, len(answer.content)) == (200, 256 * 4096)
+    of_caches = {name.title(): value for name, value in answer.headers.items() if "cache-control" in name}
+    assert of_caches == told
+    assert requests.get(f"{starlette}/for-members", said, timeout=20).status_code == 402
+
+
+def test_what_is_free_for_all_is_left_to_caches_as_its_view_says(fastapi: str, table: str) -> None:
+    for url in (f"{fastapi}/free", f"{table}/free"):
+        assert "Cache-Control" not in requests.get(url, timeout=20).headers
 
 
 def test_an_answer_that_is_too_large_to_be_kept_passes_in_its_parts(shop: Shop, starlette: str) -> None:

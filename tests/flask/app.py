@@ -233,7 +233,7 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
         return send_file(__file__)
 
     @app.get("/file-for-caches")
-    @payment.required(100)
+    @payment.required(lambda request: 100 if request.args.get("free") is None else 0)
     def file_for_caches() -> ResponseReturnValue:
         return send_file(__file__, max_age=600)
 

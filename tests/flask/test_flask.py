@@ -373,6 +373,7 @@ def test_a_file_passes_through(site: Site) -> None:
 def test_a_file_that_caches_may_keep_is_kept_by_no_shared_one_and_by_nobody_with_a_refund(site: Site) -> None:
     assert site.ask("/file-for-caches", site.pay()).headers["Cache-Control"] == "private, max-age=600"
     assert site.ask("/file-for-caches", site.pay(130)).headers["Cache-Control"] == "no-store"
+    assert site.ask("/file-for-caches?free").headers["Cache-Control"] == "private, max-age=600"
 
 
 def test_several_cookies_and_the_session_survive_also_the_second_time(site: Site) -> None:
