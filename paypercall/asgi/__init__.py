@@ -33,6 +33,7 @@ from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.endpoint import MAX_BODY, Endpoint, check_endpoint
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
+from paypercall.paywall.signature import require_view
 from paypercall.server import Server
 from paypercall.wire import ENDPOINT_PATH
 
@@ -165,22 +166,25 @@ class Payment(CurrentPayment):
 
         Raises:
             WrongPrice: When the price makes no sense.
+            WrongUse: When what is decorated is no view, or payable already.
         """
         charge = Charge(self, PriceTag(price, asset))
 
         def decorate(view: _View) -> _View:
+            require_view(view)
+            if hasattr(view, MARK):
+                raise WrongUse(f"{view!r} is payable already; give it one price")
             self.unpaid.append(view)
 
             @functools.wraps(view)
             async def paid(*arguments: Any) -> Any:
                 request: StarletteRequest = arguments[-1]  # a method of an HTTPEndpoint has itself before it
                 exchange = charge.exchange_of(request)
+                if exchange.is_inside:  # called by another payable view, whose price covers it
+                    return await _run(view, arguments)
                 await exchange.charge(charge.tag, request.path_params)
-                with exchange.refunding_failures():
-                    if inspect.iscoroutinefunction(view):
-                        answer = await view(*arguments)
-                    else:
-                        answer = await run_in_threadpool(view, *arguments)
+                with exchange.refunding_failures(), exchange.inside():
+                    answer = await _run(view, arguments)
                 if isinstance(answer, StreamingResponse):
                     answer.body_iterator = exchange.watched(answer.body_iterator)
                 return answer
@@ -251,6 +255,12 @@ class Payment(CurrentPayment):
             self.server, lambda: [*self.table.resources, *resources_of(self, routes)], self.endpoint
         )
         return await self.threads.run(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
+
+
+async def _run(view: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    if inspect.iscoroutinefunction(view):
+        return await view(*arguments)
+    return await run_in_threadpool(view, *arguments)
 
 
 def _payment_server(

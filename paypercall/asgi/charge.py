@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
-from paypercall.asgi.exchange import Exchange, exchange_of
-from paypercall.paywall import PriceTag, Running
+from paypercall.asgi.exchange import SCOPE_KEY, Exchange
+from paypercall.paywall import PriceTag, Running, WrongUse
 
 
 class Charge:
@@ -30,7 +30,14 @@ class Charge:
         Raises:
             WrongUse: When the middleware of this `Payment` has not seen the request.
         """
-        return exchange_of(request, self.payment)
+        exchange = request.scope.get(SCOPE_KEY, {}).get(self.payment)
+        if exchange is None:
+            raise WrongUse(
+                "the middleware of this Payment has not seen this request: use Payment(app, …), or wrap the application"
+                " in PaymentMiddleware"
+            )
+        assert isinstance(exchange, Exchange)
+        return exchange
 
     async def __call__(self, request: Request) -> AsyncIterator[Running | None]:
         """Takes the payment for a request, and refunds it if the view fails."""

@@ -16,6 +16,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from http import HTTPStatus
 from threading import Lock
@@ -173,6 +174,20 @@ class Exchange:
         """Keeps the body of the application's answer back, which costs nothing then."""
         CURRENT.set(Unpaid.FREE)
         self._is_mute = True
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is a decorated view of this request that calls another."""
+        return _INSIDE.get() is self
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Around a decorated view: what it calls is covered by its price, unlike what stands beside it."""
+        token = _INSIDE.set(self)
+        try:
+            yield
+        finally:
+            _INSIDE.reset(token)
 
     @contextmanager
     def refunding_failures(self) -> Iterator[None]:
@@ -371,6 +386,10 @@ class Exchange:
             self._threads.run(self._paywall.abandon, running)  # who is cancelled can wait for nothing
 
 
+_INSIDE: ContextVar[Exchange | None] = ContextVar("paypercall_inside", default=None)
+"""Whose decorated view is running here."""
+
+
 def path_of(scope: Scope) -> str:
     """The path without the root path that a server may have put before it, as Starlette's routes see it."""
     return _below(scope.get("root_path", ""), scope["path"])
@@ -391,19 +410,3 @@ def _below(root_path: str, path: str) -> str:
 def _status_of(error: Exception) -> int:
     """The status that an exception stands for."""
     return error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def exchange_of(request: StarletteRequest, payment: object) -> Exchange:
-    """The exchange of a request in which a `Payment` takes what is to be paid.
-
-    Raises:
-        WrongUse: When its middleware has not seen the request.
-    """
-    exchange = request.scope.get(SCOPE_KEY, {}).get(payment)
-    if exchange is None:
-        raise WrongUse(
-            "the middleware of this Payment has not seen this request: use Payment(app, …), or wrap the application"
-            " in PaymentMiddleware"
-        )
-    assert isinstance(exchange, Exchange)
-    return exchange

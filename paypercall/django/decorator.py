@@ -45,6 +45,7 @@ from paypercall.paywall.answer import body_too_large
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
+from paypercall.paywall.signature import require_view
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _Result = TypeVar("_Result")
@@ -90,10 +91,12 @@ class Payment(CurrentPayment):
 
         Raises:
             WrongPrice: When the price makes no sense.
+            WrongUse: When what is decorated is no view.
         """
         tag = PriceTag(price, asset)
 
         def decorate(view: _View) -> _View:
+            require_view(view)
             if not iscoroutinefunction(view):
                 tag.require_sync()
             make = self._async_view if iscoroutinefunction(view) else self._sync_view

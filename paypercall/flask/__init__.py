@@ -50,6 +50,7 @@ from paypercall.paywall.endpoint import METHODS, check_endpoint
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
+from paypercall.paywall.signature import require_view
 from paypercall.server import Server
 from paypercall.wire import ENDPOINT_PATH
 
@@ -214,6 +215,7 @@ class Payment(CurrentPayment):
             setattr(payable, _MARK, _Payable(self, tag))
             return payable
 
+        self._unpaid_views.append(decorate)  # which a `required` without a price would have routed
         return decorate
 
     def _require_view(self, view: Callable[..., Any]) -> None:
@@ -221,6 +223,7 @@ class Payment(CurrentPayment):
             raise WrongUse(
                 "list payment.required among the `decorators` of a class view, or decorate its methods"
             )
+        require_view(view)
         if hasattr(view, _MARK):
             raise WrongUse(f"the view {view.__name__} is payable already; give it one price")
         self._unpaid_views.append(view)
@@ -238,7 +241,7 @@ class Payment(CurrentPayment):
         for view in self._unpaid_views:
             if not routed.isdisjoint(id(inner) for inner in _unwrapped(view)):
                 raise WrongUse(
-                    f"the view {view.__name__} is routed without its price: write payment.required below the route"
+                    f"{view.__name__} is routed without its price: write payment.required(price) below the route"
                 )
 
     def _require_order_once(self, app: Flask) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
+from paypercall.paywall.current import WrongUse
+
 
 def is_async(function: Callable[..., object]) -> bool:
     """Whether a function, or an object that can be called, is async."""
@@ -21,3 +23,15 @@ def takes_one(function: Callable[..., object]) -> bool:
     except ValueError:
         return True
     return True
+
+
+def require_view(view: object) -> None:
+    """Checks that what is to be payable is a function, and not what a framework or `@required` alone hands in.
+
+    Raises:
+        WrongUse: When it is none.
+    """
+    if inspect.isclass(view):
+        raise WrongUse("a class is not payable as a whole: decorate its methods")
+    if not callable(view):
+        raise WrongUse(f"write `required(price)`, with a price: {type(view).__name__} is no view")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -291,6 +292,38 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     async def mended(request: Request) -> JSONResponse:
         raise LookupError
 
+    @payment.required(lambda request: 0 if "member" in request.headers else 50)
+    async def both(request: Request) -> JSONResponse:
+        one, other = await asyncio.gather(first(request), second(request))
+        return JSONResponse([bytes(one.body).decode(), bytes(other.body).decode()])
+
+    @payment.required(100)
+    async def first(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"first of {payment.amount}")
+
+    @payment.required(200)
+    def second(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"second of {payment.amount}")
+
+    async def one_after_the_other(request: Request) -> PlainTextResponse:
+        await first(request)
+        return await second(request)
+
+    async def beside_each_other(request: Request) -> JSONResponse:
+        inside = asyncio.Event()
+
+        @payment.required(100)
+        async def slow(request: Request) -> None:
+            inside.set()
+            await asyncio.sleep(0.1)
+
+        running = asyncio.ensure_future(slow(request))
+        await inside.wait()
+        try:
+            return await cookies(request)
+        finally:
+            await running
+
     def mend(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"mended": True})
 
@@ -301,6 +334,9 @@ def starlette(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         Route("/events", events),
         Route("/download", download),
         Route("/for-members", for_members),
+        Route("/both", both),
+        Route("/one-after-the-other", one_after_the_other),
+        Route("/beside-each-other", beside_each_other),
         Mount("/inner", routes=[Route("/named/{name}", named)]),
     ]
     app = Starlette(routes=routes, exception_handlers={LookupError: mend})
@@ -327,6 +363,23 @@ def test_several_cookies_survive_and_are_given_again(shop: Shop, starlette: str)
 def test_a_mounted_view_is_asked_for_its_price_with_the_paths_parameters(shop: Shop, starlette: str) -> None:
     assert requests.get(f"{starlette}/inner/named/abc", timeout=20).headers[wire.PRICE] == "30"
     assert paid(shop, f"{starlette}/inner/named/abc", 30).text == "abc"
+
+
+def test_a_payable_view_that_calls_others_is_paid_once(shop: Shop, starlette: str) -> None:
+    answer = paid(shop, f"{starlette}/both", 50)
+    assert answer.json() == ["first of 50", "second of 50"]
+    assert (json.loads(answer.headers[wire.RECEIPT])["amount"], wire.PACKAGE in answer.headers) == (50, False)
+    free = requests.get(f"{starlette}/both", headers={"Member": "yes"}, timeout=20)
+    assert free.json() == ["first of 0", "second of 0"]
+    assert requests.get(f"{starlette}/both", timeout=20).headers[wire.PRICE] == "50"
+
+
+@pytest.mark.parametrize("path", ["one-after-the-other", "beside-each-other"])
+def test_a_view_without_a_price_calls_no_second_payable_view_for_nothing(
+    shop: Shop, starlette: str, path: str
+) -> None:
+    answer = paid(shop, f"{starlette}/{path}")
+    assert (answer.status_code, refund_in(shop, answer)) == (500, 100)
 
 
 def test_a_stream_passes_with_a_receipt_and_is_not_kept(shop: Shop, starlette: str) -> None:

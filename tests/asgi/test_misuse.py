@@ -118,6 +118,34 @@ def test_a_request_is_not_charged_for_by_two_payments(shop: Shop, other: Server)
         assert (answer.status_code, wire.decode_receipt(answer.headers[wire.RECEIPT])["refund"]) == (500, 100)
 
 
+def test_a_price_in_the_table_and_one_of_the_view_are_two_prices(shop: Shop) -> None:
+    payment = Payment(None, shop.server, prices={"/both": 100})
+
+    @payment.required(100)
+    async def both(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("served at two prices")
+
+    with serving(PaymentMiddleware(Starlette(routes=[Route("/both", both)]), payment)) as url:
+        answer = get(f"{url}/both", header(shop))
+        assert (answer.status_code, wire.decode_receipt(answer.headers[wire.RECEIPT])["refund"]) == (500, 100)
+
+
+def test_a_view_has_one_price(shop: Shop) -> None:
+    payment = Payment(None, shop.server)
+
+    async def view(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("served")
+
+    with pytest.raises(WrongUse, match="payable already"):
+        payment.required(1)(payment.required(2)(view))
+
+
+@pytest.mark.parametrize("what", [None, 100, "view", Starlette])
+def test_what_is_no_view_is_refused_when_it_is_decorated(shop: Shop, what: Any) -> None:
+    with pytest.raises(WrongUse):
+        Payment(None, shop.server).required(100)(what)
+
+
 def hello() -> Starlette:
     async def view(request: Request) -> PlainTextResponse:
         return PlainTextResponse("worth money")
@@ -200,6 +228,13 @@ def above_the_route(app: FastAPI, payments: Payment) -> None:
         return "worth money"
 
 
+def with_a_decorator_without_brackets(app: FastAPI, payments: Payment) -> None:
+    @app.get("/")
+    @payments.required
+    def view(request: Request) -> str:
+        return "worth money"
+
+
 def in_a_router(app: FastAPI, payments: Payment) -> None:
     router = APIRouter(dependencies=[Depends(payments.dependency)])
 
@@ -224,6 +259,7 @@ def above_the_route_in_a_mounted_application(app: FastAPI, payments: Payment) ->
         with_required_uncalled,
         in_a_dependency_of_a_dependency,
         above_the_route,
+        with_a_decorator_without_brackets,
         in_a_router,
         above_the_route_in_a_mounted_application,
     ],

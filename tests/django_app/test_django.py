@@ -11,6 +11,7 @@ import pytest
 import requests
 import sqlalchemy
 from asgiref.sync import async_to_sync
+from django.http import HttpRequest
 from django.urls import resolve
 
 from paypercall import wire
@@ -270,6 +271,16 @@ def test_a_wrong_price_fails_when_it_is_said(site: Site) -> None:
 
     with pytest.raises(WrongPrice):
         payment.required(price)(lambda request: None)
+
+
+def test_what_is_no_view_is_refused_as_is_a_request_where_the_brackets_of_the_decorator_are_missing() -> None:
+    from paypercall.django import payment
+
+    for what in (None, 100, HttpRequest(), Site):
+        with pytest.raises(WrongUse):
+            payment.required(100)(what)  # type: ignore[type-var]
+    with pytest.raises(WrongUse, match="with a price"):
+        payment.required(lambda request: None)(HttpRequest())  # type: ignore[type-var]
 
 
 def test_the_endpoint_tells_terms_and_prices_and_takes_payments(site: Site) -> None:

@@ -122,6 +122,29 @@ def test_a_class_is_no_view() -> None:
         Payment().required(1)(Site)
 
 
+@pytest.mark.parametrize("what", [None, 100, "view"])
+def test_what_is_no_view_is_refused_when_it_is_decorated(what: Any) -> None:
+    with pytest.raises(WrongUse, match="with a price"):
+        Payment().required(1)(what)
+
+
+def test_a_decorator_without_brackets_is_told_so_with_the_next_price_and_with_the_first_request(
+    site: Site, app: Flask
+) -> None:
+    payment = Payment(app, site.merchant)
+
+    @app.get("/<city>")
+    @payment.required
+    def temperature(city: str) -> ResponseReturnValue:
+        return "for nothing"
+
+    with pytest.raises(WrongUse, match=r"required\(price\) below the route"):
+        payment.required(100)(view)
+    app.testing = True
+    with pytest.raises(WrongUse, match=r"required\(price\) below the route"):
+        app.test_client().get("/elsewhere")
+
+
 def test_an_app_that_was_not_announced_is_told_so(app: Flask) -> None:
     app.add_url_rule("/answer", view_func=Payment().required(100)(view))
     app.testing = True
