@@ -165,14 +165,18 @@ class PaymentServer:
                 raise PriceUnknown("nobody can tell what this request costs; the payment is not in the books")
             return claim_known(books, known, attempt)
 
-    def redeem_token(self, token: str, attempt: Attempt) -> PaidCall:
+    def redeem_token(self, token: object, attempt: Attempt) -> PaidCall:
         """Uses the payment that a token stands for, for a request; see `redeem`.
+
+        Args:
+            token: As it came; what is no text is no token.
+            attempt: Which request is answered, what it costs, and who is at it.
 
         Raises:
             PaymentRefused: With `unknown_token`.
             CallConflict: When it cannot be used for this request.
         """
-        call = self.calls.redeem_token(attempt, token)
+        call = self.calls.redeem_token(attempt, token) if isinstance(token, str) else None
         if call is None:
             raise PaymentRefused("there is no payment with this token", code="unknown_token")
         return call

@@ -120,11 +120,26 @@ def test_a_token_stands_for_its_payment(sides: Sides) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [{}, {"do": "steal"}, {"do": "ask"}, {"do": "ask", "city": "Zug", "package": 1}]
+    "line",
+    [
+        {},
+        {"do": "steal"},
+        {"do": ["ask"]},
+        {"do": "ask"},
+        {"do": "ask", "city": "Zug", "package": 1},
+        {"do": "open", "channel_parameters": 1},
+        {"do": "prepay", "package": None},
+    ],
 )
 def test_what_makes_no_sense_is_refused(sides: Sides, line: dict[str, Any]) -> None:
     _, customer = sides
     assert customer.ask(**line)["error"] in ("wrong_message", "wrong_shape", "not_json")
+
+
+@pytest.mark.parametrize("token", [5, None, True, ["token"], {"token": 1}, ""])
+def test_what_is_no_token_stands_for_no_payment(sides: Sides, token: object) -> None:
+    _, customer = sides
+    assert customer.ask(do="ask", city="Zug", token=token) == {"error": "unknown_token"}
 
 
 def test_a_long_run_gives_signs_of_life_and_is_left_alone(
