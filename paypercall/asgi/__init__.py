@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from paypercall.asgi.body import Stop
 from paypercall.asgi.charge import Charge
 from paypercall.asgi.exchange import SCOPE_KEY, Exchange, path_of
-from paypercall.asgi.routes import MARK, require_payable, resources_of, routes_of, tell_prices
+from paypercall.asgi.routes import MARK, paths_of, require_payable, resources_of, routes_of, tell_prices
 from paypercall.asgi.table import PriceTable
 from paypercall.asgi.threads import Threads
 from paypercall.asynchronous import AsyncServer
@@ -30,7 +30,7 @@ from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, CurrentPayment, Paywall, PriceTag, WrongUse
 from paypercall.paywall.current import CURRENT, Unpaid
-from paypercall.paywall.endpoint import MAX_BODY, Endpoint, check_endpoint
+from paypercall.paywall.endpoint import MAX_BODY, Endpoint, check_endpoint, require_own_path
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
 from paypercall.paywall.signature import require_view
@@ -63,13 +63,16 @@ class PaymentMiddleware:
         """Handles a request; other scopes pass, except for web sockets, which cannot pay, where there is a price.
 
         Raises:
-            WrongUse: When the application serves for nothing what was meant to be paid for.
+            WrongUse: When the application serves for nothing what was meant to be paid for, or has a route of its own
+                where the endpoint is.
         """
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        routes = routes_of(self.app) or routes_of(scope.get("app"))
-        self._check(routes)
+        own = routes_of(self.app)
+        routes = own or routes_of(scope.get("app"))
+        # Those of an application that this one is mounted in have other paths.
+        self._check(routes, self._payment.endpoint_path if own or "app_root_path" not in scope else None)
         if scope["type"] == "http":
             await self._handle(scope, receive, send, routes)
         elif self._payment.table.lets_socket_pass(path_of(scope) or "/"):
@@ -77,11 +80,12 @@ class PaymentMiddleware:
         else:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
-    def _check(self, routes: Sequence[Any]) -> None:
+    def _check(self, routes: Sequence[Any], endpoint: str | None) -> None:
         """Looks at the routes, again when there are more of them."""
         present = (len(routes), len(self._payment.unpaid))
         if present != self._checked:
             require_payable(routes, self._payment.unpaid)
+            require_own_path(endpoint, paths_of(routes))
             self._checked = present
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, routes: Sequence[Any]) -> None:
@@ -129,7 +133,7 @@ class Payment(CurrentPayment):
 
     Raises:
         WrongPrice: When a price makes no sense.
-        WrongUse: When no request can have the endpoint's path, or one in the table.
+        WrongUse: When no request can have the endpoint's path, or one in the table, or when both have the same.
     """
 
     def __init__(
@@ -147,6 +151,7 @@ class Payment(CurrentPayment):
             check_endpoint(endpoint)
         self.endpoint = endpoint
         self.table = PriceTable(prices or {})
+        require_own_path(self.endpoint_path, [resource.path for resource in self.table.resources])
         self.unpaid: list[Callable[..., Any]] = [self.required, self.dependency]
         self.server = _payment_server(server, answers)
         self.paywall = Paywall(self.server.calls, methods or [Channel(self.server, endpoint)], refunds)

@@ -41,6 +41,11 @@ def resources_of(payment: object, routes: Iterable[Any]) -> Iterator[Resource]:
             yield from (Resource(method, path, tag) for tag in tags)
 
 
+def paths_of(routes: Iterable[Any]) -> Iterator[str]:
+    """The paths of all that answers requests, which neither web sockets nor mounts do."""
+    return (path for path, route in _every_route(routes) if hasattr(route, "methods"))
+
+
 def require_payable(routes: Iterable[Any], unpaid: Collection[Callable[..., Any]]) -> None:
     """Checks that no route serves for nothing what was meant to be paid for.
 

@@ -29,6 +29,7 @@ from paypercall.flask.exchange import (
     status_of,
     take_over,
 )
+from paypercall.flask.routes import paths_beside
 from paypercall.methods import Channel, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.payment_server import PaymentServer
@@ -46,7 +47,7 @@ from paypercall.paywall import (
 )
 from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.current import Unpaid
-from paypercall.paywall.endpoint import METHODS, check_endpoint
+from paypercall.paywall.endpoint import METHODS, check_endpoint, require_own_path
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
@@ -247,6 +248,8 @@ class Payment(CurrentPayment):
     def _require_order_once(self, app: Flask) -> None:
         if app not in self._checked_apps:
             self._require_order(app)
+            if self._endpoint is not None:
+                require_own_path(self._endpoint, paths_beside(app, self._endpoint_name))
             self._checked_apps.add(app)
 
     def _serve(

@@ -79,6 +79,23 @@ def check_endpoint(path: object) -> None:
         raise WrongUse(f"the path of the channel endpoint must be one like /payment, not {path!r}")
 
 
+def require_own_path(endpoint: str | None, paths: Iterable[str]) -> None:
+    """Checks that nothing of the host's is where the endpoint is: of the two only one would answer.
+
+    Args:
+        endpoint: Its path, or None if there is none.
+        paths: Of the host's own routes.
+
+    Raises:
+        WrongUse: When something is.
+    """
+    if endpoint is not None and endpoint in paths:
+        raise WrongUse(
+            f"{endpoint} is the path of the channel endpoint and of a route of yours: give the Payment another path as"
+            " `endpoint`, or None for no endpoint"
+        )
+
+
 class Endpoint:
     """Answers at the channel endpoint. An adapter hands it at most `MAX_BODY` + 1 bytes of a body.
 

@@ -1,5 +1,6 @@
 """What a host gets wrong behind a real server: it is told so, and nothing is served for nothing or paid to another."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from paypercall import wire
 from paypercall.asgi import Payment, PaymentMiddleware, WrongUse
@@ -303,6 +304,85 @@ def test_a_web_socket_is_not_opened_for_nothing_by_mistake(shop: Shop) -> None:
 
 def test_a_dependency_has_annotations_that_every_fastapi_can_read() -> None:
     assert inspect.signature(Charge.__call__).parameters["request"].annotation is Request
+
+
+# --- the endpoint's path ---------------------------------------------------------------------------------------------
+
+
+async def of_the_host(request: Any) -> PlainTextResponse:
+    return PlainTextResponse("of the host")
+
+
+def routed(payments: Payment) -> Any:
+    return Starlette(routes=[Route("/payment", of_the_host, methods=["DELETE"])])
+
+
+def mounted_at_the_root(payments: Payment) -> Any:
+    return Starlette(
+        routes=[Mount("/pay", routes=[]), Mount("", Starlette(routes=[Route("/payment", of_the_host)]))]
+    )
+
+
+def mounted_in_parts(payments: Payment) -> Any:
+    app, router = FastAPI(), APIRouter()
+    router.get("ment")(of_the_host)
+    app.include_router(router, prefix="/pay")
+    return app
+
+
+@pytest.mark.parametrize("make", [routed, mounted_at_the_root, mounted_in_parts])
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_a_route_of_the_host_does_not_disappear_behind_the_endpoint(
+    shop: Shop, make: Callable[[Payment], Any], is_wrapped: bool
+) -> None:
+    payments = Payment(None, shop.server)
+    app = make(payments)
+    wrapped = PaymentMiddleware(app, payments)
+    if not is_wrapped:
+        app.add_middleware(PaymentMiddleware, payment=payments)
+    with serving(wrapped if is_wrapped else app) as url:
+        for path in ("/payment", "/elsewhere"):
+            assert get(url + path).status_code == 500
+    with pytest.raises(
+        WrongUse, match="/payment is the path of the channel endpoint and of a route of yours"
+    ):
+        asyncio.run(wrapped({"type": "http"}, None, None))  # type: ignore[arg-type]
+
+
+def test_the_table_of_prices_has_not_the_endpoints_path(shop: Shop) -> None:
+    with pytest.raises(WrongUse, match="channel endpoint"):
+        Payment(None, shop.server, prices={"GET /payment": 100})
+
+
+@pytest.mark.parametrize("endpoint", [None, "/pay-up"])
+def test_a_route_of_the_host_is_served_where_the_endpoint_is_elsewhere(
+    shop: Shop, endpoint: str | None
+) -> None:
+    app = routed(payments := Payment(None, shop.server, endpoint=endpoint))
+    with serving(PaymentMiddleware(app, payments)) as url:
+        assert requests.delete(f"{url}/payment", timeout=20).text == "of the host"
+
+
+def test_what_has_the_endpoints_path_further_out_or_in_or_for_web_sockets_is_no_mistake(
+    shop: Shop, other: Server
+) -> None:
+    async def plain(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(scope["path"])(scope, receive, send)
+
+    inner = PaymentMiddleware(plain, Payment(None, other))
+    routes = [
+        Route("/payment", of_the_host),
+        Mount("/inner", inner),
+        Mount("/pay-up", Starlette(routes=[Route("/", of_the_host)])),
+        WebSocketRoute("/pay-up", of_the_host),
+        Route("/{anything:path}", of_the_host),
+    ]
+    app = PaymentMiddleware(Starlette(routes=routes), Payment(None, shop.server, endpoint="/pay-up"))
+    with serving(app) as url:
+        assert [get(url + path).text for path in ("/payment", "/pay-up/", "/else")] == ["of the host"] * 3
+        assert get(f"{url}/pay-up").json()["address"] == shop.server.server.address
+        assert get(f"{url}/inner/payment").json()["address"] == other.address
+        assert get(f"{url}/inner/view").text == "/inner/view"
 
 
 # --- the price list --------------------------------------------------------------------------------------------------

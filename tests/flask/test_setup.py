@@ -145,6 +145,32 @@ def test_a_decorator_without_brackets_is_told_so_with_the_next_price_and_with_th
         app.test_client().get("/elsewhere")
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_route_of_the_app_where_the_endpoint_is_does_not_disappear(
+    site: Site, app: Flask, is_first: bool
+) -> None:
+    if is_first:
+        app.add_url_rule("/payment", view_func=view)
+    Payment(app, site.merchant)
+    if not is_first:
+        app.add_url_rule("/payment", view_func=view)
+    app.testing = True
+    for path in ("/payment", "/elsewhere"):
+        with pytest.raises(WrongUse, match="/payment is the path of the channel endpoint"):
+            app.test_client().get(path)
+
+
+def test_a_route_of_the_app_is_served_beside_the_endpoint(site: Site) -> None:
+    for endpoint, methods in ((None, ["GET"]), ("/pay-up", ["GET"]), ("/payment", ["PATCH"])):
+        app = Flask(__name__)
+        Payment(app, site.merchant, endpoint)
+        app.add_url_rule("/payment", view_func=view, methods=methods)
+        app.add_url_rule("/<path:anything>", "anything", lambda anything: "served")
+        with app.test_client() as client:
+            assert client.open("/payment", method=methods[0]).text == "served"
+            assert client.get("/elsewhere").text == "served"
+
+
 def test_an_app_that_was_not_announced_is_told_so(app: Flask) -> None:
     app.add_url_rule("/answer", view_func=Payment().required(100)(view))
     app.testing = True
