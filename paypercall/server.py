@@ -29,8 +29,9 @@ LEDGER_SECONDS = 15.0
 LONGEST_SWEEPING_PERIOD = 100 * 365 * 24 * 3600
 """Seconds: a hundred years."""
 
-MAX_WAITING = 8
-"""Packages that wait at a time; announcing costs nothing, so more of them would block the host's threads."""
+MAX_WAITING = 2
+"""Packages that wait at a time in a process. Announcing costs nothing, so more of them would take all threads of a host
+that has few; what is sent again finds its channel, which is watched for meanwhile."""
 
 _MAY_PASS_SOON = frozenset(
     {

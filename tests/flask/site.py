@@ -86,7 +86,7 @@ def open_site(folder: Path, **settings: Any) -> Iterator[Site]:
         yield Site(net, merchant, client, folder)
 
 
-class _QuietHandler(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -99,7 +99,7 @@ class _QuietHandler(WSGIRequestHandler):
 @contextmanager
 def served(app: Flask) -> Iterator[str]:
     """Serves an app with threads on a free port until the end of the block; gives its URL."""
-    http = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_QuietHandler)
+    http = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
     http.daemon_threads = False
     thread = threading.Thread(target=http.serve_forever)
     thread.start()
