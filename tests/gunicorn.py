@@ -97,16 +97,16 @@ def ask(url: str, package: dict[str, Any]) -> requests.Response:
 
 
 def ask_until_answered(url: str, package: dict[str, Any]) -> requests.Response:
-    """As a client does: again with the same payment after a lost connection, or while the request is being answered."""
+    """As a client does: again with the same payment after a lost connection, or when the server says later."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         try:
             response = ask(url, package)
         except requests.ConnectionError:
             continue
-        if response.status_code != 409:
+        if response.status_code not in (409, 503):
             return response
-        assert response.json()["code"] == "payment_in_progress"
+        assert response.json()["code"] in ("payment_in_progress", "too_many_waiting")
         time.sleep(int(response.headers["Retry-After"]))
     raise AssertionError("no answer in time")
 
