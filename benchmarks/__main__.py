@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     paid_calls,
     payments,
+    reservations,
     round_trips,
     scale,
 )
@@ -38,6 +39,7 @@ def main() -> int:
         payments.create,
         scale.verify_among_many,
         scale.list_many,
+        reservations.reserve_among_many,
         paid_calls.asgi,
         paid_calls.wsgi,
         paid_calls.x402,

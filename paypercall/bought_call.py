@@ -22,6 +22,8 @@ LEASE_SECONDS = 6
 CLOCK_SECONDS = 60
 """How far the clocks of machines with one database may be apart."""
 
+_MINUTE = 60
+
 
 class BoughtCallState(Enum):
     """Where a call is."""
@@ -101,6 +103,37 @@ class Spending:
     total: Spent = Spent()
     origin: Spent = Spent()
     payee: Spent = Spent()
+
+
+class Scope(Enum):
+    """Which calls in an asset a sum is of: all, those to an origin, those that pay a payee."""
+
+    TOTAL = "total"
+    ORIGIN = "origin"
+    PAYEE = "payee"
+
+
+def scopes_of(call: BoughtCall) -> tuple[tuple[Scope, str], ...]:
+    """The sums that a call counts in, each with the name that it has there; always in the same order."""
+    return (Scope.TOTAL, ""), (Scope.ORIGIN, call.origin), (Scope.PAYEE, call.payee)
+
+
+def counted(call: BoughtCall) -> int:
+    """What a call counts in each of them."""
+    return call.amount - call.refund
+
+
+def minute_of(seconds: int) -> int:
+    """The minute that a time is in: what was spent is summed up by minutes."""
+    return seconds // _MINUTE
+
+
+def first_minute_after(seconds: int) -> int:
+    """The first of the minutes that have a time after this one.
+
+    It counts as a whole, and so may what was spent in up to a minute before: never less than was spent since.
+    """
+    return minute_of(seconds + 1)
 
 
 def is_left(call: BoughtCall, now: int) -> bool:

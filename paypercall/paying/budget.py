@@ -150,6 +150,12 @@ class Wish:
     payee: str
 
 
+def limited(budget: Budget, wish: Wish) -> tuple[str | None, str | None]:
+    """The origin and the payee of a payment; each is None without limits of its own, as its sum is not needed then."""
+    origin = wish.origin if wish.origin in budget.by_origin else None
+    return origin, wish.payee if wish.payee in budget.by_payee else None
+
+
 def require_within(budget: Budget, wish: Wish, spending: Spending) -> None:
     """Checks a payment against all limits.
 

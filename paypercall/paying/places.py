@@ -22,7 +22,7 @@ from paypercall.bought_call import (
     resume,
 )
 from paypercall.heartbeat import Heartbeat
-from paypercall.paying.budget import DAY, HOUR, Budget, Wish, require_within
+from paypercall.paying.budget import DAY, HOUR, Budget, Wish, limited, require_within
 from paypercall.paying.call import Call
 from paypercall.paying.offer import Quote
 from paypercall.paying.purchase import Purchase
@@ -187,10 +187,11 @@ def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
         # Of two that reserve at once, the second sees what the first has reserved.
         books.node.lock()
         now = wall_clock()
+        wish = Wish(row.amount, row.origin, row.payee)
         spending = books.bought_calls.spending(
-            row.asset, row.origin, row.payee, hour_ago=now - HOUR, day_ago=now - DAY
+            row.asset, *limited(budget, wish), hour_ago=now - HOUR, day_ago=now - DAY
         )
-        require_within(budget, Wish(row.amount, row.origin, row.payee), spending)
+        require_within(budget, wish, spending)
         return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
 
 

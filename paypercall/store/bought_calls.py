@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 
-from paypercall.bought_call import OPEN_STATES, BoughtCall, BoughtCallState, Spending, Spent
+from paypercall.bought_call import OPEN_STATES, BoughtCall, BoughtCallState, Scope, Spending, Spent, counted
 from paypercall.store.schema import bought_calls
+from paypercall.store.spent_minutes import SpentMinutes
 from paypercall.store.statements import Connection, Row, Statement, adding
 
 
@@ -18,11 +19,13 @@ class BoughtCalls:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._spent = SpentMinutes(connection)
 
     def add(self, call: BoughtCall) -> BoughtCall:
         """Books a call, and gives it its number."""
         number = self._connection.add(_ADD, _columns(call))
         assert number is not None
+        self._spent.add(call)
         return replace(call, id=number)
 
     def lock(self, call_id: int) -> BoughtCall:
@@ -42,7 +45,8 @@ class BoughtCalls:
         ]
 
     def save(self, call: BoughtCall) -> None:
-        """Saves the state of a locked call."""
+        """Saves the state of a locked call; what came back counts no more."""
+        refund_before = int(self._connection.value(_REFUND, {"key_id": call.id}))
         row = {
             "request": call.request,
             "resource": call.resource,
@@ -53,6 +57,19 @@ class BoughtCalls:
             "runs_until": call.runs_until,
         }
         self._connection.change(_SAVE, {**row, "key_id": call.id})
+        if call.refund != refund_before:
+            self._spent.take(call, call.refund - refund_before)
+
+    def withdraw(self, call_id: int) -> BoughtCall:
+        """Loads and locks a call, and counts it no more, until `renew` or the transaction's end without it."""
+        call = self.lock(call_id)
+        self._spent.take(call, counted(call))
+        return call
+
+    def renew(self, call: BoughtCall) -> None:
+        """Counts a call that was withdrawn since its `made_at` from now on."""
+        self._connection.change(_DATE, {"key_id": call.id, "made_at": call.made_at})
+        self._spent.add(call)
 
     def prolong(self, call_ids: Iterable[int], run: str, runs_until: int) -> None:
         """Gives a sign of life of open calls."""
@@ -61,30 +78,36 @@ class BoughtCalls:
 
     def drop(self, call_id: int, run: str) -> None:
         """Drops a call for which nothing was signed, if it is still that process's."""
-        self._connection.change(_DROP, {"key_id": call_id, "key_run": run})
+        row = self._connection.first(_LOCK, {"key_id": call_id})
+        if row is not None and self._connection.change(_DROP, {"key_id": call_id, "key_run": run}):
+            call = _read(row)
+            self._spent.take(call, counted(call))
 
     def last_ended(self, resource: str) -> list[BoughtCall]:
         """The last two calls for a resource, by its digest, whose price was not given back; the newest first."""
         return [_read(row) for row in self._connection.all(_LAST, {"key_resource": resource})]
 
-    def spending(self, asset: str, origin: str, payee: str, *, hour_ago: int, day_ago: int) -> Spending:
-        """What was spent in an asset after two times in seconds: in all, at an origin, and at a payee.
+    def spending(
+        self, asset: str, origin: str | None, payee: str | None, *, hour_ago: int, day_ago: int
+    ) -> Spending:
+        """What was spent in an asset after two times in seconds, and up to a minute before, so that it is never less.
 
-        A row whose time is in the future, by a clock that was put back, counts, too.
+        A call whose time is in the future, by a clock that was put back, counts, too.
+
+        Args:
+            asset: The asset.
+            origin: Whose sum is asked for besides that of all, or None.
+            payee: The same.
+            hour_ago: The one time.
+            day_ago: The other one.
         """
-        row = self._connection.first(
-            _SPENT,
-            {
-                "key_asset": asset,
-                "key_origin": origin,
-                "key_payee": payee,
-                "hour_ago": hour_ago,
-                "day_ago": day_ago,
-            },
-        )
-        assert row is not None, "a sum has one row"
-        sums = [int(value) for value in row]
-        return Spending(Spent(*sums[0:2]), Spent(*sums[2:4]), Spent(*sums[4:6]))
+
+        def spent(scope: Scope, name: str | None) -> Spent:
+            if name is None:
+                return Spent()
+            return self._spent.sum(asset, scope, name, hour_ago=hour_ago, day_ago=day_ago)
+
+        return Spending(spent(Scope.TOTAL, ""), spent(Scope.ORIGIN, origin), spent(Scope.PAYEE, payee))
 
 
 _COLUMNS = (
@@ -140,18 +163,6 @@ def _is_any_of(states: Iterable[BoughtCallState]) -> ColumnElement[bool]:
     return or_(*(bought_calls.c.state == state.value for state in states))
 
 
-def _sums() -> list[ColumnElement[Any]]:
-    net = bought_calls.c.amount - bought_calls.c.refund
-    in_hour = bought_calls.c.made_at > bindparam("hour_ago")
-    at_origin = bought_calls.c.origin == bindparam("key_origin")
-    to_payee = bought_calls.c.payee == bindparam("key_payee")
-    return [
-        func.coalesce(func.sum(case((condition, net), else_=literal(0))), 0)
-        for of_whom in (literal(1) == literal(1), at_origin, to_payee)
-        for condition in (of_whom & in_hour, of_whom)
-    ]
-
-
 _CHANGING = ("request", "resource", "state", "refund", "aa_address", "run", "runs_until")
 _KEPT = (BoughtCallState.ANSWERED, BoughtCallState.REFUND_DUE, BoughtCallState.GIVEN_UP)
 _IS_IT = bought_calls.c.id == bindparam("key_id")
@@ -159,6 +170,8 @@ _ADD = adding(bought_calls)
 _LOCK = Statement(_selected().where(_IS_IT).with_for_update())
 _IN_STATE = Statement(_selected_in_state())
 _LOCK_IN_STATE = Statement(_selected_in_state().with_for_update())
+_REFUND = Statement(select(bought_calls.c.refund).where(_IS_IT))
+_DATE = Statement(update(bought_calls).where(_IS_IT).values(made_at=bindparam("made_at")))
 _SAVE = Statement(update(bought_calls).where(_IS_IT).values({name: bindparam(name) for name in _CHANGING}))
 _PROLONG = Statement(
     update(bought_calls)
@@ -178,9 +191,4 @@ _LAST = Statement(
     )
     .order_by(bought_calls.c.id.desc())
     .limit(2)
-)
-_SPENT = Statement(
-    select(*_sums()).where(
-        bought_calls.c.asset == bindparam("key_asset"), bought_calls.c.made_at > bindparam("day_ago")
-    )
 )

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0010"
+REVISION = "0011"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -385,6 +385,16 @@ bought_calls = Table(
     UniqueConstraint("payment_key"),
     Index("ix_paypercall_bought_calls_request", "request", "state"),
     Index("ix_paypercall_bought_calls_resource", "resource", "id"),
-    # Holds all that is summed for a budget, so that no row has to be read for it.
-    Index("ix_paypercall_bought_calls_spent", "asset", "made_at", "origin", "payee", "amount", "refund"),
+)
+
+# Its rows are in the order of their key: a sum over some hours reads one piece of one tree.
+spent_minutes = Table(
+    "paypercall_spent_minutes",
+    metadata,
+    Column("asset", _ASSET, primary_key=True),
+    Column("scope", _WORD, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    _amount("amount"),
+    sqlite_with_rowid=False,
 )

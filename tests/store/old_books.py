@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +39,10 @@ def make_old_books(url: str, revision: str) -> MetaData:
     """Makes a database as the version of paypercall with this revision did, and gives its tables."""
     database = Database(url)
     with database.migrating() as connection:
+        if database.is_sqlite:
+            driver_connection = connection.connection.driver_connection
+            assert isinstance(driver_connection, sqlite3.Connection)
+            upgrade.add_functions(driver_connection)
         command.upgrade(upgrade._config(connection=connection), revision)
     database.close()
     tables = MetaData()
@@ -57,7 +62,7 @@ def add_a_row_to_each(url: str, tables: Iterable[Table]) -> None:
 def number_of(table: Table) -> Column[Any] | None:
     """The column that the database numbers by itself."""
     [key, *others] = table.primary_key
-    is_number = key.name == "id" and table.name != "node" and not others
+    is_number = key.name == "id" and _plain_name(table) != "node" and not others
     return key if is_number else None
 
 
@@ -81,7 +86,12 @@ def rows_of(url: str, tables: Iterable[Table]) -> list[list[tuple[Any, ...]]]:
 def renamed(table: Table) -> Table:
     """The columns of a table of older books, by the names that they have now."""
     columns = (Column(name, column.type) for column in table.c for name in _names_now(table, column))
-    return Table(f"paypercall_{table.name}", MetaData(), *columns)
+    return Table(f"paypercall_{_plain_name(table)}", MetaData(), *columns)
+
+
+def _plain_name(table: Table) -> str:
+    """Since revision 0010 all names begin alike."""
+    return table.name.removeprefix("paypercall_")
 
 
 def _names_now(table: Table, column: Column[Any]) -> tuple[str, ...]:
@@ -96,7 +106,7 @@ def migrated(tables: Iterable[Table], rows: Iterable[list[tuple[Any, ...]]]) -> 
     return [
         [
             tuple(
-                hash_of(value) if name == "token_hash" else "text" if column.name == "call_id" else value
+                hash_of(value) if column.name == "token" else "text" if column.name == "call_id" else value
                 for column, value in zip(table.c, row, strict=True)
                 for name in _names_now(table, column)
             )

@@ -65,7 +65,7 @@ def test_sums_are_net_of_refunds_and_go_by_time_origin_and_payee(store: Store) -
     add(store, made_at=9000, payee="Q" * 32)
     add(store, made_at=5000, asset="other")
     with store.reading() as books:
-        spending = books.bought_calls.spending("base", "https://one", "P" * 32, hour_ago=4999, day_ago=1000)
+        spending = books.bought_calls.spending("base", "https://one", "P" * 32, hour_ago=4999, day_ago=1019)
         nothing = books.bought_calls.spending("none", "", "", hour_ago=0, day_ago=0)
     assert spending == Spending(Spent(260, 360), Spent(260, 260), Spent(160, 260))
     assert nothing == Spending()

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
+from paypercall.bought_call import Spending, Spent
 from paypercall.payment_token import hash_of
 from paypercall.store import OutboxKind, Store, StoreError, Subject, database, upgrade
 from paypercall.store.schema import REVISION, VERSION_TABLE, metadata
@@ -239,6 +241,38 @@ def test_what_is_not_answered_yet_is_bound_to_its_request_anew(url_without_table
         calls = [books.paid_calls.lock(*key) for key in [*states, ("onchain", "accepted")]]
     assert [call.request for call in calls if call is not None] == [None, None, "a" * 64, "a" * 64, "a" * 64]
     store.close()
+
+
+def test_what_was_spent_in_the_last_day_counts_after_an_upgrade(url_without_tables: str) -> None:
+    bought_calls = make_old_books(url_without_tables, "0010").tables["paypercall_bought_calls"]
+    row = {column.name: sample(column) for column in bought_calls.c if column.name != "id"}
+    now = int(time.time())
+    bought = [
+        # seconds ago, amount, refund, origin, payee
+        (2 * 3600, 100, 0, "one", "P"),
+        (2 * 3600, 50, 20, "two", "P"),
+        (1000, 7, 0, "one", "Q"),
+        (5 * 24 * 3600, 1000, 0, "one", "P"),
+    ]
+    with engine_for(url_without_tables).begin() as connection:
+        for number, (ago, amount, refund, origin, payee) in enumerate(bought):
+            call = {
+                "made_at": now - ago,
+                "amount": amount,
+                "refund": refund,
+                "origin": origin,
+                "payee": payee,
+            }
+            call |= {"asset": "base", "payment_key": f"{number}"}
+            connection.execute(bought_calls.insert().values({**row, **call}))
+    store = Store(url_without_tables)
+    store.migrate()
+    with store.reading() as books:
+        spending = books.bought_calls.spending("base", "one", "P", hour_ago=now - 3600, day_ago=now - 86_400)
+        all_that_is_kept = books.bought_calls.spending("base", None, None, hour_ago=0, day_ago=0)
+    store.close()
+    assert spending == Spending(total=Spent(7, 137), origin=Spent(7, 107), payee=Spent(0, 130))
+    assert all_that_is_kept.total.day == 1137
 
 
 def test_an_sqlite_file_of_an_older_version_is_migrated_by_itself(sqlite_url: str) -> None:
