@@ -283,6 +283,9 @@ class Payer:
         row, client = purchase.row, purchase.client
         try:
             made = None if is_new else client.sent_package(row.key)
+            if made is None and not is_new:
+                # What is signed now counts from now on, not since a process died that had not come to that.
+                purchase.row = self.places.reserve_anew(self._budgets[row.asset], row)
             purchase.package = made or client.create_payment_package(row.amount, row.key)
         except BaseException:
             self._let_go_unsent(purchase)

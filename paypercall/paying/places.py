@@ -112,6 +112,16 @@ class Places:
         self._heartbeat.add(row)
         return row
 
+    def reserve_anew(self, budget: Budget, row: BoughtCall) -> BoughtCall:
+        """Moves a place that was left before anything was signed for it to where the budget is now.
+
+        Its key stays: whoever has left it and goes on all the same signs nothing else than this process.
+
+        Raises:
+            PaymentDeclined: When a limit would be passed.
+        """
+        return reserve(self._store, budget, row)
+
     def drop(self, purchase: Purchase) -> None:
         """Gives a place back for which nothing was signed, if it is still this process's."""
         with self._store.transaction() as books:
@@ -180,19 +190,30 @@ class Places:
 def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
     """Books a call if the budget allows it, durably, before anything is signed for it.
 
+    Args:
+        store: The database.
+        budget: What may be spent.
+        row: The call; one that is booked already counts from now on, in place of when it was made.
+
     Raises:
         PaymentDeclined: When a limit would be passed.
     """
     with store.transaction() as books:
         # Of two that reserve at once, the second sees what the first has reserved.
         books.node.lock()
+        if row.id:
+            row = books.bought_calls.withdraw(row.id)
         now = wall_clock()
         wish = Wish(row.amount, row.origin, row.payee)
         spending = books.bought_calls.spending(
             row.asset, *limited(budget, wish), hour_ago=now - HOUR, day_ago=now - DAY
         )
         require_within(budget, wish, spending)
-        return books.bought_calls.add(replace(row, made_at=now, runs_until=now + LEASE_SECONDS))
+        reserved = replace(row, made_at=now, runs_until=now + LEASE_SECONDS)
+        if not row.id:
+            return books.bought_calls.add(reserved)
+        books.bought_calls.renew(reserved)
+        return reserved
 
 
 def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:

@@ -61,14 +61,15 @@ class BoughtCalls:
             self._spent.take(call, call.refund - refund_before)
 
     def withdraw(self, call_id: int) -> BoughtCall:
-        """Loads and locks a call, and counts it no more, until `renew` or the transaction's end without it."""
+        """Loads and locks a call, and counts it no more until `renew`, which has to follow in the same transaction."""
         call = self.lock(call_id)
         self._spent.take(call, counted(call))
         return call
 
     def renew(self, call: BoughtCall) -> None:
-        """Counts a call that was withdrawn since its `made_at` from now on."""
-        self._connection.change(_DATE, {"key_id": call.id, "made_at": call.made_at})
+        """Counts a call that was withdrawn from its new `made_at` on."""
+        dates = {"made_at": call.made_at, "runs_until": call.runs_until}
+        self._connection.change(_DATE, {"key_id": call.id, **dates})
         self._spent.add(call)
 
     def prolong(self, call_ids: Iterable[int], run: str, runs_until: int) -> None:
@@ -171,7 +172,11 @@ _LOCK = Statement(_selected().where(_IS_IT).with_for_update())
 _IN_STATE = Statement(_selected_in_state())
 _LOCK_IN_STATE = Statement(_selected_in_state().with_for_update())
 _REFUND = Statement(select(bought_calls.c.refund).where(_IS_IT))
-_DATE = Statement(update(bought_calls).where(_IS_IT).values(made_at=bindparam("made_at")))
+_DATE = Statement(
+    update(bought_calls)
+    .where(_IS_IT)
+    .values(made_at=bindparam("made_at"), runs_until=bindparam("runs_until"))
+)
 _SAVE = Statement(update(bought_calls).where(_IS_IT).values({name: bindparam(name) for name in _CHANGING}))
 _PROLONG = Statement(
     update(bought_calls)

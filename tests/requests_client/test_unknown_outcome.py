@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -13,8 +14,10 @@ import requests
 from urllib3.util import Retry
 
 from paypercall import wire
+from paypercall.bought_call import let_go
 from paypercall.httpx import PaymentTransport
-from paypercall.paying import Budget, PaymentDeclined, PaymentRejected
+from paypercall.paying import Budget, Limits, PaymentDeclined, PaymentRejected
+from paypercall.paying.payer import Payer
 from paypercall.requests import Session
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, Site, full_port
@@ -356,6 +359,38 @@ def test_what_another_process_has_taken_over_meanwhile_is_left_to_it(
     with pytest.raises(requests.ConnectionError):
         api.get(url)
     assert market.rows()[-1]["run"] == "0" * 32
+
+
+def test_what_is_signed_long_after_it_was_reserved_counts_from_then_on(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing of the process runs any more."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    def wait_until(seconds: int) -> None:
+        monkeypatch.setattr("paypercall.paying.places.wall_clock", lambda: began + seconds)
+
+    began, rows, site = int(time.time()), len(market.rows()), Site(market.site.paywall)
+    budget = replace(BUDGET, by_origin={site.url: Limits(per_hour=100)})
+    with closing(site), Session(market.client, budget) as api:
+        api.get_402_info(site.url)
+        with monkeypatch.context() as dying:
+            dying.setattr(Payer, "_packed", kill)
+            with pytest.raises(Killed):
+                api.get(site.url)
+        with market.client.store.transaction() as books:
+            books.bought_calls.save(let_go(books.bought_calls.lock(market.rows()[-1]["id"])))
+        wait_until(3590)
+        assert api.get(site.url).ok
+        wait_until(3660)
+        with pytest.raises(PaymentDeclined) as declined:
+            api.get(site.url + "/another")
+    assert declined.value.code == "above_per_hour"
+    [row] = market.rows()[rows:]
+    assert (row["made_at"], row["state"]) == (began + 3590, "answered")
 
 
 def test_a_clock_that_is_put_back_keeps_nobody_waiting(market: Market, api: Session, url: str) -> None:
