@@ -17,7 +17,7 @@ import httpx
 from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
 from paypercall.httpx.bodies import MAX_PRICE, AsyncStream, Body, Stream, is_short, whole
-from paypercall.httpx.driving import drive_async
+from paypercall.httpx.driving import do_anyway, drive_async
 from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Chain, Head, Lost
 from paypercall.paying.driving import drive
@@ -233,7 +233,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
             response: httpx.Response = await drive_async(exchange(self._payer, body.call), send, look)
         except BaseException as error:
             if rest is not None:
-                rest.end(Fate.BROKEN)
+                await do_anyway(rest.end, Fate.BROKEN)
             if last is not None and getattr(error, "response", None) is not last:
                 await last.aclose()
             raise

@@ -11,6 +11,7 @@ import anyio.to_thread
 import httpx
 
 from paypercall import wire
+from paypercall.httpx.driving import do_anyway
 from paypercall.paying.body import Kept, Traits
 from paypercall.paying.call import Call, Chain, join_cookies
 from paypercall.paying.rest import Fate, Rest
@@ -19,7 +20,10 @@ MAX_PRICE = "max_price"
 """The extension of a request that limits what it may cost, in bytes or units of the asset."""
 
 _MOST_READ = 1024 * 1024
-"""Answers up to this length count as answered only when they are there as a whole; merchants keep no longer ones."""
+"""Answers up to this length count as answered only when they are there as a whole.
+
+Merchants keep shorter ones by default, up to 256 KiB, to answer again when one has not arrived; some are set to more.
+"""
 
 
 class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -149,7 +153,7 @@ class AsyncStream(httpx.AsyncByteStream):
         except GeneratorExit:
             raise
         except BaseException:
-            self._rest.end(Fate.BROKEN)
+            await do_anyway(self._rest.end, Fate.BROKEN)
             raise
         await anyio.to_thread.run_sync(self._rest.end)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -14,26 +14,35 @@ from paypercall.paying.exchange import Do, Look, Pause, Send, Steps
 
 async def drive_async(steps: Steps, send: Any, look: Any) -> Any:
     """Leads an exchange to its end without blocking; the twin of `paying.driving.drive`."""
-    with closing(steps):
-        try:
-            step = next(steps)
-            while True:
-                if isinstance(step, Send):
-                    step = steps.send(await send(step.package))
-                elif isinstance(step, Look):
-                    step = steps.send(await look(step.url))
-                elif isinstance(step, Pause):
-                    await anyio.sleep(step.seconds)
-                    step = next(steps)
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Send):
+                step = steps.send(await send(step.package))
+            elif isinstance(step, Look):
+                step = steps.send(await look(step.url))
+            elif isinstance(step, Pause):
+                await anyio.sleep(step.seconds)
+                step = next(steps)
+            else:
+                try:
+                    outcome = await _do(step)
+                except Exception as error:  # noqa: BLE001  it is the exchange's
+                    step = steps.throw(error)
                 else:
-                    try:
-                        outcome = await _do(step)
-                    except Exception as error:  # noqa: BLE001  it is the exchange's
-                        step = steps.throw(error)
-                    else:
-                        step = steps.send(outcome)
-        except StopIteration as end:
-            return end.value
+                    step = steps.send(outcome)
+    except StopIteration as end:
+        return end.value
+    except BaseException:
+        # One that was cut short lets go of its purchase, in the books.
+        await do_anyway(steps.close)
+        raise
+
+
+async def do_anyway(function: Callable[..., object], *arguments: object) -> None:
+    """Calls a function that blocks, in a thread, also for a call that is cancelled."""
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(function, *arguments)
 
 
 class _Errand:
@@ -69,5 +78,5 @@ async def _do(step: Do) -> Any:
     try:
         return await anyio.to_thread.run_sync(errand.run)
     except anyio.get_cancelled_exc_class():
-        errand.leave()
+        await do_anyway(errand.leave)
         raise

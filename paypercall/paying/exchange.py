@@ -208,6 +208,7 @@ def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]
     purchase: Purchase | None = yield Do(lambda: payer.owed(call), payer.places.release)
     if purchase is None:
         return None
+    is_cut_short = False
     try:
         outcome = yield from _send(purchase)
         if isinstance(outcome, Lost):
@@ -218,8 +219,11 @@ def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]
             # It costs nothing by now, and has done what the program wants done once.
             return outcome
         return None
+    except GeneratorExit:
+        is_cut_short = True
+        raise
     finally:
-        payer.places.release(purchase)
+        yield from _let_go(payer, purchase, is_cut_short=is_cut_short)
 
 
 def _begin(payer: Payer, call: Call) -> Generator[Pause | Do | Look, Any, Purchase | None]:
@@ -271,6 +275,7 @@ def _deliver_one(
     call = purchase.call
     chain = call.chain
     is_resumed = purchase.may_have_left and not purchase.is_second_hand
+    is_cut_short = False
     try:
         sends, unknown = 0, 0
         while True:
@@ -304,8 +309,21 @@ def _deliver_one(
                 return outcome, _Fate.USED_BEFORE
             chain.has_paid()
         return outcome, _Fate.KEPT
+    except GeneratorExit:
+        is_cut_short = True
+        raise
     finally:
         # What has no outcome is there for whoever makes the call again, or what follows from it.
+        yield from _let_go(payer, purchase, is_cut_short=is_cut_short)
+
+
+def _let_go(payer: Payer, purchase: Purchase, *, is_cut_short: bool) -> Generator[Do, Any, None]:
+    """Leaves a purchase whose outcome is unknown; one that is over stays so."""
+    try:
+        if not is_cut_short and purchase.is_held:
+            yield Do(lambda: payer.places.release(purchase))
+    finally:
+        # For a call that was cancelled nothing is done any more; any other purchase is left by now.
         payer.places.release(purchase)
 
 

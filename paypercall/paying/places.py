@@ -131,7 +131,7 @@ class Places:
 
     def release(self, purchase: Purchase | None) -> None:
         """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
-        if purchase is None or purchase.is_handed_on or purchase.is_over:
+        if purchase is None or not purchase.is_held:
             return
         self._heartbeat.remove(purchase.row)
         purchase.is_over = True

@@ -49,6 +49,11 @@ class Purchase:
     is_handed_on: bool = False
 
     @property
+    def is_held(self) -> bool:
+        """Whether its outcome is still to be booked, by whoever has it, or it is to be left."""
+        return not (self.is_over or self.is_handed_on)
+
+    @property
     def header(self) -> str:
         """The payment as it travels."""
         return wire.encode_package(self.package)

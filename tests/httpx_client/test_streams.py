@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import httpx
@@ -142,6 +144,90 @@ def test_a_call_that_is_cancelled_while_it_is_being_paid_for_is_gone_on_with_by_
         (100, "refunded"),
         (150, "answered"),
     ]
+
+
+@pytest.fixture
+def locked_books(market: Market) -> Iterator[sqlite3.Connection]:
+    """A connection to the customer's books on which a transaction may begin that keeps all others from writing."""
+    path = market.client.store.url.partition(":///")[2]
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        yield connection
+
+
+def lock_and_refuse(connection: sqlite3.Connection, reply: Reply) -> Reply:
+    connection.execute("BEGIN IMMEDIATE")
+    return Reply(429, [], b"slow down")
+
+
+async def unlock_when_it_is_waited_for(market: Market, connection: sqlite3.Connection) -> None:
+    """Needs a loop that goes on meanwhile."""
+    while not (connection.in_transaction and market.client.store._database._writing.locked()):
+        await asyncio.sleep(0.01)
+    connection.execute("ROLLBACK")
+
+
+def test_the_loop_goes_on_while_what_nobody_has_taken_waits_for_the_books(
+    market: Market, locked_books: sqlite3.Connection
+) -> None:
+    async def call() -> int:
+        async with httpx.AsyncClient(transport=AsyncPaymentTransport(market.client, BUDGET)) as api:
+            unlocking = asyncio.create_task(unlock_when_it_is_waited_for(market, locked_books))
+            response = await api.get(market.site.url + "/refused")
+            assert unlocking.done()
+            return response.status_code
+
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.package is None else lock_and_refuse(locked_books, honest())
+    )
+    assert asyncio.run(call()) == 429
+    assert market.rows()[-1]["run"] is None
+
+
+def test_the_loop_goes_on_while_an_answer_that_broke_off_waits_for_the_books(
+    market: Market, locked_books: sqlite3.Connection
+) -> None:
+    async def call() -> None:
+        async with httpx.AsyncClient(transport=AsyncPaymentTransport(market.client, BUDGET)) as api:
+            async with api.stream("GET", market.site.url + "/broken") as response:
+                locked_books.execute("BEGIN IMMEDIATE")
+                unlocking = asyncio.create_task(unlock_when_it_is_waited_for(market, locked_books))
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await response.aread()
+            assert unlocking.done()
+
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.package is None else break_off_chunks(seen, honest)
+    )
+    asyncio.run(call())
+    assert (market.rows()[-1]["state"], market.rows()[-1]["run"]) == ("pending", None)
+
+
+def test_the_loop_goes_on_while_a_call_that_was_cancelled_waits_for_the_books(
+    market: Market, locked_books: sqlite3.Connection
+) -> None:
+    async def cancel() -> None:
+        async with httpx.AsyncClient(transport=AsyncPaymentTransport(market.client, BUDGET)) as api:
+            call = asyncio.create_task(api.get(market.site.url + "/left"))
+            await asyncio.to_thread(has_come.wait, 10.0)
+            unlocking = asyncio.create_task(unlock_when_it_is_waited_for(market, locked_books))
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            may_go.set()
+            assert unlocking.done()
+
+    def lock_and_hold(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        reply = honest()
+        if seen.package is not None:
+            locked_books.execute("BEGIN IMMEDIATE")
+            has_come.set()
+            may_go.wait(10.0)
+        return reply
+
+    has_come, may_go = threading.Event(), threading.Event()
+    market.site.trick = lock_and_hold
+    asyncio.run(cancel())
+    assert (market.rows()[-1]["state"], market.rows()[-1]["run"]) == ("pending", None)
 
 
 def test_a_request_that_was_made_once_and_is_sent_again_is_paid_each_time(market: Market) -> None:
