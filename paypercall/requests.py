@@ -17,6 +17,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
+from requests.utils import select_proxy
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from paypercall import wire
@@ -107,7 +108,15 @@ class PaymentAdapter(HTTPAdapter):
         chain = Chain.of(request.hooks, request, origin, may_pay=_may_pay.get())
         chain.strip(request.headers, origin)
         body = _Body(request, chain)
-        call = Call.of(request.method, request.url, request.headers, body.traits, chain, _max_price.get())
+        call = Call.of(
+            request.method,
+            request.url,
+            request.headers,
+            body.traits,
+            chain,
+            _max_price.get(),
+            is_proxied=select_proxy(request.url, proxies) is not None,
+        )
         last: requests.Response | None = None
         rest: Rest | None = None
         passed_over: list[requests.Response] = []

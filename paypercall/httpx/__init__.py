@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpcore
 import httpx
 
 from paypercall.asynchronous import AsyncClient
@@ -29,6 +30,7 @@ from paypercall.paying.rest import Fate, Rest
 
 __all__ = ["MAX_PRICE", "AsyncPaymentTransport", "PaymentTransport"]
 
+_PROXIES = (httpcore.HTTPProxy, httpcore.SOCKSProxy, httpcore.AsyncHTTPProxy, httpcore.AsyncSOCKSProxy)
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -85,7 +87,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
         origin = origin_of(str(request.url))
         if origin is None:
             return self._inner.handle_request(request)
-        body = Body(request, origin, iter)
+        body = Body(request, origin, iter, is_proxied=_has_proxy(self._inner))
         last: httpx.Response | None = None
         rest: Rest | None = None
 
@@ -187,7 +189,7 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
         origin = origin_of(str(request.url))
         if origin is None:
             return await self._inner.handle_async_request(request)
-        body = Body(request, origin, aiter)
+        body = Body(request, origin, aiter, is_proxied=_has_proxy(self._inner))
         last: httpx.Response | None = None
         rest: Rest | None = None
 
@@ -282,6 +284,11 @@ def _may_have_left(inner: object, error: httpx.TransportError) -> bool:
     """Whether a payment may be on its way: another transport than httpx's own may have tried more than once."""
     is_own = type(inner) in (httpx.HTTPTransport, httpx.AsyncHTTPTransport)
     return not (is_own and isinstance(error, _NO_CONNECTION))
+
+
+def _has_proxy(inner: object) -> bool:
+    """Whether a transport asks a proxy; of one that is not httpx's own, its maker knows."""
+    return isinstance(getattr(inner, "_pool", None), _PROXIES)
 
 
 def _offer_in(response: httpx.Response) -> Offer | None:

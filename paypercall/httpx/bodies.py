@@ -33,12 +33,15 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         request: The request.
         origin: Where it goes.
         iterate: `iter` or `aiter`: some bodies can do both.
+        is_proxied: Whether a proxy is asked for it.
 
     Raises:
         httpx.StreamConsumed: When it could be read once only, and was.
     """
 
-    def __init__(self, request: httpx.Request, origin: str, iterate: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, request: httpx.Request, origin: str, iterate: Callable[[Any], Any], *, is_proxied: bool
+    ) -> None:
         self._request = request
         self._cookies = httpx.Cookies()
         self._set_cookies: list[str] = []
@@ -66,6 +69,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             traits,
             chain,
             request.extensions.get(MAX_PRICE),
+            is_proxied=is_proxied,
         )
 
     def request_with(self, package: str | None) -> httpx.Request:

@@ -73,7 +73,7 @@ class Budget:
         per_day: The most within any 24 hours.
         asset: `base` or an asset's id.
         origins: The origins that may be paid, such as `https://api.example.com`; None for all over https, and for this
-            machine.
+            machine where no proxy is asked for it.
         payees: The addresses that may be paid besides that of the client; each gets a channel of its own.
         by_origin: Further limits for some origins.
         by_payee: Further limits for some payees.
@@ -184,23 +184,37 @@ def _require_below(limits: Limits, amount: int, spent: Spent, where: str) -> Non
             )
 
 
-def may_pay_at(budget: Budget, origin: str) -> bool:
-    """Whether an origin may be paid: it is listed or, without a list, the line to it is closed to others."""
+def may_pay_at(budget: Budget, origin: str, *, is_proxied: bool) -> bool:
+    """Whether an origin may be paid: it is listed or, without a list, the line to it is closed to others.
+
+    Args:
+        budget: The budget.
+        origin: The origin.
+        is_proxied: Whether a proxy is asked for it, which over plain http reads all that is sent.
+    """
     if budget.origins is not None:
         return origin in budget.origins
-    return origin.startswith("https://") or urlsplit(origin).hostname in _OWN_MACHINE
+    return origin.startswith("https://") or (_is_own_machine(origin) and not is_proxied)
 
 
-def require_allowed(budget: Budget, origin: str, payee: str, own_payee: str) -> None:
+def _is_own_machine(origin: str) -> bool:
+    return urlsplit(origin).hostname in _OWN_MACHINE
+
+
+def require_allowed(budget: Budget, origin: str, payee: str, own_payee: str, *, is_proxied: bool) -> None:
     """Checks whom a payment goes to.
 
     Raises:
         PaymentDeclined: With `origin_not_allowed` or `payee_not_allowed`.
     """
-    if not may_pay_at(budget, origin):
-        raise PaymentDeclined(
-            f"{origin} may not be paid; the budget's origins can allow it", code="origin_not_allowed"
-        )
+    if not may_pay_at(budget, origin, is_proxied=is_proxied):
+        reason = "the budget's origins can allow it"
+        if budget.origins is None and _is_own_machine(origin):
+            reason = (
+                "a proxy is asked for it, which could use the payment: set NO_PROXY=127.0.0.1,localhost in the"
+                " environment or, if you trust the proxy, list the origin among the budget's origins"
+            )
+        raise PaymentDeclined(f"{origin} may not be paid; {reason}", code="origin_not_allowed")
     if payee != own_payee and payee not in budget.payees:
         raise PaymentDeclined(
             f"{payee} may not be paid; the budget's payees can allow it", code="payee_not_allowed"

@@ -177,6 +177,7 @@ class Call:
         may_pay: Whether it may cost anything.
         max_price: The most that it may cost, or None.
         is_large: Whether its body should not be sent only to learn the price.
+        is_proxied: Whether a proxy is asked for it.
     """
 
     request: str
@@ -189,10 +190,19 @@ class Call:
     may_pay: bool
     max_price: int | None
     is_large: bool
+    is_proxied: bool = False
 
     @classmethod
     def of(
-        cls, method: str, url: str, headers: SentHeaders, body: Traits, chain: Chain, max_price: int | None
+        cls,
+        method: str,
+        url: str,
+        headers: SentHeaders,
+        body: Traits,
+        chain: Chain,
+        max_price: int | None,
+        *,
+        is_proxied: bool,
     ) -> Call:
         """Describes a request.
 
@@ -203,6 +213,7 @@ class Call:
             body: What is known of its body.
             chain: The redirections that it belongs to.
             max_price: In bytes or units of the asset.
+            is_proxied: Whether a proxy is asked for it.
         """
         method, origin, parts = method.upper(), origin_of(url), urlsplit(url)
         assert origin is not None, "what is no http address is not paid for"
@@ -224,6 +235,7 @@ class Call:
             ),
             max_price=max_price,
             is_large=body.is_large,
+            is_proxied=is_proxied,
         )
 
 

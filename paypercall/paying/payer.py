@@ -134,7 +134,9 @@ class Payer:
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
-        is_payable = any(may_pay_at(budget, call.origin) for budget in self._budgets.values())
+        is_payable = any(
+            may_pay_at(budget, call.origin, is_proxied=call.is_proxied) for budget in self._budgets.values()
+        )
         return self.prices.list_at(call) if is_payable else None
 
     # --- paying ------------------------------------------------------------------------------------------------------
@@ -235,7 +237,8 @@ class Payer:
         budget = self._budgets.get(quote.asset)
         if budget is None:
             raise PaymentDeclined(f"there is no budget in {quote.asset}", code="asset_not_allowed")
-        require_allowed(budget, call.origin, quote.payee, self._client.peer_address)
+        own_payee = self._client.peer_address
+        require_allowed(budget, call.origin, quote.payee, own_payee, is_proxied=call.is_proxied)
         return budget
 
     def _require_max_price(self, call: Call, quote: Quote) -> None:

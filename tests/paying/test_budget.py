@@ -169,9 +169,17 @@ def test_a_budget_names_the_origins_and_further_payees_that_may_be_paid() -> Non
     assert declined_code(budget, "https://two.example", OWN) == "origin_not_allowed"
 
 
-def declined_code(budget: Budget, origin: str, payee: str) -> str | None:
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://[::1]", "http://localhost"])
+def test_this_machine_is_paid_through_a_proxy_only_where_the_budget_says_so(origin: str) -> None:
+    with pytest.raises(PaymentDeclined, match=r"NO_PROXY=127\.0\.0\.1,localhost"):
+        require_allowed(Budget(1, 1, 1), origin, OWN, OWN, is_proxied=True)
+    assert declined_code(Budget(1, 1, 1, origins=[origin]), origin, OWN, is_proxied=True) is None
+    assert declined_code(Budget(1, 1, 1), "https://one.example", OWN, is_proxied=True) is None
+
+
+def declined_code(budget: Budget, origin: str, payee: str, *, is_proxied: bool = False) -> str | None:
     try:
-        require_allowed(budget, origin, payee, OWN)
+        require_allowed(budget, origin, payee, OWN, is_proxied=is_proxied)
     except PaymentDeclined as declined:
         return declined.code
     return None
