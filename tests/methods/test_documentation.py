@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,13 +21,13 @@ from paypercall.store import Store
 from tests.documentation import ROOT, python_blocks
 from tests.methods.http_merchant import ANSWER, serving
 from tests.methods.third_party import balance, open_account, running_accounts
-from tests.paying.merchant import Reply, Site
+from tests.paying.merchant import Reply, Reset, Seen, Site
 from tests.reader import use_conf_in
 
 DOCUMENT = ROOT / "docs" / "methods.md"
 MERCHANT, ON_CHAIN, TRANSFER, OWN = python_blocks(DOCUMENT)
 PRICE = 12_000
-START = 20_000
+START = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,12 @@ def test_the_three_methods_side_by_side_take_what_the_programs_pay(
                 402,
                 "channel, on_chain, bit_transfer",
             )
-            run(TRANSFER, URL=f"{url}/answer", ACCOUNTS=accounts)
-            assert capsys.readouterr().out == ANSWER.decode() + "\n"
-            assert balance(accounts, "merchant") == START + PRICE
+            key_file = tmp_path / "alice.mnemonic"
+            for path, payments_made in (("/answer", 1), ("/another", 2)):
+                run(TRANSFER, URL=url + path, ACCOUNTS=accounts, KEY_FILE=str(key_file))
+                assert capsys.readouterr().out == ANSWER.decode() + "\n"
+                assert balance(accounts, "merchant") == START + payments_made * PRICE
+            assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
             use_conf_in(tmp_path / "customer", net, monkeypatch)
             program = ON_CHAIN.replace("unit = ", "fund(client)\nunit = ", 1)
             client = run_funded(program, net, f"{url}/answer")
@@ -95,6 +99,7 @@ def test_what_costs_too_much_or_another_asset_is_not_paid(
         (wire.ADDRESS, "x"),
         (wire.TRANSFER_ADDRESS, "x"),
         (wire.TRANSFER_USERNAME, "x"),
+        (wire.TRANSFER_TERMS, "x"),
     ]
     site = Site(None)
     site.view = lambda seen: Reply(402, terms, b"")
@@ -107,6 +112,48 @@ def test_what_costs_too_much_or_another_asset_is_not_paid(
     finally:
         site.close()
     assert [seen.method for seen in site.seen if seen.path == "/answer"] == ["GET"]
+
+
+def test_what_is_free_is_shown_and_not_paid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Site(None)) as site:
+        site.view = lambda seen: Reply(200, [], ANSWER)
+        run(TRANSFER, URL=site.url + "/answer", ACCOUNTS=site.url, KEY_FILE=str(tmp_path / "none"))
+    assert capsys.readouterr().out == ANSWER.decode() + "\n"
+    assert len(site.seen) == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("opened", [201, 409, 500])
+def test_a_transfer_is_sent_again_until_its_outcome_is_known_and_none_without_an_account(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], opened: int
+) -> None:
+    merchant = [(wire.PRICE, "5"), (wire.ASSET, "base"), (wire.TRANSFER_TERMS, "amount=exact")]
+    payee = [(wire.TRANSFER_ADDRESS, "A" * 32), (wire.TRANSFER_USERNAME, "merchant")]
+    later = [("Retry-After", "0")]
+    answers = iter(
+        [Reply(402, [*merchant, *payee], b""), Reset(), Reply(503, later, b""), Reply(409, later, b"")]
+    )
+
+    def answer(seen: Seen, honest: object) -> Reply:
+        if seen.path == "/accounts":
+            return Reply(opened, [], b"")
+        reply = next(answers, Reply(200, [], ANSWER))
+        if isinstance(reply, Reset):
+            raise reply
+        return reply
+
+    with closing(Site(None)) as site:
+        site.trick = answer
+        addresses = {"URL": site.url + "/answer", "ACCOUNTS": site.url, "KEY_FILE": str(tmp_path / "key")}
+        if opened == 500:
+            with pytest.raises(requests.HTTPError):
+                run(TRANSFER, **addresses)
+        else:
+            run(TRANSFER, **addresses)
+            assert capsys.readouterr().out == ANSWER.decode() + "\n"
+    sent = [text for seen in site.seen if (text := seen.headers.get(wire.TRANSFER)) is not None]
+    assert len(sent) == (0 if opened == 500 else 4)
+    assert len(set(sent)) <= 1
 
 
 @pytest.fixture
