@@ -133,8 +133,9 @@ def test_a_definition_of_an_odd_shape_does_not_stop_the_node(
         monkeypatch.setattr(merchant, "_ledger_timeout", 0)
         key = Key(b"\x09" * 32)
         new = announced(-1, key, merchant.address)
-        merchant.verify_payment_package(package_of(key, new, 10, announce=True))
         with proxy.fault(inventing(forged_deposit(net, key, new.aa_address, [1]))):
+            merchant.verify_payment_package(package_of(key, new, 10, announce=True))
+            net.fund(merchant.address, 1_000)  # what is invented stands beside what is true
             wait_until(lambda: not announced_in(merchant), "the forged deposit is seen")
             with contested(net, merchant, customer, record_property):
                 lie(net, customer)
