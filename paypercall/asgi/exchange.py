@@ -31,7 +31,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paypercall.asgi.body import Body, Stop
-from paypercall.asgi.headers import Headers, decoded, encoded, kept_from_shared_caches, length_of, without
+from paypercall.asgi.headers import Headers, decoded, encoded, kept_from_shared_caches, length_of, replacing
 from paypercall.asgi.threads import Threads
 from paypercall.paywall import Answer, Ending, Paywall, Price, PriceTag, Request, Running, WrongUse
 from paypercall.paywall.answer import problem
@@ -43,6 +43,8 @@ from paypercall.wire import FIELD
 logger = logging.getLogger(__name__)
 
 _Part = TypeVar("_Part")
+
+_MONEY_HEADERS = frozenset(name.encode() for name in MONEY_HEADERS)
 
 SCOPE_KEY = "paypercall.exchanges"
 """Where a request's scope holds its exchanges, by their `Payment`."""
@@ -317,7 +319,6 @@ class Exchange:
         assert start is not None and running is not None
         headers = decoded(start)
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
-        headers = without(headers, MONEY_HEADERS)
         self.running = None
         ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
         if not isinstance(ending, Ending):
@@ -325,11 +326,10 @@ class Exchange:
         if ending.instead is not None:
             self.stopped = ending.instead
             return None
-        headers = without(headers, {name.lower() for name, _ in ending.headers})
+        added = list(ending.headers)
         if ending.body is not None:
-            headers = without(headers, {"content-length"})
-            headers.append(("content-length", str(len(ending.body))))
-        await self._send({**start, "headers": encoded([*headers, *ending.headers])})
+            added.append(("content-length", str(len(ending.body))))
+        await self._send(replacing(start, added, gone=_MONEY_HEADERS))
         if body is None:
             self._streaming = running
         return ending.body

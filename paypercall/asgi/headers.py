@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 
 from starlette.types import Message, Scope
@@ -37,14 +38,17 @@ def length_of(start: Message) -> int | None:
 
 def kept_from_shared_caches(start: Message) -> Message:
     """The start of an answer for which others have to pay."""
-    headers = decoded(start)
-    caching = cache_headers(tuple(headers), has_refund=False)
-    others = without(headers, {name.lower() for name, _ in caching})
-    return {**start, "headers": encoded([*others, *caching])}
+    return replacing(start, cache_headers(tuple(decoded(start)), has_refund=False))
 
 
-def without(headers: list[tuple[str, str]], names: Collection[str]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower() not in names]
+def replacing(
+    start: Message, headers: Iterable[tuple[str, str]], gone: AbstractSet[bytes] = frozenset()
+) -> Message:
+    """The start of an answer with these headers in place of its own of the same names, and without some others."""
+    added = encoded(headers)
+    replaced = gone | {name for name, _ in added}
+    others = [pair for pair in start.get("headers", ()) if pair[0].lower() not in replaced]
+    return {**start, "headers": others + added}
 
 
 def decoded(message: Message) -> list[tuple[str, str]]:
