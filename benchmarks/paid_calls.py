@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -28,14 +29,14 @@ from benchmarks import peers
 from benchmarks.django_site import BY_HAND, open_django
 from benchmarks.in_process import PATH, Call, asgi_call
 from benchmarks.merchant import Merchant, merchant, open_channel, packages
-from benchmarks.result import Result, times_of, undisturbed
+from benchmarks.result import Result, least_of_turns, times_of
 from paypercall import wire
 from paypercall.asgi import Payment
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.payment_server import PaymentServer
 
-ROUNDS = 1_000
+ROUNDS = 2_000
 CALLS_IN_A_TURN = 20
 PRICE = 100
 LIMIT_MICROSECONDS = 150.0
@@ -44,7 +45,7 @@ PYMPP_NEEDS = (3, 11)
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Seconds that undisturbed calls of the view take.
+    """Seconds that the least of the calls of each turn took.
 
     Attributes:
         unpaid: Without payments.
@@ -54,20 +55,25 @@ class _Measured:
         others: It is paid for under other middlewares, by their names.
     """
 
-    unpaid: float
-    verification: float
-    verified: float
-    paid: float
-    others: dict[str, float]
+    unpaid: list[float]
+    verification: list[float]
+    verified: list[float]
+    paid: list[float]
+    others: dict[str, list[float]]
 
     @property
     def overhead(self) -> float:
         """What the paid call costs beside the view and one verification in it."""
-        return self.paid - self.verified
+        return _beyond(self.paid, self.verified)
 
     def ratio_to(self, name: str) -> float:
         """That, by what the call under another middleware costs beside the view."""
-        return self.overhead / (self.others[name] - self.unpaid)
+        return self.overhead / _beyond(self.others[name], self.unpaid)
+
+
+def _beyond(more: Sequence[float], *less: Sequence[float]) -> float:
+    """The median of what is more in each turn."""
+    return statistics.median(first - sum(others) for first, *others in zip(more, *less, strict=True))
 
 
 def asgi() -> Result:
@@ -94,12 +100,14 @@ def pympp() -> Result | None:
 
 
 def _overhead_of(interface: str, measured: _Measured) -> Result:
-    print(f"{interface}, one verification: {measured.verification * 1e6:.0f} µs", flush=True)
+    print(
+        f"{interface}, one verification: {statistics.median(measured.verification) * 1e6:.0f} µs", flush=True
+    )
     calls = {"verified by hand": measured.verified, "paid": measured.paid, **measured.others}
     for name, seconds in calls.items():
-        beyond = (seconds - measured.unpaid) * 1e6
+        beyond = _beyond(seconds, measured.unpaid) * 1e6
         print(f"{interface}, a call beyond the unpaid one, {name}: {beyond:.0f} µs", flush=True)
-    beside = (measured.paid - measured.unpaid - measured.verification) * 1e6
+    beside = _beyond(measured.paid, measured.unpaid, measured.verification) * 1e6
     print(f"{interface}, paid call - unpaid call - verification alone: {beside:.0f} µs", flush=True)
     name = f"{interface}: paid call - unpaid call that verifies"
     return Result(name, measured.overhead * 1e6, LIMIT_MICROSECONDS, "µs")
@@ -159,7 +167,8 @@ def _measure(
 
     pay = _paying(paid, [{wire.PACKAGE: wire.encode_package(package)} for package in to_pay])
     functions = (call_unpaid, verify, call_verified, pay, *others.values())
-    each = [undisturbed(taken) for taken in times_of(functions, ROUNDS, CALLS_IN_A_TURN)]
+    times = times_of(functions, ROUNDS, CALLS_IN_A_TURN)
+    each = [least_of_turns(taken, CALLS_IN_A_TURN) for taken in times]
     return _Measured(*each[:4], dict(zip(others, each[4:], strict=True)))
 
 

@@ -65,9 +65,13 @@ def times_of(functions: Sequence[Callable[[int], None]], rounds: int, at_once: i
     return [taken[rounds // 10 :] for taken in times]
 
 
-def undisturbed(taken: Sequence[float]) -> float:
-    """The first decile: what a call takes on a shared machine while nobody else has the processor or the disk.
+def least_of_turns(taken: Sequence[float], at_once: int) -> list[float]:
+    """The least of each turn: what a call takes while nobody else has the processor or the disk.
 
-    For differences. Two medians of calls that sync differ by what the disk has to do for others.
+    For differences, turn by turn: two medians of calls that sync differ by what the disk has to do for others.
+
+    Args:
+        taken: Seconds, as of `times_of`.
+        at_once: How many calls make a turn.
     """
-    return statistics.quantiles(taken, n=10)[0]
+    return [min(taken[first : first + at_once]) for first in range(0, len(taken), at_once)]
