@@ -29,9 +29,12 @@ LEDGER_SECONDS = 15.0
 LONGEST_SWEEPING_PERIOD = 100 * 365 * 24 * 3600
 """Seconds: a hundred years."""
 
-MAX_WAITING = 2
-"""Packages that wait at a time in a process. Announcing costs nothing, so more of them would take all threads of a host
-that has few; what is sent again finds its channel, which is watched for meanwhile."""
+MAX_WAITING = 8
+"""Packages of known channels that wait at a time in a process; more would take the host's threads."""
+
+MAX_UNKNOWN_WAITING = 2
+"""Packages of unknown channels that do. Announcing costs nothing, so more would take all threads of a host with few.
+What is sent again finds its channel, which is watched for meanwhile."""
 
 _MAY_PASS_SOON = frozenset(
     {
@@ -76,7 +79,11 @@ class Server(Party):
         super().__init__(conf, wallet, store)
         self._keep_sweeping_period(max_sweeping_period)
         self._ledger_timeout = ledger_timeout
+        self._let_wait()
+
+    def _let_wait(self) -> None:
         self._waiting = BoundedSemaphore(MAX_WAITING)
+        self._unknown_waiting = BoundedSemaphore(MAX_UNKNOWN_WAITING)
 
     def _keep_sweeping_period(self, seconds: int) -> None:
         try:
@@ -88,7 +95,7 @@ class Server(Party):
 
     def _begin_in_child(self) -> None:
         super()._begin_in_child()
-        self._waiting = BoundedSemaphore(MAX_WAITING)
+        self._let_wait()
 
     @counted
     def create_payment_package(
@@ -205,6 +212,7 @@ class Server(Party):
         payment = super()._verify(package, asset, min_amount, also_book)
         if not self._may_pass_soon(payment, package):
             return payment
+        waiting = self._waiting
         if payment.code == RefusalCode.UNKNOWN_CHANNEL.value:
             try:
                 self._watch(package)
@@ -212,7 +220,8 @@ class Server(Party):
                 return Payment(
                     aa_address=package.aa_address, period=package.period, error=str(error), code=error.code
                 )
-        if not self._waiting.acquire(blocking=False):
+            waiting = self._unknown_waiting
+        if not waiting.acquire(blocking=False):
             return Payment(
                 aa_address=package.aa_address,
                 period=package.period,
@@ -227,7 +236,7 @@ class Server(Party):
                 payment = super()._verify(package, asset, min_amount, also_book)
             return payment
         finally:
-            self._waiting.release()
+            waiting.release()
 
     def _may_pass_soon(self, payment: Payment, package: PaymentPackage) -> bool:
         """Whether the ledger is about to show what the package builds on."""

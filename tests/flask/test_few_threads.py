@@ -19,7 +19,7 @@ from werkzeug.serving import BaseWSGIServer
 from paypercall.contract import ChannelParameters
 from paypercall.flask import Payment
 from paypercall.obyte.amounts import BASE
-from paypercall.server import MAX_WAITING
+from paypercall.server import MAX_UNKNOWN_WAITING
 from tests.flask.site import QuietHandler, Site, code_in, open_site
 from tests.parties import wait_until
 from tests.two_sides import CUSTOMER, signed_package
@@ -85,12 +85,14 @@ def test_first_packages_of_channels_that_nobody_opens_leave_threads_to_the_other
             return [each for each in sent if each.done()]
 
         try:
-            wait_until(lambda: len(answered()) == THREADS - MAX_WAITING, "some need not wait", seconds=10)
+            wait_until(
+                lambda: len(answered()) == THREADS - MAX_UNKNOWN_WAITING, "some need not wait", seconds=10
+            )
             told = [each.result() for each in answered()]
             assert {code_in(answer) for answer in told} == {(503, "too_many_waiting")}
             assert all("Retry-After" in answer.headers for answer in told)
             assert site.ask("/free").text == "free"
             assert code_in(site.ask("/answer")) == (402, "payment_required")
-            assert len(answered()) == THREADS - MAX_WAITING, "the others still wait"
+            assert len(answered()) == THREADS - MAX_UNKNOWN_WAITING, "the others still wait"
         finally:
             site.merchant.close_node()  # for which nobody waits any more

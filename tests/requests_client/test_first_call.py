@@ -15,7 +15,7 @@ from paypercall.calls import PartyClosed
 from paypercall.contract import ChannelParameters
 from paypercall.obyte.amounts import BASE
 from paypercall.requests import Session
-from paypercall.server import MAX_WAITING
+from paypercall.server import MAX_UNKNOWN_WAITING
 from tests.parties import customer_on, wait_until
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Reply, Seen, open_market, rows_of
@@ -44,7 +44,7 @@ def test_a_newcomer_in_a_crowd_of_first_packages_is_asked_to_come_again_with_the
 ) -> None:
     with (
         open_market(tmp_path, unconfirmed_amounts_limits_by_asset_or_channel={}) as market,
-        ThreadPoolExecutor(MAX_WAITING) as crowd,
+        ThreadPoolExecutor(MAX_UNKNOWN_WAITING) as crowd,
         Session(market.client, BUDGET) as api,
     ):
         api.get_402_info(market.site.url)
@@ -58,8 +58,8 @@ def test_a_newcomer_in_a_crowd_of_first_packages_is_asked_to_come_again_with_the
             headers = {wire.PACKAGE: wire.encode_package(package)}
             return requests.get(market.site.url, headers=headers, timeout=60)
 
-        waiting = [crowd.submit(announce_nothing_real, number) for number in range(MAX_WAITING)]
-        wait_until(lambda: merchant._waiting._value == 0, "as many wait as may")
+        waiting = [crowd.submit(announce_nothing_real, number) for number in range(MAX_UNKNOWN_WAITING)]
+        wait_until(lambda: merchant._unknown_waiting._value == 0, "as many wait as may")
         market.site.seen.clear()
 
         def watch(seen: Seen, honest: Callable[[], Reply]) -> Reply:

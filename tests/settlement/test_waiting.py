@@ -9,7 +9,7 @@ from paypercall.contract import ChannelParameters
 from paypercall.devnet import Devnet
 from paypercall.obyte.amounts import BASE
 from paypercall.results import Payment
-from paypercall.server import MAX_WAITING, Server
+from paypercall.server import MAX_UNKNOWN_WAITING, Server
 from tests.parties import conf_for, wait_until, wallet_on
 from tests.two_sides import CUSTOMER, signed_package
 
@@ -26,9 +26,9 @@ def test_of_packages_that_announce_nothing_real_only_a_few_keep_the_hosts_thread
         package = signed_package(1_000, parameters=channel, announce=channel, version=version)
         return merchant.verify_payment_package(package)
 
-    with ThreadPoolExecutor(MAX_WAITING) as pool, merchant:
-        waiting = [pool.submit(verify, number) for number in range(MAX_WAITING)]
-        wait_until(lambda: merchant._waiting._value == 0, "as many wait as may")
-        assert verify(MAX_WAITING).code == "too_many_waiting"
+    with ThreadPoolExecutor(MAX_UNKNOWN_WAITING) as pool, merchant:
+        waiting = [pool.submit(verify, number) for number in range(MAX_UNKNOWN_WAITING)]
+        wait_until(lambda: merchant._unknown_waiting._value == 0, "as many wait as may")
+        assert verify(MAX_UNKNOWN_WAITING).code == "too_many_waiting"
         assert not any(each.done() for each in waiting)
     merchant.wallet.close()
