@@ -125,8 +125,8 @@ def test_a_demonstration_that_is_interrupted_leaves_nothing_behind(
         introduction = introduction_of(process)
         process.send_signal(ending)
         _, errors = process.communicate(timeout=SECONDS)
-    assert process.returncode == 128 + ending
-    assert errors == ("paypercall: interrupted\n" if ending is signal.SIGINT else "")
+    told = "paypercall: interrupted\n" if ending is signal.SIGINT else ""
+    assert (process.returncode, errors) == (128 + ending, told)
     wait_until_nobody_listens(introduction)
     assert list(tmp_path.iterdir()) == []
 
