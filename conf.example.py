@@ -68,9 +68,10 @@ accepted_assets = ["base"]
 # back all that it paid since the last sweep. Low limits mean little risk and many sweeps, at up to 15,000
 # bytes each, of which 10,000 come back to the side with the larger balance. A channel that owes no more
 # than a sweep costs, as set below, is not swept, and does not count for the limit over all customers; taking
-# 12,500 bytes back costs the customer about half of it. So the limits must be above that cost, and should
-# leave room for a customer's largest payment. An amount for each asset, None for no limit; base keeps its
-# default unless it is named.
+# 12,500 bytes back costs the customer about half of it. A payment that no longer fits has its channel swept at
+# once, if that owes ten times the cost already. So the limits must be 20 times that cost at least, and should be
+# twice the largest payment: what is larger may have to wait until the customer closes the channel. An
+# amount for each asset, None for no limit; base keeps its default unless it is named.
 max_unsettled_by_channel = {"base": 1_000_000}  # what one customer may owe
 max_unsettled_by_asset = {"base": 10_000_000}  # what all customers together may owe
 

@@ -22,6 +22,7 @@ from paypercall.contract import (
     DepositRefused,
     Opened,
 )
+from paypercall.costs import EARLY_SWEEP_FACTOR
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.amounts import BASE
 from paypercall.package import PaymentPackage
@@ -204,8 +205,8 @@ def accept(channel: Channel, package: PaymentPackage, backing: Backing, limits: 
     if limits.max_unsettled_by_channel is not None and after.unsettled > limits.max_unsettled_by_channel:
         raise Refusal(
             RefusalCode.ABOVE_UNSETTLED_LIMITS,
-            f"unsettled payments in this channel would exceed {limits.max_unsettled_by_channel}: it is swept if that"
-            " brings more than it costs; else close it",
+            f"unsettled payments in this channel would exceed {limits.max_unsettled_by_channel}: it is swept now if it"
+            f" owes {EARLY_SWEEP_FACTOR * limits.cost_of_sweep} already; else pay less at a time, or close it",
         )
     return after
 

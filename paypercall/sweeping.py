@@ -9,16 +9,9 @@ from collections.abc import Mapping
 
 from paypercall.backing import Limits
 from paypercall.channel import Channel
+from paypercall.costs import EARLY_SWEEP_FACTOR
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.obyte.amounts import MAX_CAP
-
-REQUESTED_CLOSE_FACTOR = 10
-"""How many times its cost must be owed before the merchant closes because the customer asks for it.
-
-The customer chooses the time, and the merchant bears the cost, which it does not when the customer closes on the
-ledger. So it is a tenth of what was earned at most; if the mere cost were enough, a customer that asks for a close each
-time it owes a little more than that would be served for nothing.
-"""
 
 
 def cost_of_sweep(asset: str, by_asset: Mapping[str, int]) -> int:
@@ -37,10 +30,10 @@ def require_paid_close(channel: Channel, cost: int) -> None:
     Raises:
         Refusal: With `uneconomic`.
     """
-    if channel.unsettled < REQUESTED_CLOSE_FACTOR * cost:
+    if not _pays_for_early_sweep(channel, cost):
         raise Refusal(
             RefusalCode.UNECONOMIC,
-            f"what is owed in this channel is less than {REQUESTED_CLOSE_FACTOR} times what closing it costs the payee;"
+            f"what is owed in this channel is less than {EARLY_SWEEP_FACTOR} times what closing it costs the payee;"
             " close it yourself on the ledger",
         )
 
@@ -51,10 +44,11 @@ def sweep_threshold(limit: int) -> int:
 
 
 def makes_room(channel: Channel, payment_amount: int, limits: Limits) -> bool:
-    """Whether a sweep makes room for a package that was refused because of a limit on unsettled payments.
+    """Whether a package that was refused because of a limit on unsettled payments has its channel swept at once.
 
-    What was accepted before must be worth the sweep, since a package that is refused costs its signer nothing. And the
-    package must be above the channel's own limit: to the asset's, other channels have contributed.
+    A package that is refused costs its signer nothing, so what was accepted before must pay for the sweep. And the
+    package must be above the channel's own limit, since to the asset's other channels have contributed, and must fit
+    into an empty channel, since else a sweep is no help.
 
     Args:
         channel: Without the package.
@@ -62,5 +56,11 @@ def makes_room(channel: Channel, payment_amount: int, limits: Limits) -> bool:
         limits: The asset's.
     """
     limit = limits.max_unsettled_by_channel
+    if limit is None or payment_amount > limit:
+        return False
     unsettled = channel.accepted_from_peer + payment_amount - channel.signed_by_me
-    return limit is not None and unsettled > limit and is_worth_sweeping(channel, limits.cost_of_sweep)
+    return unsettled > limit and _pays_for_early_sweep(channel, limits.cost_of_sweep)
+
+
+def _pays_for_early_sweep(channel: Channel, cost: int) -> bool:
+    return channel.unsettled >= EARLY_SWEEP_FACTOR * cost

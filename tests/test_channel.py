@@ -31,7 +31,7 @@ from paypercall.costs import SWEEPING_COST
 from paypercall.decisions import Command, decide_answer, decide_close, decide_timeout, may_confirm_own_close
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.package import PaymentPackage
-from paypercall.sweeping import is_worth_sweeping, makes_room
+from paypercall.sweeping import is_worth_sweeping
 from paypercall.trigger_data import MAX_AGENT_AMOUNT
 from tests.two_sides import (
     ASSET,
@@ -390,26 +390,6 @@ def test_what_is_accepted_is_worth_sweeping_once_the_deposits_are_used_up() -> N
     channel = accepted(payees_channel(deposited_by_peer=deposited), parsed_package(deposited))
     assert is_worth_sweeping(channel, SWEEPING_COST)
     assert not is_worth_sweeping(replace(channel, accepted_from_peer=SWEEPING_COST), SWEEPING_COST)
-
-
-@pytest.mark.parametrize(
-    "accepted_before, payment_amount, limit, expected",
-    [
-        (SWEEPING_COST + 1, 37_500, 50_000, True),
-        (SWEEPING_COST, 37_501, 50_000, False),  # the refused package itself brings nothing
-        (0, 50_001, 50_000, False),
-        (SWEEPING_COST + 1, 37_499, 50_000, False),  # above the asset's limit only
-        (SWEEPING_COST + 1, 37_500, None, False),
-    ],
-)
-def test_a_refused_package_starts_a_sweep_only_if_that_makes_room_and_was_worth_it_before(
-    accepted_before: int, payment_amount: int, limit: int | None, expected: bool
-) -> None:
-    channel = payees_channel(signed_by_peer=90_000, accepted_from_peer=accepted_before)
-    limits = Limits(max_unsettled_by_channel=limit)
-    assert makes_room(channel, payment_amount, limits) is expected
-    refunded = replace(channel, signed_by_me=1_000, accepted_from_peer=accepted_before + 1_000)
-    assert makes_room(refunded, payment_amount, limits) is expected
 
 
 def test_a_deposit_on_its_way_makes_a_small_channel_worth_its_sweeping() -> None:

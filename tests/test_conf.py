@@ -95,7 +95,7 @@ def test_structured_settings_are_json_in_the_environment(load: Load) -> None:
     conf = load(
         PAYPERCALL_HUB='["wss://one.example", "two.example/bb"]',
         PAYPERCALL_ACCEPTED_ASSETS=f'["base", "{ASSET}"]',
-        PAYPERCALL_MAX_UNSETTLED_BY_CHANNEL=f'{{"{ASSET}": 10}}',
+        PAYPERCALL_MAX_UNSETTLED_BY_CHANNEL=f'{{"{ASSET}": 100}}',
         PAYPERCALL_COST_OF_SWEEP_BY_ASSET=f'{{"{ASSET}": 5}}',
         PAYPERCALL_MAX_UNSETTLED_BY_ASSET=f'{{"{ASSET}": null, "base": null}}',
         PAYPERCALL_UNCONFIRMED_AMOUNTS_LIMITS_BY_ASSET_OR_CHANNEL=(
@@ -106,7 +106,7 @@ def test_structured_settings_are_json_in_the_environment(load: Load) -> None:
     assert conf.hubs == ("wss://one.example", "wss://two.example/bb")
     assert conf.hub_url == "wss://one.example"
     assert conf.accepted_assets == ("base", ASSET)
-    assert conf.max_unsettled_by_channel == {"base": 1_000_000, ASSET: 10}
+    assert conf.max_unsettled_by_channel == {"base": 1_000_000, ASSET: 100}
     assert conf.cost_of_sweep_by_asset == {"base": 12_500, ASSET: 5}
     assert conf.max_unsettled_by_asset == {"base": None, ASSET: None}
     assert conf.unconfirmed_amounts_limits_by_asset_or_channel == {"base": UnconfirmedLimits(**BASE_LIMITS)}
@@ -419,14 +419,14 @@ def test_a_reserve_pays_for_two_commands_at_least() -> None:
 
 
 @pytest.mark.parametrize("name", ["max_unsettled_by_channel", "max_unsettled_by_asset"])
-def test_a_limit_on_what_is_unsettled_is_above_what_a_sweep_costs(name: str) -> None:
-    """Below, the channel would never be worth sweeping, and refuse for ever."""
-    lowest = {"max_unsettled_by_channel": {"base": 12_501}, name: {"base": 12_501}}
-    assert getattr(Conf.from_settings(lowest), name) == {"base": 12_501}
-    for asset, cost in (("base", 12_500), (ASSET, 7)):
-        limits = {"max_unsettled_by_channel": {asset: cost}, name: {asset: cost}}
+def test_a_limit_on_what_is_unsettled_is_twenty_times_what_a_sweep_costs_at_least(name: str) -> None:
+    """Below, a channel that is full could owe too little to be swept, and refuse for ever."""
+    lowest = {"max_unsettled_by_channel": {"base": 250_000}, name: {"base": 250_000}}
+    assert getattr(Conf.from_settings(lowest), name) == {"base": 250_000}
+    for asset, least in (("base", 250_000), (ASSET, 140)):
+        limits = {"max_unsettled_by_channel": {asset: least - 1}, name: {asset: least - 1}}
         text = refusal({**limits, COSTS: {ASSET: 7}})
-        assert text == f'{name}["{asset}"] must be above {COSTS} ({cost}), not {cost}'
+        assert text == f'{name}["{asset}"] must be at least {least}, 20 times {COSTS}, not {least - 1}'
         assert refusal({name: {asset: 0}}).startswith(f'{name}["{asset}"] must be from 1 to ')
 
 
@@ -563,9 +563,11 @@ def test_a_channels_limit_may_not_be_above_the_assets() -> None:
     assert text.startswith(
         f'{LIMITS}["base"].max_unconfirmed_by_channel must be at most max_unconfirmed_by_asset'
     )
-    text = refusal({"max_unsettled_by_channel": {"base": 20_001}, "max_unsettled_by_asset": {"base": 20_000}})
+    text = refusal(
+        {"max_unsettled_by_channel": {"base": 300_001}, "max_unsettled_by_asset": {"base": 300_000}}
+    )
     assert (
-        text == 'max_unsettled_by_channel["base"] must be at most max_unsettled_by_asset (20000), not 20001'
+        text == 'max_unsettled_by_channel["base"] must be at most max_unsettled_by_asset (300000), not 300001'
     )
 
 
@@ -576,8 +578,8 @@ def test_base_keeps_a_limit_when_another_asset_gets_one() -> None:
 
 
 def test_the_default_for_a_channel_gives_way_to_a_lower_limit_for_the_asset() -> None:
-    conf = Conf.from_settings({"max_unsettled_by_asset": {"base": 20_000}})
-    assert conf.max_unsettled_by_channel == {"base": 20_000}
+    conf = Conf.from_settings({"max_unsettled_by_asset": {"base": 250_000}})
+    assert conf.max_unsettled_by_channel == {"base": 250_000}
 
 
 @pytest.mark.parametrize(
@@ -673,10 +675,10 @@ def test_a_conf_made_by_hand_is_checked_like_a_loaded_one() -> None:
 
 
 def test_a_later_change_of_the_hosts_mapping_does_not_reach_the_conf() -> None:
-    limits: dict[str, int | None] = {"base": 20_000}
+    limits: dict[str, int | None] = {"base": 250_000}
     conf = Conf(max_unsettled_by_asset=limits)
     limits["base"] = None
-    assert conf.max_unsettled_by_asset == {"base": 20_000}
+    assert conf.max_unsettled_by_asset == {"base": 250_000}
 
 
 def test_the_example_names_every_setting_with_its_default(load: Load) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from paypercall.conf import checks
 from paypercall.conf.checks import UnconfirmedLimits
 from paypercall.conf.names import ConfError, check_setting_name
-from paypercall.costs import DEFENCE_COST, SWEEPING_COST
+from paypercall.costs import DEFENCE_COST, LOWEST_LIMIT_FACTOR, SWEEPING_COST
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.network import LIVENET, PRIVATE_VERSION, TESTNET, Network, devnet
 
@@ -174,11 +174,11 @@ class Conf:
         object.__setattr__(self, "cost_of_sweep_by_asset", costs)
         for name in ("max_unsettled_by_asset", "max_unsettled_by_channel"):
             for asset, limit in getattr(self, name).items():
-                # Below, no channel would ever be worth a sweep, and all would refuse for ever.
-                if limit is not None and limit <= costs.get(asset, 0):
-                    raise checks.wrong(
-                        f'{name}["{asset}"]', f"above cost_of_sweep_by_asset ({costs[asset]})", limit
-                    )
+                # Below, a channel that is full could owe too little to be swept, and would refuse for ever.
+                lowest = LOWEST_LIMIT_FACTOR * costs.get(asset, 0)
+                if limit is not None and limit < lowest:
+                    rule = f"at least {lowest}, {LOWEST_LIMIT_FACTOR} times cost_of_sweep_by_asset"
+                    raise checks.wrong(f'{name}["{asset}"]', rule, limit)
 
     def _check_network(self) -> None:
         published = _PUBLISHED.get(self.network)

@@ -190,32 +190,35 @@ def test_a_channel_is_swept_by_age_only_if_it_owes_more_of_its_asset_than_that_c
 
 
 def test_unsettled_payments_above_the_limit_are_refused_and_swept(net: Devnet, tmp_path: Path) -> None:
-    limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    limits = {"max_unsettled_by_channel": {"base": 250_000}, "max_unsettled_by_asset": {"base": 300_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
     with (
         merchant,
-        customer_on(net, tmp_path / "customer", merchant.address, deposit_amount=200_000) as customer,
+        customer_on(net, tmp_path / "customer", merchant.address, deposit_amount=400_000) as customer,
     ):
-        pay(customer, merchant, 30_000)
+        pay(customer, merchant, 125_000)
         wait_until_open(customer, merchant)
-        refused = merchant.verify_payment_package(customer.create_payment_package(25_000))
+        refused = merchant.verify_payment_package(customer.create_payment_package(125_001))
         assert refused.code == "above_unsettled_limits"
         wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel is swept")
-        assert merchant.settled_periods()[0].accepted_from_peer == 30_000
-        pay(customer, merchant, 25_000)
+        assert merchant.settled_periods()[0].accepted_from_peer == 125_000
+        pay(customer, merchant, 125_001)
     merchant.wallet.close()
     customer.wallet.close()
 
 
-def test_a_package_above_the_limit_costs_the_merchant_no_sweep_that_brings_nothing(
+def test_a_package_above_the_limit_costs_the_merchant_no_sweep_that_brings_little(
     net: Devnet, tmp_path: Path
 ) -> None:
-    limits = {"max_unsettled_by_channel": {"base": 50_000}}
+    limits = {"max_unsettled_by_channel": {"base": 250_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
-    with merchant, customer_on(net, tmp_path / "customer", merchant.address) as customer:
-        pay(customer, merchant, 12_500)
+    with (
+        merchant,
+        customer_on(net, tmp_path / "customer", merchant.address, deposit_amount=400_000) as customer,
+    ):
+        pay(customer, merchant, 12_501)
         wait_until_open(customer, merchant)
-        refused = merchant.verify_payment_package(customer.create_payment_package(50_000))
+        refused = merchant.verify_payment_package(customer.create_payment_package(250_000))
         assert refused.code == "above_unsettled_limits"
         with merchant._store.reading() as books:
             assert books.outbox.of_period(customer.aa_address, 1) == []
@@ -223,7 +226,7 @@ def test_a_package_above_the_limit_costs_the_merchant_no_sweep_that_brings_nothi
         pay(customer, merchant, 1_000)
         customer.close()
         wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel is closed")
-        assert merchant.settled_periods()[0].accepted_from_peer == 13_500
+        assert merchant.settled_periods()[0].accepted_from_peer == 13_501
     merchant.wallet.close()
     customer.wallet.close()
 
@@ -232,19 +235,20 @@ def test_a_customer_that_signs_much_and_pays_next_to_nothing_is_not_swept_and_bl
     net: Devnet, tmp_path: Path
 ) -> None:
     """A close would give back all but what was accepted, at the merchant's cost, and the customer could go on so."""
-    limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    limits = {"max_unsettled_by_channel": {"base": 250_000}, "max_unsettled_by_asset": {"base": 300_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    rich = {"deposit_amount": 500_000}
     with (
         merchant,
-        customer_on(net, tmp_path / "cheat", merchant.address) as cheat,
-        customer_on(net, tmp_path / "other", merchant.address) as other,
+        customer_on(net, tmp_path / "cheat", merchant.address, **rich) as cheat,
+        customer_on(net, tmp_path / "other", merchant.address, **rich) as other,
     ):
-        cheat.create_payment_package(44_999)  # never sent
+        cheat.create_payment_package(224_999)  # never sent
         pay(cheat, merchant, 1)
         wait_until(lambda: len(merchant.channels(Status.OPEN)) == 1, "the channel is open")
-        pay(other, merchant, 45_000)
+        pay(other, merchant, 225_000)
         wait_until(lambda: len(merchant.settled_periods()) == 1, "the channel that is worth it is swept")
-        refused = merchant.verify_payment_package(cheat.create_payment_package(50_000))
+        refused = merchant.verify_payment_package(cheat.create_payment_package(250_000))
         assert refused.code == "above_unsettled_limits"
         assert merchant.settled_periods()[0].aa_address == other.aa_address
         with merchant._store.reading() as books:
@@ -254,15 +258,16 @@ def test_a_customer_that_signs_much_and_pays_next_to_nothing_is_not_swept_and_bl
 
 
 def test_all_channels_together_are_held_below_the_assets_limit(net: Devnet, tmp_path: Path) -> None:
-    limits = {"max_unsettled_by_channel": {"base": 50_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    limits = {"max_unsettled_by_channel": {"base": 250_000}, "max_unsettled_by_asset": {"base": 300_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    rich = {"deposit_amount": 500_000}
     with (
         merchant,
-        customer_on(net, tmp_path / "one", merchant.address) as one,
-        customer_on(net, tmp_path / "two", merchant.address) as two,
+        customer_on(net, tmp_path / "one", merchant.address, **rich) as one,
+        customer_on(net, tmp_path / "two", merchant.address, **rich) as two,
     ):
-        pay(one, merchant, 39_000)
-        refused = merchant.verify_payment_package(two.create_payment_package(39_000))
+        pay(one, merchant, 195_000)
+        refused = merchant.verify_payment_package(two.create_payment_package(195_000))
         assert refused.code == "above_unsettled_limits"
         assert [c.accepted_from_peer for c in merchant.channels() if c.aa_address == two.aa_address] == [0]
     for party in (merchant, one, two):
@@ -270,18 +275,19 @@ def test_all_channels_together_are_held_below_the_assets_limit(net: Devnet, tmp_
 
 
 def test_channels_that_are_not_worth_a_sweep_keep_nobody_from_paying(net: Devnet, tmp_path: Path) -> None:
-    limits = {"max_unsettled_by_channel": {"base": 20_000}, "max_unsettled_by_asset": {"base": 20_000}}
+    limits = {"max_unsettled_by_channel": {"base": 250_000}, "max_unsettled_by_asset": {"base": 250_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    rich = {"deposit_amount": 500_000}
     with (
         merchant,
         customer_on(net, tmp_path / "one", merchant.address) as one,
         customer_on(net, tmp_path / "two", merchant.address) as two,
-        customer_on(net, tmp_path / "three", merchant.address) as three,
+        customer_on(net, tmp_path / "three", merchant.address, **rich) as three,
     ):
         for customer in (one, two):
             pay(customer, merchant, 12_500)
         net.hold()
-        pay(three, merchant, 20_000)
+        pay(three, merchant, 250_000)
         refused = merchant.verify_payment_package(one.create_payment_package(1))
         assert refused.code == "above_unsettled_limits"
         net.release()
@@ -293,17 +299,18 @@ def test_channels_that_are_not_worth_a_sweep_keep_nobody_from_paying(net: Devnet
 
 
 def test_the_channel_of_a_package_above_the_assets_limit_stays_open(net: Devnet, tmp_path: Path) -> None:
-    limits = {"max_unsettled_by_channel": {"base": 60_000}, "max_unsettled_by_asset": {"base": 60_000}}
+    limits = {"max_unsettled_by_channel": {"base": 250_000}, "max_unsettled_by_asset": {"base": 250_000}}
     merchant = merchant_on(net, tmp_path / "merchant", **limits)
+    rich = {"deposit_amount": 500_000}
     with (
         merchant,
-        customer_on(net, tmp_path / "one", merchant.address) as one,
-        customer_on(net, tmp_path / "two", merchant.address) as two,
+        customer_on(net, tmp_path / "one", merchant.address, **rich) as one,
+        customer_on(net, tmp_path / "two", merchant.address, **rich) as two,
     ):
-        pay(one, merchant, 15_000)
-        pay(two, merchant, 15_000)
+        pay(one, merchant, 60_000)
+        pay(two, merchant, 126_000)
         wait_until(lambda: len(merchant.channels(Status.OPEN)) == 2, "both are open")
-        refused = merchant.verify_payment_package(two.create_payment_package(31_000))
+        refused = merchant.verify_payment_package(two.create_payment_package(65_000))
         assert refused.code == "above_unsettled_limits"
         with merchant._store.reading() as books:
             assert books.outbox.of_period(two.aa_address, 1) == []
