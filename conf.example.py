@@ -53,8 +53,9 @@ default_timeout_in_seconds = 21_600  # of the channels that this node creates: s
 
 # The bytes of the wallet to hold back for each open channel and one more, to always close and contest them: two
 # units to the agent, each with 10,000 bytes for the agent and about 1,500 of fees, leave over half of it for
-# TPS fees when the network is busy. A merchant holds back no more than what a channel owes it, and nothing for
-# one that owes nothing. Below the sum a node warns, then accepts no more payments. It is at least 25,000.
+# TPS fees when the network is busy. A merchant holds back no more than what a channel owes it is worth, by
+# cost_of_sweep_by_asset for other assets, and nothing for one that owes nothing. Below the sum a node warns,
+# then accepts no more payments. It is at least 25,000.
 reserve = 50_000
 
 # --- What is accepted -------------------------------------------------------------------------------------

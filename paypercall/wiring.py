@@ -114,7 +114,7 @@ def make_node(conf: Conf, store: Store, wallet: Wallet, events: Events) -> Node:
             _limited(conf.max_unsettled_by_asset),
             conf.cost_of_sweep_by_asset,
         ),
-        spending=Spending(conf.max_tps_fee, conf.reserve),
+        spending=Spending(conf.max_tps_fee, conf.reserve, conf.cost_of_sweep_by_asset),
     )
 
 

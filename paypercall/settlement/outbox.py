@@ -52,9 +52,15 @@ def bytes_in_reserve(books: Books, spending: Spending, new_channels: int) -> int
     """The bytes to hold back to close and contest all channels with anything at stake, and so many new ones.
 
     A channel in which nobody has paid needs no defence, and one with little is not worth more than that: otherwise
-    deposits, which come back, would be enough to keep a merchant from accepting anything.
+    deposits, which come back, would be enough to keep a merchant from accepting anything. The same goes for channels in
+    other assets, as far as it is known what these are worth.
     """
-    return books.channels.sum_at_stake(spending.reserve) + spending.reserve * new_channels
+    at_stake, whole_reserves = 0, books.channels.count_at_stake() + new_channels
+    for asset in spending.known_assets:
+        amount, channels = books.channels.sum_at_stake(asset, below=spending.reserve_in(asset))
+        at_stake += spending.in_bytes(asset, amount)
+        whole_reserves -= channels
+    return at_stake + spending.reserve * whole_reserves
 
 
 class Outbox:

@@ -6,10 +6,12 @@ network is less busy, and are held to the ordinary limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from paypercall.channel import Channel
-from paypercall.obyte.amounts import BASE
+from paypercall.costs import SWEEPING_COST
+from paypercall.obyte.amounts import BASE, MAX_CAP
 from paypercall.store import OutboxKind, OutboxRow
 
 
@@ -20,10 +22,27 @@ class Spending:
     Attributes:
         max_tps_fee: Bytes of TPS fee for an ordinary unit.
         reserve: Bytes for each open channel with something at stake that only its own commands may touch.
+        cost_of_sweep_by_asset: By asset: what a sweep costs, in its units. That is all that is known of its worth.
     """
 
     max_tps_fee: int
     reserve: int
+    cost_of_sweep_by_asset: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def known_assets(self) -> frozenset[str]:
+        """The assets of which it is known what they are worth."""
+        return frozenset((BASE, *self.cost_of_sweep_by_asset))
+
+    def in_bytes(self, asset: str, amount: int) -> int:
+        """What an amount of a known asset is worth in bytes."""
+        return amount if asset == BASE else amount * SWEEPING_COST // self.cost_of_sweep_by_asset[asset]
+
+    def reserve_in(self, asset: str) -> int:
+        """How much of a known asset is worth the reserve of a channel."""
+        if asset == BASE:
+            return self.reserve
+        return min(MAX_CAP, self.reserve * self.cost_of_sweep_by_asset[asset] // SWEEPING_COST)
 
 
 def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, certain_time: int) -> int:
@@ -47,10 +66,7 @@ def tps_fee_limit(row: OutboxRow, channel: Channel | None, spending: Spending, c
     Returns:
         Bytes.
     """
-    stake = 0 if channel is None else _stake(row, channel, certain_time)
-    if stake and channel is not None and channel.parameters.asset != BASE:
-        # What an asset is worth is unknown, but so much is held back for the channel.
-        stake = spending.reserve
+    stake = 0 if channel is None else _stake_in_bytes(_stake(row, channel, certain_time), channel, spending)
     return max(spending.max_tps_fee, stake)
 
 
@@ -63,6 +79,15 @@ def _stake(row: OutboxRow, channel: Channel, certain_time: int) -> int:
         returned: int = row.details["owed_by_me"]
         return min(returned, channel.deposited_by_me + channel.deposited_by_peer)
     return 0
+
+
+def _stake_in_bytes(stake: int, channel: Channel, spending: Spending) -> int:
+    asset = channel.parameters.asset
+    if not stake or asset == BASE:
+        return stake
+    # What an asset is worth is hardly known, if at all; but no more than this is held back for the channel.
+    is_little = asset in spending.known_assets and stake < spending.reserve_in(asset)
+    return spending.in_bytes(asset, stake) if is_little else spending.reserve
 
 
 def is_answer_pressing(channel: Channel, certain_time: int) -> bool:

@@ -11,10 +11,9 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, select, text, union, update
+from sqlalchemy import and_, bindparam, func, select, text, union, update
 
 from paypercall.channel import NEVER, UNTOLD, Channel, Status
-from paypercall.obyte.amounts import BASE
 from paypercall.store.channel_rows import RECORD, ChannelRecord, Refill, record_of, state_of
 from paypercall.store.errors import StoreError
 from paypercall.store.schema import channels
@@ -160,13 +159,23 @@ class Channels:
         """How many periods that opened at a time (seconds) or later are not closed; counts no further than told."""
         return int(self._connection.value(_COUNT_OPENED_SINCE, {"time": time, "limit": at_most}))
 
-    def sum_at_stake(self, at_most: int) -> int:
-        """The sum of what is at stake for me in the channels that are open or closing, each `at_most` bytes at most.
+    def count_at_stake(self) -> int:
+        """In how many channels that are open or closing there is anything at stake for me.
 
-        At stake is what I have deposited and what the peer owes me. Where I am a customer, or the asset is not bytes,
-        anything counts as `at_most`.
+        At stake is what I have deposited and what the peer owes me.
         """
-        return int(self._connection.value(_SUM_AT_STAKE, {"at_most": at_most}))
+        return int(self._connection.value(_COUNT_AT_STAKE, {}))
+
+    def sum_at_stake(self, asset: str, *, below: int) -> tuple[int, int]:
+        """The sum of what is at stake in those of these channels that pay me in an asset, and their number.
+
+        Args:
+            asset: The asset.
+            below: Leaves out the channels in which there is so much of it at stake, or more.
+        """
+        row = self._connection.first(_SUM_AT_STAKE, {"asset": asset, "below": below})
+        assert row is not None, "a sum is one row"
+        return int(row[0]), int(row[1])
 
     def due_for_sweep(self, asset: str, cost: int, opened_before: int, limit: int) -> list[ChannelRecord]:
         """As `above_unsettled`, of the channels alone that opened before a time (seconds)."""
@@ -261,19 +270,15 @@ _COUNT_OPENED_SINCE = Statement(
     )
 )
 _AT_STAKE = channels.c.deposited_by_me + channels.c.unsettled
-_IS_PAID_IN_BYTES = and_(channels.c.asset == BASE, channels.c.address_a == channels.c.my_address)
+_IS_AT_STAKE = and_(_IS_NOT_CLOSED, _AT_STAKE > 0)
+_COUNT_AT_STAKE = Statement(select(func.count()).select_from(channels).where(_IS_AT_STAKE))
 _SUM_AT_STAKE = Statement(
-    select(
-        func.coalesce(
-            func.sum(
-                case(
-                    (and_(_IS_PAID_IN_BYTES, bindparam("at_most") > _AT_STAKE), _AT_STAKE),
-                    else_=bindparam("at_most"),
-                )
-            ),
-            0,
-        )
-    ).where(_IS_NOT_CLOSED, _AT_STAKE > 0)
+    select(func.coalesce(func.sum(_AT_STAKE), 0), func.count()).where(
+        _IS_AT_STAKE,
+        channels.c.asset == bindparam("asset"),
+        channels.c.address_a == channels.c.my_address,
+        bindparam("below") > _AT_STAKE,
+    )
 )
 _OWES_MORE = and_(
     channels.c.asset == bindparam("asset"),

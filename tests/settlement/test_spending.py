@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from paypercall.channel import Channel, PendingClose, Status
+from paypercall.obyte.amounts import BASE, MAX_CAP
+from paypercall.settlement.outbox import bytes_in_reserve
 from paypercall.settlement.spending import Spending, is_answer_pressing, tps_fee_limit
-from paypercall.store import OutboxKind, OutboxRow, OutboxState
+from paypercall.store import OutboxKind, OutboxRow, OutboxState, Store
 from tests.two_sides import ASSET, CUSTOMER, PAYEE, TIMEOUT, channel_parameters
 
 SPENDING = Spending(max_tps_fee=20_000, reserve=50_000)
@@ -82,6 +86,53 @@ def test_what_defends_an_asset_may_cost_what_is_held_back_for_the_channel() -> N
     assert limit(OutboxKind.CONFIRM, in_asset, EARLY, owed_by_me=1) == 20_000
     assert limit(OutboxKind.CONFIRM, in_asset, LATE, owed_by_me=1) == 50_000
     assert limit(OutboxKind.CONFIRM, in_asset, LATE) == 20_000
+
+
+def test_what_defends_little_of_an_asset_whose_worth_is_told_may_cost_no_more_than_it_is_worth() -> None:
+    """Else a peer that lies while the network is busy has its merchant pay much for next to nothing."""
+    told = Spending(20_000, 50_000, {"base": 20_000, ASSET: 25_000})
+    for stake, most in ((2, 20_000), (60_000, 30_000), (99_999, 49_999), (100_000, 50_000), (10**6, 50_000)):
+        in_asset = replace(
+            CLOSING_BY_PEER, parameters=channel_parameters(ASSET), deposited_by_me=0, signed_by_me=0
+        )
+        owing = replace(in_asset, accepted_from_peer=stake)
+        assert tps_fee_limit(row(OutboxKind.FRAUD_PROOF), owing, told, EARLY) == most
+    assert tps_fee_limit(row(OutboxKind.FRAUD_PROOF), CLOSING_BY_PEER, told, EARLY) == 85_000
+
+
+@pytest.mark.parametrize(
+    "cost, reserve", [(1, 50_000), (25_000, 50_000), (10**15, 50_000), (10**15, 10**15), (7, 99)]
+)
+def test_what_is_worth_less_than_the_reserve_is_never_worth_more_in_bytes(cost: int, reserve: int) -> None:
+    spending = Spending(20_000, reserve, {ASSET: cost})
+    for asset in (ASSET, BASE):
+        amount = spending.reserve_in(asset)
+        assert amount <= MAX_CAP
+        assert spending.in_bytes(asset, amount) <= reserve
+    assert spending.known_assets == {BASE, ASSET}
+
+
+def test_a_channel_is_not_worth_more_bytes_in_reserve_than_what_is_at_stake_in_it_whatever_its_asset(
+    tmp_path: Path,
+) -> None:
+    """Else strangers block a merchant with deposits of an asset, which come back to them, and one unit each."""
+
+    def owing(salt: str, asset: str, owed: int) -> Channel:
+        parameters = replace(channel_parameters(asset), salt=salt)
+        return Channel(
+            parameters, PAYEE.address, status=Status.OPEN, accepted_from_peer=owed, signed_by_peer=owed
+        )
+
+    told = Spending(20_000, 50_000, {ASSET: 25_000})
+    with closing(Store(f"sqlite:///{tmp_path}/books.sqlite")) as store, store.transaction() as books:
+        for number in range(20):
+            books.channels.add(owing(str(number), ASSET, 1), created_at=0)
+        assert bytes_in_reserve(books, told, new_channels=0) == 10
+        assert bytes_in_reserve(books, SPENDING, new_channels=0) == 20 * 50_000
+        books.channels.add(owing("more", ASSET, 60_000), created_at=0)
+        books.channels.add(owing("much", ASSET, 10**9), created_at=0)
+        books.channels.add(owing("bytes", BASE, 7_000), created_at=0)
+        assert bytes_in_reserve(books, told, new_channels=1) == 10 + 30_000 + 50_000 + 7_000 + 50_000
 
 
 def test_credit_is_not_at_stake_since_it_goes_back() -> None:

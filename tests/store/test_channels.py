@@ -224,10 +224,12 @@ def test_channels_of_one_status_are_found_and_counted(store: Store) -> None:
         assert books.channels.count_not_closed() == 2
 
 
-def test_what_is_at_stake_is_summed_up_to_an_amount_for_each_channel_that_is_not_closed(store: Store) -> None:
-    def at_stake() -> int:
+def test_what_is_at_stake_is_counted_and_summed_by_asset_where_it_is_little_and_not_closed(
+    store: Store,
+) -> None:
+    def at_stake(asset: str = "base") -> tuple[int, int, int]:
         with store.reading() as books:
-            return books.channels.sum_at_stake(100)
+            return books.channels.count_at_stake(), *books.channels.sum_at_stake(asset, below=100)
 
     add(
         store,
@@ -235,20 +237,19 @@ def test_what_is_at_stake_is_summed_up_to_an_amount_for_each_channel_that_is_not
         paid("refunded", 9, signed_by_me=9),
         channel("not served", signed_by_peer=9),
     )
-    assert at_stake() == 0
+    assert at_stake() == (0, 0, 0)
     add(store, paid("little", 30, signed_by_me=10))
-    assert at_stake() == 20
-    add(store, paid("much", 101), channel("mine", deposited_by_me=7, signed_by_me=7))
-    assert at_stake() == 127
-    add(store, paid("closing", 5, status=Status.CLOSING))
-    assert at_stake() == 132
-    add(store, paid("closed", 5, status=Status.CLOSED))
-    assert at_stake() == 132
-    # Neither can be compared with fees, or it is all that a customer has.
-    add(store, paid("asset", 1, ASSET), channel("no asset", asset=ASSET))
-    assert at_stake() == 232
+    assert at_stake() == (1, 20, 1)
+    add(store, paid("much", 100), channel("mine", deposited_by_me=7, signed_by_me=7))
+    assert at_stake() == (3, 27, 2)
+    add(store, paid("closing", 5, status=Status.CLOSING), paid("closed", 5, status=Status.CLOSED))
+    assert at_stake() == (4, 32, 3)
+    add(store, paid("asset", 99, ASSET), channel("no asset", asset=ASSET))
+    assert at_stake() == (5, 32, 3)
+    assert at_stake(ASSET) == (5, 99, 1)
+    # It is all that a customer has.
     add(store, Channel(parameters("customer's"), CUSTOMER, status=Status.OPEN, deposited_by_me=1))
-    assert at_stake() == 332
+    assert at_stake() == (6, 32, 3)
 
 
 def test_the_channels_that_opened_first_are_due_for_a_sweep(store: Store) -> None:
