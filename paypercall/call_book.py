@@ -87,6 +87,7 @@ class CallBook:
         method: str,
         payment: str,
         amount: int,
+        asset: str | None = None,
         details: Mapping[str, Any] | None = None,
         can_refund: bool = True,
     ) -> PaidCall:
@@ -96,7 +97,7 @@ class CallBook:
             PaymentRefused: As `take`.
             CallConflict: As `take`.
         """
-        call = call_of(method, payment, amount, attempt.asset, attempt.now, details=details)
+        call = call_of(method, payment, amount, asset or attempt.asset, attempt.now, details=details)
         return self._book(call, attempt, lambda found: hold(found, attempt, can_refund=can_refund))
 
     def drop_uncollected(self, method: str, payment: str) -> None:
@@ -111,6 +112,7 @@ class CallBook:
         method: str,
         payment: str,
         amount: int,
+        asset: str | None = None,
         aa_address: str | None = None,
         details: Mapping[str, Any] | None = None,
         can_refund: bool = True,
@@ -121,7 +123,8 @@ class CallBook:
             attempt: Who wants to answer what.
             method: The method's name.
             payment: What identifies the payment within the method: the same for the same payment, whoever asks.
-            amount: In units of the attempt's asset.
+            amount: In bytes or units of the asset.
+            asset: What was paid in; None for what the attempt's price is in.
             aa_address: The channel, if there is one.
             details: What the receipt tells besides.
             can_refund: Whether the method can give money back.
@@ -131,7 +134,7 @@ class CallBook:
             CallConflict: When the payment cannot be used for this request; `PriceUnknown` also when it was taken for
                 this one and is free again.
         """
-        call = call_of(method, payment, amount, attempt.asset, attempt.now, aa_address, details)
+        call = call_of(method, payment, amount, asset or attempt.asset, attempt.now, aa_address, details)
         claimed = self._book(call, attempt, lambda found: claim(found, attempt, can_refund=can_refund))
         if attempt.price is None and not claimed.is_over:
             raise PriceUnknown("nobody can tell what this request costs; the payment is good for another one")

@@ -147,7 +147,7 @@ class Attempt:
 
 
 def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
-    """Keeps a payment for a request before it is collected: from then on its price is agreed, whatever happens.
+    """Keeps a payment for a request before it is collected: from then on its price is agreed, and its asset.
 
     Raises:
         PaymentRefused: As `claim`.
@@ -164,13 +164,14 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
     """Begins to answer a request with a payment; one that pays too little is refunded as a whole instead.
 
     So is one whose workers have died too often: its request may be what kills them. So is one that was left behind by
-    its worker, if nobody can tell the price at which to run it anew; where nothing can be given back, it is free then.
+    its worker, if nobody can tell the price at which to run it anew, or that is in another asset by now; where nothing
+    can be given back, it is free in the first case, and was agreed in the second.
 
     Args:
         call: The call.
         attempt: Who wants to answer what.
         can_refund: Whether its method can give money back. If not, the payment must be the price exactly, as it was
-            when the payment was first kept or taken for this request.
+            when the payment was first kept or taken for this request, whatever asset that price is in now.
 
     Returns:
         The call, running for this attempt, or over: then its answer is to be given again.
@@ -187,17 +188,12 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
         return call
     if attempt.price is None:
         return _end_what_is_left(call, attempt.run, can_refund=can_refund)
+    if can_refund and call.request is not None and call.asset != attempt.asset:
+        return _refund_all(call, attempt)
     _require_agreed_price(call, attempt, can_refund=can_refund)
     lost_runs = call.lost_runs + (call.state is PaidCallState.RUNNING)
     if can_refund and (call.amount < attempt.price or lost_runs >= MAX_LOST_RUNS):
-        return replace(
-            call,
-            request=attempt.request,
-            run=attempt.run,
-            lost_runs=lost_runs,
-            state=PaidCallState.REFUNDED,
-            refund=call.amount,
-        )
+        return _refund_all(replace(call, lost_runs=lost_runs), attempt)
     return replace(
         call,
         request=attempt.request,
@@ -208,13 +204,15 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
     )
 
 
+def _refund_all(call: PaidCall, attempt: Attempt) -> PaidCall:
+    return replace(
+        call, request=attempt.request, run=attempt.run, state=PaidCallState.REFUNDED, refund=call.amount
+    )
+
+
 def _require_usable(call: PaidCall, attempt: Attempt) -> None:
     if call.request is not None and call.request[:SAME_REQUEST] != attempt.request[:SAME_REQUEST]:
         raise PaymentUsed("this payment was used for another request; pay for each request")
-    if call.is_over:
-        return
-    if call.asset != attempt.asset and attempt.price is not None:
-        raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
     if call.state is PaidCallState.RUNNING and 0 < call.runs_until - attempt.now <= LONGEST_LEASE_SECONDS:
         raise PaymentInProgress(
             "this request is being answered; ask again in a moment, with the same payment"
@@ -232,13 +230,18 @@ def _end_what_is_left(call: PaidCall, run: str, *, can_refund: bool) -> PaidCall
 def _require_agreed_price(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> None:
     if attempt.price is None:
         raise PriceUnknown("nobody can tell what this request costs")
-    if can_refund or call.request == attempt.request or call.amount == attempt.price:
+    if call.request == attempt.request:
+        return
+    is_in_asset = call.asset == attempt.asset
+    if is_in_asset and (can_refund or call.amount == attempt.price):
         return
     if call.request is not None:
         # A price may depend on headers: what was agreed for a cheap request must not buy a dear one.
         raise PaymentUsed(
             "this payment is kept for the same request with other headers, which costs something else"
         )
+    if not is_in_asset:
+        raise WrongPaymentAsset(f"payment must be in {attempt.asset}, this one is in {call.asset}")
     code = RefusalCode.UNDERPAID.value if call.amount < attempt.price else "overpaid"
     raise PaymentRefused(
         f"the payment is {call.amount}, the price {attempt.price}: pay exactly that, since this way of paying"

@@ -138,17 +138,16 @@ def check_signatures(payment: UnitPayment, look_up: Callable[[str], Any]) -> Non
             raise Refusal(RefusalCode.WRONG_SIGNATURE, f"{address} has not signed the unit")
 
 
-def amount_paid(payment: UnitPayment, payee: str, asset: str) -> int:
-    """What a unit pays to a payee: one output, in the asset. Others of its outputs are its authors' business.
+def amount_paid(payment: UnitPayment, payee: str) -> tuple[int, str]:
+    """What a unit pays to a payee, and in which asset: one output. Others of its outputs are its authors' business.
 
     Raises:
         PaymentRefused: With `wrong_payee`, `several_outputs` or `own_unit`.
-        Refusal: With `wrong_asset`.
     """
     if any(author["address"] == payee for author in payment.authors):
         raise PaymentRefused("the unit spends from the payee itself", code="own_unit")
     outputs = [
-        (message["payload"].get("asset", BASE), output["amount"])
+        (int(output["amount"]), str(message["payload"].get("asset", BASE)))
         for message in payment.unit["messages"]
         if message["app"] == "payment"
         for output in message["payload"]["outputs"]
@@ -158,10 +157,7 @@ def amount_paid(payment: UnitPayment, payee: str, asset: str) -> int:
         raise PaymentRefused(f"the unit pays nothing to {payee}", code="wrong_payee")
     if len(outputs) > 1:
         raise PaymentRefused("the unit must have one output to the payee only", code="several_outputs")
-    paid_in, amount = outputs[0]
-    if paid_in != asset:
-        raise Refusal(RefusalCode.WRONG_ASSET, f"payment must be in {asset}, the unit pays in another asset")
-    return int(amount)
+    return outputs[0]
 
 
 def _is_definition_of(address: str, definition: object) -> bool:

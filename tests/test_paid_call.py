@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from paypercall.paid_call import (
     MAX_LOST_RUNS,
     RUN_SECONDS,
+    SAME_REQUEST,
     Attempt,
     CallConflict,
     PaidCall,
@@ -106,6 +108,37 @@ def test_what_is_over_stays_as_it_is_whatever_asset_the_price_is_in_now(
     assert rule(over, attempt(run="second", asset="other"), can_refund=True) == over
     with pytest.raises(PaymentUsed):
         rule(over, attempt("b", "second", asset="other"), can_refund=True)
+
+
+OTHERS = [{"asset": "other"}, {"asset": "other", "price": 5}]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_payment_that_was_kept_is_taken_though_the_price_is_in_another_asset_by_then_but_for_that_request_only(
+    other: dict[str, Any],
+) -> None:
+    first = attempt("a" * SAME_REQUEST + "with headers")
+    held = hold(ACCEPTED, first, can_refund=False)
+    again = replace(first, run="second", now=RUN_SECONDS, **other)
+    assert hold(held, again, can_refund=False) == held
+    for call in (held, claim(held, first, can_refund=False)):
+        assert claim(call, again, can_refund=False).run == "second"
+        for request in ("b" * SAME_REQUEST, "a" * SAME_REQUEST + "with others"):
+            for rule in (hold, claim):
+                with pytest.raises(PaymentUsed):
+                    rule(call, replace(again, request=request), can_refund=False)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_a_worker_has_left_behind_is_given_back_where_the_price_is_in_another_asset_by_now(
+    other: dict[str, Any],
+) -> None:
+    dead = claim(ACCEPTED, attempt())
+    with pytest.raises(PaymentInProgress):
+        claim(dead, attempt(run="second", now=RUN_SECONDS - 1, **other))
+    for left in (dead, release(dead, "first"), hold(ACCEPTED, attempt(), can_refund=True)):
+        ended = claim(left, attempt(run="second", now=RUN_SECONDS, **other))
+        assert (ended.state, ended.run, ended.refund) == (PaidCallState.REFUNDED, "second", 100)
 
 
 def unpriced(request: str = "a", now: int = 10**6, asset: str = "base") -> Attempt:

@@ -63,7 +63,15 @@ class Order:
         """
         return not self.calls.is_known(self.method, payment)
 
-    def collect(self, payment: str, amount: int, collect: Callable[[], None], **details: Any) -> PaidCall:
+    def collect(
+        self,
+        payment: str,
+        amount: int,
+        collect: Callable[[], None],
+        *,
+        asset: str | None = None,
+        **details: Any,
+    ) -> PaidCall:
         """Keeps a payment for this request, collects it, and takes it: the way for money that moves only once.
 
         Its price is agreed and in the books before the money moves. So a retry after a crash, or after an unknown
@@ -75,6 +83,7 @@ class Order:
             collect: Moves the money, or finds that it has moved already. It raises `PaymentRefused` when the money has
                 not moved and will not, so that nothing is kept; any other `PaypercallError` leaves that open, and the
                 same payment is to be sent again.
+            asset: As for `take`.
             **details: As for `take`.
 
         Raises:
@@ -83,37 +92,42 @@ class Order:
             PaypercallError: Whatever `collect` raises.
         """
         if self.attempt.price is None:
-            return self.take(payment, amount, **details)
-        held = self.calls.hold(self.attempt, **self._booking(payment, amount, details))
+            return self.take(payment, amount, asset=asset, **details)
+        held = self.calls.hold(self.attempt, **self._booking(payment, amount, asset, details))
         if not held.is_over:
             try:
                 collect()
             except PaymentRefused:
                 self.calls.drop_uncollected(self.method, payment)
                 raise
-        return self.take(payment, amount, **details)
+        return self.take(payment, amount, asset=asset, **details)
 
-    def take(self, payment: str, amount: int, **details: Any) -> PaidCall:
+    def take(self, payment: str, amount: int, *, asset: str | None = None, **details: Any) -> PaidCall:
         """Books a payment that the method has collected, for this request. Safe to repeat.
 
         Args:
             payment: What identifies it within the method, at most 64 characters: the same for the same payment.
             amount: In bytes or units of the asset.
+            asset: What was paid in, where it may be another than the price's, which is refused here: a payment that has
+                bought an answer before gets it again in whatever asset the price is by now.
             **details: What the receipt tells besides.
 
         Raises:
             PaymentRefused: When the method cannot give back, and the payment is not the price.
             CallConflict: When it was used for another request, or is in use.
         """
-        return self.calls.take(self.attempt, **self._booking(payment, amount, details))
+        return self.calls.take(self.attempt, **self._booking(payment, amount, asset, details))
 
-    def _booking(self, payment: str, amount: int, details: Mapping[str, Any]) -> dict[str, Any]:
+    def _booking(
+        self, payment: str, amount: int, asset: str | None, details: Mapping[str, Any]
+    ) -> dict[str, Any]:
         if not 0 < len(payment) <= MAX_PAYMENT:
             raise ValueError(f"what identifies a payment must have 1 to {MAX_PAYMENT} characters")
         return {
             "method": self.method,
             "payment": payment,
             "amount": amount,
+            "asset": asset,
             "details": details,
             "can_refund": self.can_refund,
         }

@@ -18,11 +18,11 @@ from urllib.parse import quote
 import requests
 
 from paypercall import wire
-from paypercall.errors import PaypercallError, Refusal, RefusalCode
+from paypercall.errors import PaypercallError
 from paypercall.methods.base import Order, PaymentMethod
 from paypercall.obyte.amounts import BASE
 from paypercall.paid_call import PaidCall, PaymentRefused
-from paypercall.transfer import SignedTransfer, is_name, read_transfer
+from paypercall.transfer import SignedTransfer, Transfer, is_name, read_transfer
 
 MAX_AGE_SECONDS = 600
 CLOCKS_DIFFER_SECONDS = 60
@@ -119,23 +119,23 @@ class BitTransfer(PaymentMethod):
         """Checks a transfer, keeps it for the request, and redeems it.
 
         Raises:
-            Refusal: When it cannot be read, is not signed, or the price is in another asset.
+            Refusal: When it cannot be read, or is not signed.
             PaymentRefused: When it is not accepted, by us or by the third party.
-            CallConflict: When it cannot be used for this request.
+            CallConflict: When it cannot be used for this request, or the price is in another asset.
             OutcomeUnknown: When the third party does not say what became of it.
         """
         signed = read_transfer(payment.get(wire.TRANSFER, ""), payment.get(wire.TRANSFER_SIGNATURE, ""))
         transfer = signed.transfer
-        if order.asset != self._asset:
-            raise Refusal(RefusalCode.WRONG_ASSET, f"what costs {order.asset} cannot be paid by a transfer")
+        if order.is_new(signed.id):
+            self._require_acceptable(transfer)
+        return order.collect(
+            signed.id, transfer.amount, lambda: self._collect(signed), asset=self._asset, payer=transfer.payer
+        )
+
+    def _require_acceptable(self, transfer: Transfer) -> None:
         if (transfer.payee_username, transfer.payee_address) != (self._username, self._address):
             raise PaymentRefused("the transfer is to another payee", code="wrong_payee")
-        if order.is_new(signed.id):
-            self._require_recent(transfer.timestamp)
-        return order.collect(signed.id, transfer.amount, lambda: self._collect(signed), payer=transfer.payer)
-
-    def _require_recent(self, timestamp: int) -> None:
-        age = int(time.time()) - timestamp
+        age = int(time.time()) - transfer.timestamp
         if not -CLOCKS_DIFFER_SECONDS <= age <= self._max_age:
             raise PaymentRefused(
                 f"the transfer must be at most {self._max_age} seconds old, and not of the future",

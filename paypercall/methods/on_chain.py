@@ -69,17 +69,19 @@ class OnChain(PaymentMethod):
         """Checks a unit, keeps it for the request, and posts it.
 
         Raises:
-            Refusal: When the unit cannot be read, contradicts itself, is not signed, or pays in another asset.
+            Refusal: When the unit cannot be read, contradicts itself, is not signed, or the asset is not accepted.
             PaymentRefused: When it is not accepted, by us or by the hub.
             PaymentPending: When it is not final yet, or another unit conflicts with it.
-            CallConflict: When it cannot be used for this request.
+            CallConflict: When it cannot be used for this request, or pays in another asset.
             ObyteError: When the hub does not say what became of it.
         """
         offered = read_unit_payment(wire.decode_unit(payment[wire.UNIT]), self._network, self._server.address)
-        amount = amount_paid(offered, self._server.address, order.asset)
+        amount, asset = amount_paid(offered, self._server.address)
         if order.is_new(offered.hash):
             self._require_acceptable(offered, order)
-        return order.collect(offered.hash, amount, lambda: self._collect(offered), unit=offered.hash)
+        return order.collect(
+            offered.hash, amount, lambda: self._collect(offered), asset=asset, unit=offered.hash
+        )
 
     @property
     def _light(self) -> LightClient:

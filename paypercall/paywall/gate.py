@@ -137,7 +137,9 @@ class Paywall:
             return _not_for_now(error)
         if call.is_over:
             return self._answer_again(call, method, price, is_in_body=is_in_body)
-        running = Running(call, method, price.amount, was_paid_in_body=is_in_body)
+        # What cannot be given back was agreed, whatever this costs by now, and in which asset.
+        agreed = price.amount if method.can_refund else call.amount
+        running = Running(call, method, agreed, was_paid_in_body=is_in_body)
         # An adapter that drops it without an end must not keep the next attempt from running.
         self._heartbeat.add(call, owner=running)
         return running

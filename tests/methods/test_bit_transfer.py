@@ -36,6 +36,8 @@ from tests.methods.third_party import (
     transfer,
 )
 
+OTHER_ASSET = "x" * 43 + "="
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[TransferShop]:
@@ -132,7 +134,32 @@ def test_a_transfer_that_is_not_what_is_asked_for_is_refused(
 
 
 def test_what_costs_another_asset_is_not_paid_by_a_transfer(same_shop: TransferShop) -> None:
-    is_refused_unheard(same_shop, same_shop.ask(same_shop.sign(), asset="x" * 43 + "="), 402, "wrong_asset")
+    signed = same_shop.sign()
+    is_refused_unheard(same_shop, same_shop.ask(signed, asset=OTHER_ASSET), 402, "wrong_asset")
+    assert not same_shop.calls.is_known("bit_transfer", signed.id)
+
+
+def test_an_answer_is_given_again_though_its_view_costs_another_asset_by_now_or_the_merchant_has_another_name(
+    shop: TransferShop,
+) -> None:
+    signed = shop.sign()
+    shop.sell(signed)
+    shop.paywall._methods = (BitTransfer(shop.line.url + "/{}", "renamed", "elsewhere"),)
+    again = shop.ask(signed, asset=OTHER_ASSET)
+    assert isinstance(again, Answer) and again.body == ANSWER
+    assert code_of(shop.ask(signed, path="/other", asset=OTHER_ASSET)) == (409, "payment_used")
+
+
+def test_a_transfer_that_may_have_moved_is_served_though_the_price_is_in_another_asset_by_then(
+    shop: TransferShop,
+) -> None:
+    signed = shop.sign()
+    shop.line.act = lost_answer
+    assert code_of(shop.ask(signed)) == (503, "transfer_outcome_unknown")
+    shop.line.act = None
+    running = shop.ask(signed, price=7, asset=OTHER_ASSET)
+    assert isinstance(running, Running)
+    assert (running.price, running.asset) == (PRICE, "base"), "as was agreed"
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,15 @@ def test_a_unit_buys_one_answer_and_is_posted_by_the_merchant(shop: LedgerShop) 
     assert shop.net.balance(shop.payee) == before + PRICE
 
 
+def test_an_answer_is_given_again_though_its_view_costs_another_asset_by_now(shop: LedgerShop) -> None:
+    unit = shop.prepare()
+    shop.sell(unit)
+    for asset in (asset_of(shop), "A" * 43 + "="):
+        again = shop.ask(unit, price=1, asset=asset)
+        assert isinstance(again, Answer) and again.body == ANSWER
+        assert code_of(shop.ask(unit, path="/other", asset=asset)) == (409, "payment_used")
+
+
 def test_a_unit_is_not_posted_at_a_price_that_nobody_can_tell_and_is_answered_again_all_the_same(
     shop: LedgerShop,
 ) -> None:

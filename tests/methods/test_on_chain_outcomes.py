@@ -67,7 +67,7 @@ def test_a_unit_is_served_once_it_is_final_whatever_the_price_is_by_then(patient
     assert patient_shop.is_posted(unit.payment.hash)
     assert code_of(patient_shop.ask(unit, path="/other")) == (409, "payment_used")
     patient_shop.net.settle()
-    patient_shop.sell(unit, price=5 * PRICE)
+    patient_shop.sell(unit, price=5 * PRICE, asset="A" * 43 + "=")
 
 
 @pytest.mark.parametrize(
