@@ -28,9 +28,14 @@ MAX_LOST_RUNS = 3
 
 
 class PaidCallState(Enum):
-    """Where a payment is on its way to an answer."""
+    """Where a payment is on its way to an answer.
+
+    `UNTIED` is one that was kept or taken for a request whose price nobody could tell when it came again: it is good
+    for that request, as agreed, or for another.
+    """
 
     ACCEPTED = "accepted"
+    UNTIED = "untied"
     RUNNING = "running"
     ANSWERED = "answered"
     REFUNDED = "refunded"
@@ -120,6 +125,11 @@ class PaidCall:
         return f"{self.method}-{self.payment}"
 
     @property
+    def is_tied(self) -> bool:
+        """Whether it is good for its request only."""
+        return self.request is not None and self.state is not PaidCallState.UNTIED
+
+    @property
     def is_over(self) -> bool:
         """Whether it is answered or refunded: for good, but for an answer that breaks off; see `break_off`."""
         return self.state in (PaidCallState.ANSWERED, PaidCallState.REFUNDED)
@@ -157,7 +167,7 @@ def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
     if call.is_over:
         return call
     _require_agreed_price(call, attempt, can_refund=can_refund)
-    return replace(call, request=attempt.request)
+    return replace(call, request=attempt.request, state=PaidCallState.ACCEPTED)
 
 
 def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidCall:
@@ -165,7 +175,8 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
 
     So is one whose workers have died too often: its request may be what kills them. So is one that was left behind by
     its worker, if nobody can tell the price at which to run it anew, or that is in another asset by now; where nothing
-    can be given back, it is free in the first case, and was agreed in the second.
+    can be given back, it is untied in the first case, and was agreed in the second. What was only kept for the request
+    is untied, too: perhaps there is nothing to give back.
 
     Args:
         call: The call.
@@ -188,7 +199,7 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
         return call
     if attempt.price is None:
         return _end_what_is_left(call, attempt.run, can_refund=can_refund)
-    if can_refund and call.request is not None and call.asset != attempt.asset:
+    if can_refund and call.is_tied and call.asset != attempt.asset:
         return _refund_all(call, attempt)
     _require_agreed_price(call, attempt, can_refund=can_refund)
     lost_runs = call.lost_runs + (call.state is PaidCallState.RUNNING)
@@ -211,7 +222,8 @@ def _refund_all(call: PaidCall, attempt: Attempt) -> PaidCall:
 
 
 def _require_usable(call: PaidCall, attempt: Attempt) -> None:
-    if call.request is not None and call.request[:SAME_REQUEST] != attempt.request[:SAME_REQUEST]:
+    is_same = call.request is not None and call.request[:SAME_REQUEST] == attempt.request[:SAME_REQUEST]
+    if call.is_tied and not is_same:
         raise PaymentUsed("this payment was used for another request; pay for each request")
     if call.state is PaidCallState.RUNNING and 0 < call.runs_until - attempt.now <= LONGEST_LEASE_SECONDS:
         raise PaymentInProgress(
@@ -220,11 +232,12 @@ def _require_usable(call: PaidCall, attempt: Attempt) -> None:
 
 
 def _end_what_is_left(call: PaidCall, run: str, *, can_refund: bool) -> PaidCall:
-    """Ends what a worker has left behind, as if its view had failed."""
-    if call.request is None or call.run is None:  # not taken for this request, though perhaps kept for it
+    """Ends what was begun for a request and cannot go on."""
+    if call.request is None:
         raise PriceUnknown("nobody can tell what this request costs; nothing was taken for it")
-    running = replace(call, state=PaidCallState.RUNNING, run=run)
-    return give_back(running, run) if can_refund else free(running, run)
+    if can_refund and call.run is not None:
+        return give_back(replace(call, state=PaidCallState.RUNNING, run=run), run)
+    return replace(call, state=PaidCallState.UNTIED, runs_until=0)
 
 
 def _require_agreed_price(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> None:
@@ -235,7 +248,7 @@ def _require_agreed_price(call: PaidCall, attempt: Attempt, *, can_refund: bool)
     is_in_asset = call.asset == attempt.asset
     if is_in_asset and (can_refund or call.amount == attempt.price):
         return
-    if call.request is not None:
+    if call.is_tied:
         # A price may depend on headers: what was agreed for a cheap request must not buy a dear one.
         raise PaymentUsed(
             "this payment is kept for the same request with other headers, which costs something else"

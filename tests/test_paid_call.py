@@ -167,9 +167,9 @@ def test_what_a_worker_has_left_behind_is_given_back_where_nobody_can_tell_the_p
     for left in (dead, release(dead, "first")):
         ended = claim(left, unpriced(asset=asset))
         assert (ended.state, ended.run, ended.refund) == (PaidCallState.REFUNDED, "unpriced", 100)
-        freed = claim(left, unpriced(asset=asset), can_refund=False)
-        assert (freed.state, freed.request, freed.refund) == (PaidCallState.ACCEPTED, None, 0)
-        assert claim(freed, attempt("b", "second"), can_refund=False).request == "b"
+        untied = claim(left, unpriced(asset=asset), can_refund=False)
+        assert (untied.state, untied.refund) == (PaidCallState.UNTIED, 0)
+        assert claim(untied, attempt("b", "second"), can_refund=False).request == "b"
         for can_refund in (True, False):
             with pytest.raises(PaymentUsed):
                 claim(left, unpriced("b", asset=asset), can_refund=can_refund)
@@ -177,12 +177,43 @@ def test_what_a_worker_has_left_behind_is_given_back_where_nobody_can_tell_the_p
 
 @pytest.mark.parametrize("can_refund", [True, False])
 def test_nothing_is_taken_or_kept_at_a_price_that_nobody_can_tell(can_refund: bool) -> None:
-    held = hold(ACCEPTED, attempt(), can_refund=can_refund)
     freed = free(claim(ACCEPTED, attempt()), "first")
-    for call in (ACCEPTED, held, freed):
+    for call in (ACCEPTED, freed):
         for rule in (hold, claim):
             with pytest.raises(PriceUnknown):
                 rule(call, unpriced(), can_refund=can_refund)
+
+
+@pytest.mark.parametrize("can_refund", [True, False])
+def test_what_was_kept_for_a_request_is_good_for_another_as_well_once_nobody_can_tell_the_price(
+    can_refund: bool,
+) -> None:
+    first = attempt("a" * SAME_REQUEST + "with headers")
+    unknown = unpriced(first.request)
+    untied = claim(hold(ACCEPTED, first, can_refund=can_refund), unknown, can_refund=can_refund)
+    assert (untied.state, untied.refund) == (PaidCallState.UNTIED, 0), "perhaps nothing was collected"
+    for request in (first.request, "b"):
+        assert claim(untied, replace(unknown, request=request), can_refund=can_refund) == untied
+        again = hold(untied, replace(first, request=request), can_refund=can_refund)
+        assert (again.state, again.request) == (PaidCallState.ACCEPTED, request)
+        assert claim(again, replace(first, request=request), can_refund=can_refund).request == request
+        with pytest.raises(PaymentUsed):
+            claim(again, attempt("c"), can_refund=can_refund)
+
+
+@pytest.mark.parametrize("rule", [hold, claim])
+def test_what_is_untied_keeps_its_agreed_price_for_its_own_request_and_must_be_the_price_of_any_other(
+    rule: Callable[..., PaidCall],
+) -> None:
+    first = attempt("a" * SAME_REQUEST + "with headers")
+    untied = claim(hold(ACCEPTED, first, can_refund=False), unpriced(first.request), can_refund=False)
+    for dearer in ({"price": 500}, {"price": 500, "asset": "other"}):
+        assert rule(untied, replace(first, **dearer), can_refund=False).request == first.request
+    for request in ("a" * SAME_REQUEST + "with others", "b"):
+        with pytest.raises(PaymentRefused):
+            rule(untied, replace(first, request=request, price=500), can_refund=False)
+        with pytest.raises(WrongPaymentAsset):
+            rule(untied, replace(first, request=request, asset="other"), can_refund=False)
 
 
 def test_only_the_run_that_holds_the_request_ends_it() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, fu
 
 from paypercall.paid_call import PaidCall, PaidCallState
 from paypercall.store.schema import paid_calls, stored_answers
-from paypercall.store.statements import Connection, Row, Statement, adding_unless_there
+from paypercall.store.statements import Connection, Row, Statement, adding_unless_there, one_of
 
 _DROPPED_AT_ONCE = 200
 
@@ -196,7 +196,9 @@ _LOOK = Statement(select(paid_calls.c.method).where(_IS_PAYMENT))
 _LOCK = Statement(_selected().where(_IS_PAYMENT).with_for_update())
 _DROP_UNCOLLECTED = Statement(
     delete(paid_calls).where(
-        _IS_PAYMENT, paid_calls.c.state == PaidCallState.ACCEPTED.value, paid_calls.c.run.is_(None)
+        _IS_PAYMENT,
+        one_of(paid_calls.c.state, [PaidCallState.ACCEPTED.value, PaidCallState.UNTIED.value]),
+        paid_calls.c.run.is_(None),
     )
 )
 _LOCK_TOKEN = Statement(

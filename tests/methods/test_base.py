@@ -85,6 +85,10 @@ def die() -> None:
     raise Crash
 
 
+def assert_none(answer: object) -> None:
+    assert answer is None
+
+
 def lose_connection() -> None:
     raise BankUnreachable("the bank did not answer; account 4711")
 
@@ -217,16 +221,41 @@ def test_what_a_dead_worker_has_left_buys_another_request_where_nobody_can_tell_
     assert shop.cheques.paid == {"1": 100}
 
 
-def test_a_payment_whose_price_is_agreed_stays_kept_for_its_request_while_nobody_can_tell_the_price(
+def test_a_payment_whose_price_is_agreed_is_good_for_its_request_after_nobody_could_tell_the_price(
     shop: Shop,
 ) -> None:
     shop.cheques.after = lose_connection
     shop.ask("1:100")
-    kept = shop.books_of("1")
-    assert shop.ask_without_price("1:100") is None
-    assert shop.books_of("1") == kept
+    for _ in range(2):
+        assert shop.ask_without_price("1:100") is None
     shop.cheques.after = lambda: None
     shop.sell("1:100", price=900)
+    assert code_of(shop.ask("1:100", path="/other")) == (409, "payment_used")
+
+
+def test_a_payment_that_may_have_moved_buys_another_request_where_nobody_can_tell_the_price_any_more(
+    shop: Shop,
+) -> None:
+    shop.cheques.after = lose_connection
+    shop.ask("1:100")
+    shop.restart()
+    assert code_of(shop.ask("1:100", path="/other")) == (409, "payment_used")
+    assert shop.ask_without_price("1:100") is None
+    assert code_of(shop.ask("1:100", price=900, path="/other")) == (402, "underpaid")
+    assert code_of(shop.ask("1:100", path="/other")) == (503, "bank")
+    shop.cheques.after = lambda: None
+    assert code_of(shop.ask("1:100")) == (409, "payment_used")
+    shop.sell("1:100", path="/other")
+    assert (shop.cheques.paid, shop.cheques.asked) == ({"1": 100}, 3)
+
+
+def test_what_could_not_be_collected_after_all_is_forgotten_though_nobody_could_tell_the_price_meanwhile(
+    shop: Shop,
+) -> None:
+    shop.cheques.uncovered.add("1")
+    shop.cheques.before = lambda: assert_none(shop.ask_without_price("1:100"))
+    assert code_of(shop.ask("1:100")) == (402, "uncovered")
+    assert shop.books_of("1") is None
 
 
 def test_a_method_that_asks_for_the_price_first_goes_on_as_if_there_were_no_payment(shop: Shop) -> None:
