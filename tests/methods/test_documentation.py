@@ -16,6 +16,7 @@ import requests
 
 from paypercall import wire
 from paypercall.call_book import CallBook
+from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.store import Store
 from tests.documentation import ROOT, python_blocks
@@ -68,24 +69,12 @@ def test_the_three_methods_side_by_side_take_what_the_programs_pay(
                 assert balance(accounts, "merchant") == START + payments_made * PRICE
             assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
             use_conf_in(tmp_path / "customer", net, monkeypatch)
-            program = ON_CHAIN.replace("unit = ", "fund(client)\nunit = ", 1)
-            client = run_funded(program, net, f"{url}/answer")
+            with Client(payments.server.address) as customer:
+                net.fund(customer.address, 100_000)
+                net.settle()
+            run(ON_CHAIN, URL=f"{url}/answer")
             assert capsys.readouterr().out == ANSWER.decode() + "\n"
             assert net.balance(payments.server.address) == PRICE
-            client.close_node()
-
-
-def run_funded(program: str, net: Devnet, url: str) -> Any:
-    """Runs the customer's program, whose new wallet gets some bytes in the middle of it."""
-
-    def fund(client: Any) -> None:
-        net.fund(client.address, 100_000)
-        net.settle()
-
-    program = re.sub("^URL = .*$", f"URL = {url!r}", program, flags=re.MULTILINE)
-    namespace: dict[str, Any] = {"__name__": "program", "fund": fund}
-    exec(compile(program, str(DOCUMENT), "exec"), namespace)
-    return namespace["client"]
 
 
 @pytest.mark.parametrize("program", [ON_CHAIN, TRANSFER])
@@ -100,6 +89,7 @@ def test_what_costs_too_much_or_another_asset_is_not_paid(
         (wire.TRANSFER_ADDRESS, "x"),
         (wire.TRANSFER_USERNAME, "x"),
         (wire.TRANSFER_TERMS, "x"),
+        (wire.UNIT_TERMS, "x"),
     ]
     site = Site(None)
     site.view = lambda seen: Reply(402, terms, b"")
@@ -114,10 +104,17 @@ def test_what_costs_too_much_or_another_asset_is_not_paid(
     assert [seen.method for seen in site.seen if seen.path == "/answer"] == ["GET"]
 
 
-def test_what_is_free_is_shown_and_not_paid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("program", [ON_CHAIN, TRANSFER])
+@pytest.mark.parametrize("status", [200, 402])
+def test_what_is_free_or_cannot_be_paid_for_by_this_method_is_shown_and_not_paid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], program: str, status: int
+) -> None:
     with closing(Site(None)) as site:
-        site.view = lambda seen: Reply(200, [], ANSWER)
-        run(TRANSFER, URL=site.url + "/answer", ACCOUNTS=site.url, KEY_FILE=str(tmp_path / "none"))
+        site.view = lambda seen: Reply(status, [], ANSWER)
+        addresses = {"URL": site.url + "/answer"}
+        if program is TRANSFER:
+            addresses |= {"ACCOUNTS": site.url, "KEY_FILE": str(tmp_path / "none")}
+        run(program, **addresses)
     assert capsys.readouterr().out == ANSWER.decode() + "\n"
     assert len(site.seen) == 1
     assert not (tmp_path / "none").exists()
