@@ -363,7 +363,7 @@ def test_a_merchant_may_die_before_it_answers_a_payment(net: Devnet, tmp_path: P
             assert (again.amount, again.code, again.first) == (0, "duplicate", first)
         customer.wallet.close()
     with books_at(merchant.database_url) as books:
-        assert books.payments.count_accepted(customer.aa_address) == 1
+        assert books.payments.total_accepted(customer.aa_address) == PAID
     assert channel_of(merchant).accepted_from_peer == PAID
 
 

@@ -91,10 +91,6 @@ class Payments:
         """The sum of all accepted payments of a channel over all its periods."""
         return int(self._connection.value(_TOTAL, {"aa_address": aa_address}))
 
-    def count_accepted(self, aa_address: str) -> int:
-        """How many payments of a channel were accepted over all its periods."""
-        return int(self._connection.value(_COUNT, {"aa_address": aa_address}))
-
     def sent(self, aa_address: str, idempotency_key: str) -> SentPackage | None:
         """The package that was made for a key, if there is one."""
         row = self._connection.first(_SENT, {"aa_address": aa_address, "key": idempotency_key})
@@ -150,7 +146,6 @@ _FIND = Statement(
     )
 )
 _TOTAL = Statement(select(func.coalesce(func.sum(payments.c.amount), 0)).where(_OF_CHANNEL))
-_COUNT = Statement(select(func.count()).select_from(payments).where(_OF_CHANNEL))
 _SENT = Statement(
     select(
         sent_packages.c.period,

@@ -71,7 +71,6 @@ def test_a_thousand_calls_at_once_and_out_of_order_on_one_channel_are_all_paid_f
         status = shop.server.status(aa_address)
         assert (status.owed_by_peer, status.accepted_from_peer, status.owed_by_me) == (total, total, returned)
         with shop.server.server.store.reading() as books:
-            assert books.payments.count_accepted(aa_address) == CALLS + 1
             assert books.payments.total_accepted(aa_address) == total
         for refund in refunds:
             assert shop.client.verify_payment_package(wire.decode_package(refund)).error is None
