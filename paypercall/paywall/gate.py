@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from http import HTTPStatus
-from typing import Any
 
 from paypercall import wire
 from paypercall.call_book import CallBook
@@ -34,7 +33,7 @@ from paypercall.paid_call import (
 )
 from paypercall.paywall.answer import Answer, Ending, Pairs, problem, refused, unavailable
 from paypercall.paywall.caching import cache_headers
-from paypercall.paywall.current import WrongUse
+from paypercall.paywall.finding import FoundPayment, find_payment, require_distinct
 from paypercall.paywall.price import Price, PriceTag
 from paypercall.paywall.refund_in_body import is_json, with_refund, with_refund_in_body
 from paypercall.paywall.refunds import RefundPolicy, checked
@@ -72,7 +71,7 @@ class Paywall:
     ) -> None:
         self._calls = calls
         self._methods = tuple(methods)
-        _require_distinct(self._methods)
+        require_distinct(self._methods)
         self._payment_headers = tuple(name for method in self._methods for name in method.payment_headers)
         self._unpayable: set[str] = set()
         self._refunds = checked(refunds)
@@ -123,14 +122,14 @@ class Paywall:
             `finish` to be called with what it answered, or `abandon` if it does not come to that.
         """
         try:
-            found = self._find_payment(request)
+            found = find_payment(self._methods, request)
         except PaymentRefused as error:
             return refused(error, {})
         if found is None:
             return self._payment_required(price)
-        method, payment, is_in_body = found
+        method, is_in_body = found.method, found.is_in_body
         try:
-            call = self._redeem(method, payment, request, price.amount, price.asset)
+            call = self._redeem(found, request, price.amount, price.asset)
         except (Refusal, PaymentRefused, CallConflict) as error:
             return refused(error, self._terms(price))
         except PaypercallError as error:
@@ -161,11 +160,10 @@ class Paywall:
             The answer; or None if no payment was taken for this request: then it goes on as one without.
         """
         try:
-            found = self._find_payment(request)
+            found = find_payment(self._methods, request)
             if found is None:
                 return None
-            method, payment, is_in_body = found
-            call = self._redeem(method, payment, request, None, tag.asset)
+            call = self._redeem(found, request, None, tag.asset)
         except PaymentInProgress as conflict:
             return refused(conflict, {})
         except (Refusal, PaymentRefused, CallConflict):
@@ -174,45 +172,20 @@ class Paywall:
             return _not_for_now(failure)
         if error is not None:
             logger.warning("payment %s is answered from the books: its price failed", call.id, exc_info=error)
-        return self._answer_again(call, method, None, is_in_body=is_in_body)
+        return self._answer_again(call, found.method, None, is_in_body=found.is_in_body)
 
-    def _redeem(
-        self,
-        method: PaymentMethod,
-        payment: dict[str, Any],
-        request: Request,
-        price: int | None,
-        asset: str,
-    ) -> PaidCall:
+    def _redeem(self, found: FoundPayment, request: Request, price: int | None, asset: str) -> PaidCall:
+        method = found.method
         # What can be given back needs no price that was agreed before.
         digest = request.digest() if method.can_refund else request.digest_with_headers()
         attempt = Attempt(digest, secrets.token_hex(16), price, asset, int(time.time()))
         order = Order(attempt, self._calls, method.name, method.can_refund)
         try:
-            return method.redeem_payment(payment, order)
+            return method.redeem_payment(found.payment, order)
         except PaymentInProgress:
             # Perhaps it was answered a moment ago, and that is not in the books yet.
             self._calls.catch_up()
-            return method.redeem_payment(payment, order)
-
-    def _find_payment(self, request: Request) -> tuple[PaymentMethod, dict[str, Any], bool] | None:
-        found: list[tuple[PaymentMethod, dict[str, Any], bool]] = []
-        packages = request.packages()
-        for method in self._methods:
-            headers = {}
-            for name in method.payment_headers:
-                value = request.headers.get(name)
-                if value is not None:
-                    headers[name] = value
-            if headers:
-                found.append((method, headers, False))
-            if wire.PACKAGE in headers and wire.TOKEN in headers:
-                raise _several_payments()
-            if packages and wire.PACKAGE in method.payment_headers:
-                found.extend((method, {wire.PACKAGE: package}, True) for package in packages)
-        if len(found) > 1:
-            raise _several_payments()
-        return found[0] if found else None
+            return method.redeem_payment(found.payment, order)
 
     def _terms(self, price: Price) -> dict[str, str]:
         """How to pay; nothing for what is free."""
@@ -409,22 +382,7 @@ class Paywall:
         return tuple(headers)
 
 
-def _require_distinct(methods: Sequence[PaymentMethod]) -> None:
-    """Refuses methods that every payment would seem to be made by several times."""
-    for names in (
-        [method.name for method in methods],
-        [name.lower() for method in methods for name in method.payment_headers],
-    ):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise WrongUse(f"two payment methods must not share a name or a header, as they do: {twice[0]}")
-
-
 def _not_for_now(error: PaypercallError) -> Answer:
     # Its text is for the owner.
     logger.error("a payment could not be taken: %s (%s)", error, error.code)
     return unavailable(error.code, "payments cannot be taken for now; try again with the same payment")
-
-
-def _several_payments() -> PaymentRefused:
-    return PaymentRefused("send one payment with a request, in one place", code="several_payments")
