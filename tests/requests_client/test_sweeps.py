@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ from paypercall.paying import Budget, PeriodOver
 from paypercall.requests import Session
 from tests.parties import wait_until, wait_until_open
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen, changed, open_market
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed, open_market
 from tests.paywall.merchant import Headers
 
 Honest = Callable[[], Reply]
@@ -37,6 +38,18 @@ def worth_a_sweep(market: Market, api: Session) -> str:
     aa_address = market.client.aa_address
     assert aa_address is not None
     return aa_address
+
+
+def leave_unsent(market: Market, api: Session) -> str:
+    """Leaves a payment to a site that is down; gives its address."""
+    site = Site(market.site.paywall)
+    try:
+        api.get_402_info(site.url)
+    finally:
+        site.close()
+    with pytest.raises(requests.ConnectionError):
+        api.get(site.url)
+    return site.url
 
 
 def refuse(market: Market, code: str) -> Callable[[Seen, Honest], Reply]:
@@ -126,6 +139,7 @@ def test_what_was_answered_in_a_period_that_has_ended_is_answered_again_and_not_
 ) -> None:
     with open_market(tmp_path) as market, Session(market.client, BUDGET) as api:
         aa_address, url, told = worth_a_sweep(market, api), market.site.url, []
+        closed = leave_unsent(market, api)
         for kind in (EventKind.RECEIPT_DISPUTED, EventKind.REFUND_MISSING):
             market.client.subscribe(kind, told.append)
 
@@ -145,3 +159,12 @@ def test_what_was_answered_in_a_period_that_has_ended_is_answered_again_and_not_
         assert market.rows()[-1]["state"] == "answered"
         market.client.events.flush(5.0)
         assert told == []
+        # What was never sent, and is of the period that has ended, is not offered.
+        again = Site(market.site.paywall, urlsplit(closed).port or 0)
+        try:
+            assert api.get(closed).ok
+            assert [package["signed_message"]["period"] for package in again.packages] == [2]
+        finally:
+            again.close()
+        unsent, paid = [row["state"] for row in market.rows() if row["origin"] == closed]
+        assert (unsent, paid) == ("given_up", "answered")
