@@ -30,9 +30,6 @@ FOLLOWED = (
 
 _FREE_METHODS = ("HEAD", "OPTIONS")
 
-_PAYMENTS = (wire.PACKAGE, wire.TOKEN, wire.UNIT, wire.TRANSFER)
-"""Headers with which a program pays by itself: a second payment would be refused, or lost."""
-
 _OF_THE_LIBRARY = frozenset(
     {"accept-encoding", "connection", "content-length", "keep-alive", "transfer-encoding", "user-agent"}
 )
@@ -231,7 +228,8 @@ class Call:
             may_pay=(
                 chain.may_pay(origin, resource)
                 and method not in _FREE_METHODS
-                and all(headers.get(name) is None for name in _PAYMENTS)
+                # Who pays by itself, in whatever way: a second payment would be refused, or lost.
+                and not any(name.lower().startswith(wire.PREFIX) for name, _ in headers.items())
             ),
             max_price=max_price,
             is_large=body.is_large,

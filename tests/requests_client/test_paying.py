@@ -19,7 +19,8 @@ from paypercall import wire
 from paypercall.calls import PartyClosed
 from paypercall.client import Client
 from paypercall.errors import Refusal
-from paypercall.methods import Channel
+from paypercall.methods import Channel, Order, PaymentMethod
+from paypercall.paid_call import PaidCall
 from paypercall.paying import Budget, Limits, PaymentDeclined, WrongBudget, WrongOffer
 from paypercall.paying.payer import ClientFactory
 from paypercall.payment_server import PaymentServer
@@ -74,6 +75,34 @@ def test_a_request_that_pays_in_another_way_gets_no_payment_besides(
     market.site.seen.clear()
     assert api.get(url, headers={name: "a payment"}).status_code == 402
     assert market.site.packages == []
+
+
+class Voucher(PaymentMethod):
+    """A host's own way to pay."""
+
+    name = "voucher"
+    payment_headers = ("Payment-Voucher",)
+
+    def get_402_headers(self, price: int, asset: str) -> dict[str, str]:
+        return {}
+
+    def redeem_payment(self, payment: dict[str, Any], order: Order) -> PaidCall:
+        return order.collect(payment["Payment-Voucher"], order.price, lambda: None)
+
+
+@pytest.mark.parametrize("name", ["Payment-Voucher", "PAYMENT-VOUCHER", "payment-voucher"])
+def test_a_request_that_pays_in_a_way_of_the_hosts_own_gets_no_payment_besides(
+    market: Market, api: Session, url: str, name: str
+) -> None:
+    assert api.get(url).ok
+    market.site.seen.clear()
+    rows, paywall = len(market.rows()), market.site.paywall
+    market.site.paywall = Paywall(market.server.calls, [Channel(market.server), Voucher()])
+    try:
+        assert api.get(url, headers={name: f"good for {name}"}).ok
+    finally:
+        market.site.paywall = paywall
+    assert (market.site.packages, len(market.rows())) == ([], rows)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
