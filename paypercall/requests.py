@@ -95,7 +95,7 @@ class PaymentAdapter(HTTPAdapter):
 
         Raises:
             PaymentDeclined: When it costs what the budget does not allow.
-            PaymentRejected: When the merchant is paid and asks again.
+            PaymentRejected: When the merchant is paid and asks again; `NotYetAccepted` if it takes the payment later.
             RefundMissing: In strict mode.
             requests.RequestException: When there is no answer.
         """

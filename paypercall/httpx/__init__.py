@@ -80,7 +80,7 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
 
         Raises:
             PaymentDeclined: When it costs what the budget does not allow.
-            PaymentRejected: When the merchant is paid and asks again.
+            PaymentRejected: When the merchant is paid and asks again; `NotYetAccepted` if it takes the payment later.
             RefundMissing: In strict mode.
             httpx.TransportError: When there is no answer.
         """

@@ -6,13 +6,14 @@ An adapter makes a `Call` of its request, and does what `exchange` wants done.
 from __future__ import annotations
 
 from paypercall.paying.budget import Budget, Limits, PaymentDeclined, WrongBudget
-from paypercall.paying.exchange import PaymentRejected, PeriodOver
+from paypercall.paying.exchange import NotYetAccepted, PaymentRejected, PeriodOver
 from paypercall.paying.offer import Offer, WrongOffer
 from paypercall.paying.payer import RefundMissing
 
 __all__ = [
     "Budget",
     "Limits",
+    "NotYetAccepted",
     "Offer",
     "PaymentDeclined",
     "PaymentRejected",

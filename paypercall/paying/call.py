@@ -47,7 +47,8 @@ class Chain:
     """A request and what follows from it: one of them may be paid, and none that leaves the first one's origin.
 
     It is followed by redirections, and by itself with what the answer asks for, such as a digest. Where the merchant
-    has not taken the payment of the one, it goes along with the next.
+    has not taken the payment of the one, it goes along with the next: to the same resource or, after a redirection, to
+    where that leads, if it costs the same there; no other one is made there then.
 
     Args:
         origin: Where the first goes.
@@ -61,6 +62,8 @@ class Chain:
         self._may_pay = may_pay
         self._is_over = False
         self._left: tuple[str, str, str] | None = None
+        self._is_led_on = False
+        self._may_make_new = True
         self._source: object = None
         self._kept: Kept | None = None
 
@@ -103,12 +106,16 @@ class Chain:
     def may_pay(self, origin: str, resource: str) -> bool:
         """Whether a request of the chain may be paid."""
         is_elsewhere = self._left is not None and self._left[1] != resource
-        return self._may_pay and origin == self._origin and not is_elsewhere
+        return self._may_pay and origin == self._origin and (self._is_led_on or not is_elsewhere)
 
     @property
-    def left(self) -> str | None:
-        """The request, by its digest, whose payment may be used for the next one; None if there is none."""
-        return None if self._left is None else self._left[0]
+    def may_make_new(self) -> bool:
+        """Whether a payment may be made for the next request: not besides one that was left on the way."""
+        return self._may_make_new
+
+    def left_at(self, resource: str) -> str | None:
+        """The request, by its digest, whose payment may be used for the next one of a resource; None for none."""
+        return None if self._left is None or self._left[1] != resource else self._left[0]
 
     @property
     def left_asker(self) -> str | None:
@@ -119,6 +126,15 @@ class Chain:
         """Notes that a payment was sent whose outcome is unknown yet, and who asked."""
         self._left = request, resource, asker
         self._is_over = False
+
+    def makes_no_other(self) -> None:
+        """Notes that the payment was left for what follows, and that no other one is to be made for that."""
+        self._may_make_new = False
+
+    def leads_on(self) -> None:
+        """Notes the same of one that a redirection has left: what follows may be elsewhere at the origin."""
+        self._is_led_on = True
+        self.makes_no_other()
 
     def keep(self, source: object, begin: Callable[[], Kept], *, is_once: bool = True) -> Kept | None:
         """What is kept of a body that can be read once only, for the redirections that carry it on.
@@ -155,6 +171,7 @@ class Chain:
         if not all_came_back:
             self.has_paid()
         self._left = None
+        self._is_led_on, self._may_make_new = False, True
         self._is_over = status not in FOLLOWED
 
 

@@ -16,12 +16,13 @@ from time import monotonic
 from typing import Any, TypeGuard
 
 from paypercall import wire
-from paypercall.errors import PaypercallError, RefusalCode
+from paypercall.errors import PaypercallError
 from paypercall.paying.budget import PaymentDeclined, check_max_price
 from paypercall.paying.call import Call, Head, Lost
 from paypercall.paying.offer import Offer, Quote, WrongOffer, read_offer
 from paypercall.paying.payer import Payer
 from paypercall.paying.purchase import Purchase
+from paypercall.paying.refusals import REFUSALS, Outlook, outlook
 
 SENDS = 3
 """How often a payment is sent when its outcome stays unknown, before the call fails."""
@@ -39,10 +40,6 @@ _PROXY_ERRORS = (
     *range(520, 525),  # Cloudflare's words for the same
 )
 _LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
-_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT)
-"""What a paywall says to a payment. Whoever says something else has hardly seen it: it is good for a next attempt."""
-
-_OF_ANOTHER_PERIOD = (RefusalCode.CHANNEL_CLOSING.value, RefusalCode.WRONG_PERIOD.value)
 
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
@@ -59,6 +56,12 @@ class PaymentRejected(PaypercallError):
     def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
+
+
+class NotYetAccepted(PaymentRejected):
+    """The merchant does not take the payment yet: call again later, and the same payment goes along."""
+
+    code = "not_yet_accepted"
 
 
 class PeriodOver(PaypercallError):
@@ -81,7 +84,7 @@ class _Fate(Enum):
     KEPT = "kept"
     GIVEN_BACK = "given back"
     PERIOD_OVER = "its period has ended before it was taken"
-    USED_BEFORE = "used for another call"
+    LOST = "of no use any more, as when another call has used it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ def exchange(payer: Payer, call: Call) -> Steps:
         WrongBudget: When the call's own limit is none; nothing is sent then.
         PaymentDeclined: When it costs what this side does not pay.
         PaymentRejected: When the merchant is paid and asks again.
+        NotYetAccepted: When it will take the payment later, such as when the ledger has confirmed the deposit.
         PeriodOver: When the channel is settled just now, and not usable again within the payer's patience.
         RefundMissing: In strict mode.
         Exception: What the HTTP library raised, when there is no answer.
@@ -167,11 +171,19 @@ def exchange(payer: Payer, call: Call) -> Steps:
         if again is None:
             break
         purchase = again
-    if _is_of_another_period(head):
-        raise PeriodOver(f"{call.origin} settles the channel; call again later", head.response)
-    raise PaymentRejected(
-        f"{call.origin} was paid {purchase.row.amount} and asks for payment again", head.response
-    )
+    raise _rejection(call, purchase, head)
+
+
+def _rejection(call: Call, purchase: Purchase, head: Head) -> PaypercallError:
+    expected, amount = _outlook(head), purchase.row.amount
+    if expected is Outlook.OTHER_PERIOD:
+        return PeriodOver(f"{call.origin} settles the channel; call again later", head.response)
+    if expected is Outlook.NOT_YET or (_retry_after(head) is not None and not _was_taken(head)):
+        return NotYetAccepted(
+            f"{call.origin} does not take the payment of {amount} yet; call again later, the same one goes along",
+            head.response,
+        )
+    return PaymentRejected(f"{call.origin} was paid {amount} and asks for payment again", head.response)
 
 
 def offer_in(head: Head) -> Offer | None:
@@ -199,7 +211,7 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
     payer.prices.learn_offer(call, offer)
     if not call.may_pay:
         return None
-    purchase: Purchase = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.places.release)
+    purchase: Purchase | None = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.places.release)
     return purchase
 
 
@@ -260,9 +272,9 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
 
 
 def _deliver(payer: Payer, purchase: Purchase, deadline: float) -> Generator[Any, Any, tuple[Head, _Fate]]:
-    """Sends a payment and, if it turns out that another call has used it before, one of this call's own."""
+    """Sends a payment and, if one that was left turns out to be good for nothing any more, one of this call's own."""
     head, fate = yield from _deliver_one(payer, purchase, deadline)
-    if fate is _Fate.USED_BEFORE:
+    if fate is _Fate.LOST and purchase.call.chain.may_make_new:
         renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.places.release)
         head, fate = yield from _deliver_one(payer, renewed, deadline)
     return head, fate
@@ -300,14 +312,19 @@ def _deliver_one(
             all_came_back = refund == purchase.row.amount
             chain.settles(outcome.status, all_came_back=all_came_back)
             return outcome, _Fate.GIVEN_BACK if all_came_back else _Fate.KEPT
-        if outcome.status not in _REFUSALS:
-            payer.doubt(purchase, outcome.status, is_new=unknown == 0 and not is_resumed)
-        elif pause is None:
+        expected = _outlook(outcome)
+        if expected is None:
+            if pause is None or outcome.status not in REFUSALS:
+                payer.doubt(purchase, outcome.status, is_new=unknown == 0 and not is_resumed)
+            return outcome, _Fate.KEPT
+        if (yield Do(lambda: payer.is_lost(purchase, expected))):
             yield Do(lambda: payer.abandon(purchase))
-            is_used = is_resumed and outcome.headers.get(wire.CODE) == "payment_used"
-            if is_used or (purchase.is_second_hand and outcome.status == HTTPStatus.CONFLICT):
-                return outcome, _Fate.USED_BEFORE
+            if is_resumed or purchase.is_second_hand:
+                return outcome, _Fate.LOST
             chain.has_paid()
+        else:
+            payer.keep(purchase, expected)
+            chain.makes_no_other()
         return outcome, _Fate.KEPT
     except GeneratorExit:
         is_cut_short = True
@@ -337,21 +354,23 @@ def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
 
 
 def _was_taken(head: Head) -> bool:
-    """Whether the merchant took the payment: it says so, or has served."""
+    """Whether the merchant took the payment: it says so, or has served, which who leads elsewhere has not."""
     return (
         any(head.headers.get(name) is not None for name in (wire.RECEIPT, wire.PACKAGE))
-        or head.status < HTTPStatus.BAD_REQUEST
+        or head.status < HTTPStatus.MULTIPLE_CHOICES
     )
+
+
+def _outlook(outcome: Head | Lost) -> Outlook | None:
+    """What is to be expected of a payment that was refused by name; None if it was not."""
+    if isinstance(outcome, Lost) or _was_taken(outcome):
+        return None
+    return outlook(outcome.status, outcome.headers.get(wire.CODE))
 
 
 def _is_of_another_period(outcome: Head | Lost) -> TypeGuard[Head]:
     """Whether the payment was refused since the channel is being settled, or was meanwhile."""
-    return (
-        isinstance(outcome, Head)
-        and outcome.status in _REFUSALS
-        and not _was_taken(outcome)
-        and outcome.headers.get(wire.CODE) in _OF_ANOTHER_PERIOD
-    )
+    return _outlook(outcome) is Outlook.OTHER_PERIOD
 
 
 def _retry_after(outcome: Head | Lost) -> str | None:

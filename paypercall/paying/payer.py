@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -41,7 +40,9 @@ from paypercall.paying.call import FOLLOWED, Call, Head
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places
 from paypercall.paying.prices import Prices, require_payable
-from paypercall.paying.purchase import Purchase, Verdict, weigh
+from paypercall.paying.purchase import Purchase, Verdict, ending_of, price_of_next, weigh
+from paypercall.paying.refusals import Outlook, is_lost
+from paypercall.settlement.node import wall_clock
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,9 @@ class Payer:
         quotes = {Quote(each.amount, each.asset, each.payee) for each in last}
         if len(quotes) > 1 and last[0].request != call.request:
             return None
-        return Quote(last[0].amount, last[0].asset, last[0].payee)
+        quote = Quote(last[0].amount, last[0].asset, last[0].payee)
+        place = (call.origin, quote.payee, quote.asset, quote.price)
+        return None if self.places.is_aside(unheeded(*place, call.asker)) else quote
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
@@ -147,8 +150,9 @@ class Payer:
         It may be the one that this one follows from, too.
         """
         row = self.places.take_left(call.request, call, self._may_take)
-        if row is None and call.chain.left is not None:
-            row = self.places.take_left(call.chain.left, call, self._may_take)
+        left = call.chain.left_at(call.resource)
+        if row is None and left is not None:
+            row = self.places.take_left(left, call, self._may_take)
         if row is None:
             return None
         client = self._client_for(row.payee, row.asset)
@@ -170,8 +174,8 @@ class Payer:
                 self.places.release(purchase)
         return purchase if purchase.package else None
 
-    def buy(self, call: Call, quote: Quote, offer: Offer | None = None) -> Purchase:
-        """Pays for a call.
+    def buy(self, call: Call, quote: Quote, offer: Offer | None = None) -> Purchase | None:
+        """Pays for a call; gives None where only what was left may pay for it, and does not.
 
         Args:
             call: What is called.
@@ -189,7 +193,7 @@ class Payer:
         if offer is not None:
             require_payable(offer, self._network, self._timeout if client.aa_address is None else None)
         purchase = self._second_hand(call, quote, client)
-        if purchase is not None:
+        if purchase is not None or not call.chain.may_make_new:
             return purchase
         return self._packed(Purchase(call, self.places.reserve(budget, call, quote), client))
 
@@ -324,14 +328,33 @@ class Payer:
         self.prices.learn(purchase.call, None)
         self.places.end(purchase, give_up)
 
+    def is_lost(self, purchase: Purchase, expected: Outlook) -> bool:
+        """Whether a payment that was refused by name is not to be offered again."""
+        if expected is Outlook.IN_USE:
+            return False
+        return is_lost(expected, wall_clock() - purchase.row.made_at) or self.has_left_period(purchase)
+
+    def keep(self, purchase: Purchase, expected: Outlook) -> None:
+        """Leaves a payment that was refused by name, and may be taken yet, to whichever call offers it next."""
+        if expected is Outlook.IN_USE:
+            return  # it is this call's
+        if expected not in (Outlook.NOT_YET, Outlook.OTHER_PERIOD):
+            self.prices.learn(purchase.call, None)
+        purchase.is_unheeded = True
+
     def doubt(self, purchase: Purchase, status: int, *, is_new: bool = True) -> None:
         """Notes an answer that says nothing of the payment: whoever gave it may never have seen it.
 
         The next call asks for the price before it pays. After an error of the client's, the payment is good for that.
+        After a redirection it is, too, and for what that leads to: the same call is not to run into it again and again.
         """
         self.prices.learn(purchase.call, None)
-        # What follows from the answer takes the payment along by itself.
-        purchase.is_unheeded = is_new and status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
+        is_redirection = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        if is_redirection:
+            purchase.call.chain.leads_on()
+        # What follows from another answer takes the payment along by itself.
+        is_final = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
+        purchase.is_unheeded = is_redirection or (is_new and is_final)
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.
@@ -345,13 +368,13 @@ class Payer:
             RefundMissing: In strict mode, when a refund is missing or wrong; all else is booked then.
         """
         verdict = weigh(purchase, head)
-        how = _ending(verdict)
+        how = ending_of(verdict)
         fails = verdict.missing is not None and self._is_strict
         if head.rest is None or head.status == HTTPStatus.PAYMENT_REQUIRED or fails:
             ended = self.places.end(purchase, how)
         else:
             ended = self.places.hand_on(purchase, how, head.rest)
-        price = _price_of_next(ended, verdict)
+        price = price_of_next(ended, verdict)
         if price is None:
             self.prices.learn(purchase.call, None)
         elif head.status < HTTPStatus.BAD_REQUEST:
@@ -379,21 +402,3 @@ class Payer:
         period = purchase.package["signed_message"]["period"]
         row = purchase.row
         purchase.client.events.publish(Event(kind, purchase.aa_address, period, row.asset, row.amount))
-
-
-def _price_of_next(ended: BoughtCall, verdict: Verdict) -> int | None:
-    """What to pay for the next call like one that was answered; None if that is to be asked for."""
-    receipt = verdict.receipt
-    if receipt is None or verdict.missing is not None:
-        return None
-    if receipt.price is None:
-        return None if 0 < ended.refund < ended.amount else ended.amount
-    return receipt.price if 0 < receipt.price <= ended.amount else None
-
-
-def _ending(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:
-    """What an answer makes of a call."""
-    receipt = verdict.receipt
-    if receipt is None:
-        return give_up
-    return partial(end, promised=receipt.refund)

@@ -60,6 +60,12 @@ class Places:
             pending = books.bought_calls.in_state(BoughtCallState.PENDING, call.request, now - RESUME_SECONDS)
         return {row.id: row.runs_until for row in pending if row.run != _this.run and not is_left(row, now)}
 
+    def is_aside(self, request: str) -> bool:
+        """Whether a payment was put aside, by what stands in place of a request's digest."""
+        with self._store.reading() as books:
+            made_after = wall_clock() - RESUME_SECONDS
+            return bool(books.bought_calls.in_state(BoughtCallState.PENDING, request, made_after))
+
     def reserve(self, budget: Budget, call: Call, quote: Quote) -> BoughtCall:
         """Takes a place in a budget for a call, durably, before anything is signed for it.
 

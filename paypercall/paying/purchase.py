@@ -5,12 +5,14 @@ A refund is verified and booked here, in one transaction; nothing else is decide
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from paypercall import wire
-from paypercall.bought_call import BoughtCall, take_back
+from paypercall.bought_call import BoughtCall, end, give_up, take_back
 from paypercall.channel import Channel
 from paypercall.client import Client
 from paypercall.errors import Refusal, RefusalCode
@@ -33,7 +35,8 @@ class Purchase:
         package: The payment.
         is_over: Whether the outcome is booked.
         may_have_left: Whether the payment may have left this machine.
-        is_unheeded: Whether an answer came that says nothing of the payment.
+        is_unheeded: Whether any call of the same asker may use the payment: an answer came that says nothing of it, or
+            that it was not taken.
         is_second_hand: Whether the payment was made for another call, which it may have been used for.
         is_handed_on: Whether its outcome is that of the answer's body, which the program is still to read.
     """
@@ -91,6 +94,24 @@ def weigh(purchase: Purchase, head: Head) -> Verdict:
     if missing is None and refund < due:
         missing = f"the refund is {refund}, it should be {due}"
     return Verdict(receipt, dispute, missing, _kept(purchase.row, receipt, head) if not refund else None)
+
+
+def price_of_next(ended: BoughtCall, verdict: Verdict) -> int | None:
+    """What to pay for the next call like one that was answered; None if that is to be asked for."""
+    receipt = verdict.receipt
+    if receipt is None or verdict.missing is not None:
+        return None
+    if receipt.price is None:
+        return None if 0 < ended.refund < ended.amount else ended.amount
+    return receipt.price if 0 < receipt.price <= ended.amount else None
+
+
+def ending_of(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:
+    """What an answer makes of a call."""
+    receipt = verdict.receipt
+    if receipt is None:
+        return give_up
+    return partial(end, promised=receipt.refund)
 
 
 def _read(purchase: Purchase, head: Head) -> tuple[Receipt | None, str | None]:

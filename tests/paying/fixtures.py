@@ -23,5 +23,6 @@ def market(open_for_all: Market) -> Iterator[Market]:
     """The market, with honest sites; whatever happens in it, the books hold all that was signed."""
     for site in (open_for_all.site, open_for_all.other):
         site.begin()
+    open_for_all.forget_what_is_left()
     yield open_for_all
     open_for_all.require_that_all_that_is_signed_is_in_the_books()

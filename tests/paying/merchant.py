@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -277,6 +277,14 @@ class Market:
         """Every byte that the customer has signed to the merchant has a row, and none twice."""
         paid = sum(row["amount"] for row in self.rows() if row["payee"] == self.client.peer_address)
         assert self.client.balance().owed_by_me == paid + self.signed_besides
+
+    def forget_what_is_left(self) -> None:
+        """Has no call go on with a payment that was left by those before."""
+        with self.client.store.transaction() as books:
+            for row in self.rows():
+                if row["state"] == "pending":
+                    left = books.bought_calls.lock(row["id"])
+                    books.bought_calls.save(replace(left, request="forgotten"))
 
     def rows(self) -> list[dict[str, Any]]:
         """The bought calls in the customer's books, in their order."""

@@ -14,6 +14,7 @@ from paypercall import wire
 from paypercall.calls import PartyClosed
 from paypercall.contract import ChannelParameters
 from paypercall.obyte.amounts import BASE
+from paypercall.paying import NotYetAccepted
 from paypercall.requests import Session
 from paypercall.server import MAX_UNKNOWN_WAITING
 from tests.parties import customer_on, wait_until
@@ -30,6 +31,15 @@ def test_a_merchant_that_takes_only_what_is_confirmed_is_paid_with_one_package(
     with open_market(tmp_path, unconfirmed_amounts_limits_by_asset_or_channel={}) as market:
         # The merchant does not wait for the ledger itself, but lets the customer ask again.
         monkeypatch.setattr(market.server.server, "_ledger_timeout", 0.5)
+        market.net.settle()
+        market.net.hold()
+        with Session(market.client, BUDGET, patience=0.0) as hasty:
+            for number in range(3):
+                with pytest.raises(NotYetAccepted, match="call again later") as early:
+                    hasty.get(f"{market.site.url}?{number}")
+                assert (early.value.code, early.value.response.status_code) == ("not_yet_accepted", 402)
+                assert early.value.response.json()["code"] == "above_unconfirmed_limits"
+        market.net.release()
         with Session(market.client, BUDGET) as api:
             assert api.get(market.site.url).ok
         packages = [str(package) for package in market.site.packages]

@@ -10,6 +10,7 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
+from paypercall import wire
 from paypercall.requests import Session
 from tests.paying.merchant import Market, Reply
 
@@ -91,14 +92,35 @@ def test_a_merchant_that_refuses_for_ever_gets_one_payment(
     assert distinct(market) == 1
 
 
-@pytest.mark.parametrize("status", [400, 409])
-def test_after_a_payment_that_was_given_up_what_follows_is_not_paid(
-    market: Market, api: Session, url: str, status: int
+@pytest.mark.parametrize(
+    "code, status, sends",
+    [("payment_used", 402, 1), ("several_payments", 409, 5), (None, 409, 5)],
+)
+def test_what_follows_a_payment_that_was_refused_is_offered_the_same_one_or_none(
+    market: Market, api: Session, url: str, code: str | None, status: int, sends: int
 ) -> None:
     api.get_402_info(url)
-    market.site.trick = lambda seen, honest: honest() if seen.package is None else Reply(status, [], b"")
-    response = api.get(url, hooks={"response": resend(api, status, times=4)})
-    assert response.status_code == 402
+    headers = [] if code is None else [(wire.CODE, code)]
+    market.site.trick = lambda seen, honest: honest() if seen.package is None else Reply(409, headers, b"")
+    response = api.get(url, hooks={"response": resend(api, 409, times=4)})
+    assert response.status_code == status
+    assert (len(market.site.packages), distinct(market)) == (sends, 1)
+
+
+def test_what_follows_a_payment_that_was_refused_is_not_paid_another_price(
+    market: Market, api: Session, url: str
+) -> None:
+    api.get_402_info(url)
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.package is None else Reply(409, [(wire.CODE, "underpaid")], b"")
+    )
+    again = resend(api, 409)
+
+    def raise_price(response: requests.Response, **settings: Any) -> requests.Response | None:
+        market.site.price = 150
+        return again(response, **settings)
+
+    assert api.get(url, hooks={"response": raise_price}).status_code == 402
     assert len(market.site.packages) == 1
 
 

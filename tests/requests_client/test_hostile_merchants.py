@@ -18,7 +18,7 @@ from paypercall import wire
 from paypercall.errors import PaypercallError
 from paypercall.events import Event, EventKind
 from paypercall.methods import Channel
-from paypercall.paying import PaymentDeclined, PaymentRejected, PeriodOver, RefundMissing
+from paypercall.paying import NotYetAccepted, PaymentDeclined, PaymentRejected, PeriodOver, RefundMissing
 from paypercall.paywall import Paywall
 from paypercall.requests import Session
 from tests.parties import customer_on, merchant_on
@@ -66,8 +66,12 @@ def test_402_for_ever_gets_one_payment_and_no_more(
         api.get(url)
     assert rejected.value.response.status_code == 402
     assert len(market.site.packages) == 1
+    for number in range(3):
+        with pytest.raises(PaymentRejected):
+            api.get(f"{url}?{number}")
+    assert len({str(package) for package in market.site.packages}) == 1
     assert market.spent() - before == 100
-    assert market.rows()[-1]["state"] == "given_up"
+    assert market.rows()[-1]["state"] == "pending"
 
 
 def test_402_for_ever_with_honest_refunds_gets_two_payments_and_gives_both_back(
@@ -344,7 +348,9 @@ def test_a_refund_over_a_channel_to_another_payee_is_none(
     assert market.rows()[-1]["refund"] == 0
 
 
-@pytest.mark.parametrize("kind", [PaymentRejected, RefundMissing, PeriodOver, PaymentDeclined])
+@pytest.mark.parametrize(
+    "kind", [PaymentRejected, NotYetAccepted, RefundMissing, PeriodOver, PaymentDeclined]
+)
 def test_what_a_call_raises_can_be_sent_to_another_process(kind: type[PaypercallError]) -> None:
     error = PaymentDeclined("text", code="x") if kind is PaymentDeclined else kind("text")
     if kind is not PaymentDeclined:
@@ -419,6 +425,23 @@ def test_a_redirection_within_the_origin_is_paid_where_it_leads_to(
 
     market.site.trick = move
     assert api.post(url, data=b"body").json() == {"method": "POST", "length": 4}
+    assert len(market.site.packages) == 1
+
+
+def test_redirections_from_one_page_to_the_next_are_paid_once_though_there_is_no_receipt(
+    market: Market, api: Session, url: str
+) -> None:
+    numbers = count(101)
+
+    def lead_on(seen: Seen, honest: Honest) -> Reply:
+        market.site.price = next(numbers)
+        reply = honest()
+        if seen.package is None:
+            return reply
+        return Reply(302, [("Location", f"{url}/{market.site.price}")], b"")
+
+    market.site.trick = lead_on
+    assert api.get(url).status_code == 402
     assert len(market.site.packages) == 1
 
 

@@ -425,8 +425,9 @@ def test_a_merchant_that_says_later_for_ever_is_not_waited_for_longer_than_allow
     assert 2 <= len(market.site.packages) <= 5
     assert len({str(package) for package in market.site.packages}) == 1
     market.site.trick = not_now(402, "9999")
-    with pytest.raises(PaymentRejected):
+    with pytest.raises(PaymentRejected) as rejected:
         api.get(url)
+    assert rejected.value.code == "not_yet_accepted"
     assert len({str(package) for package in market.site.packages}) == 1
 
 
