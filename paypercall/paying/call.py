@@ -43,6 +43,15 @@ class SentHeaders(ReadHeaders, Protocol):
         """Names and values."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """A request whose payment was sent, and not taken as yet: its digest, that of its resource, and who asked."""
+
+    request: str
+    resource: str
+    asker: str
+
+
 class Chain:
     """A request and what follows from it: one of them may be paid, and none that leaves the first one's origin.
 
@@ -61,7 +70,7 @@ class Chain:
         self._first = first
         self._may_pay = may_pay
         self._is_over = False
-        self._left: tuple[str, str, str] | None = None
+        self._left: _Left | None = None
         self._is_led_on = False
         self._may_make_new = True
         self._source: object = None
@@ -105,7 +114,7 @@ class Chain:
 
     def may_pay(self, origin: str, resource: str) -> bool:
         """Whether a request of the chain may be paid."""
-        is_elsewhere = self._left is not None and self._left[1] != resource
+        is_elsewhere = self._left is not None and self._left.resource != resource
         return self._may_pay and origin == self._origin and (self._is_led_on or not is_elsewhere)
 
     @property
@@ -115,16 +124,16 @@ class Chain:
 
     def left_at(self, resource: str) -> str | None:
         """The request, by its digest, whose payment may be used for the next one of a resource; None for none."""
-        return None if self._left is None or self._left[1] != resource else self._left[0]
+        return None if self._left is None or self._left.resource != resource else self._left.request
 
     @property
     def left_asker(self) -> str | None:
         """Who asked with that payment."""
-        return None if self._left is None else self._left[2]
+        return None if self._left is None else self._left.asker
 
     def leaves(self, request: str, resource: str, asker: str) -> None:
         """Notes that a payment was sent whose outcome is unknown yet, and who asked."""
-        self._left = request, resource, asker
+        self._left = _Left(request, resource, asker)
         self._is_over = False
 
     def makes_no_other(self) -> None:

@@ -32,7 +32,7 @@ from paypercall.store import Store
 
 _BEAT_SECONDS = 2.0
 
-Ending = Callable[[BoughtCall, str], BoughtCall]
+EndingRule = Callable[[BoughtCall, str], BoughtCall]
 """A rule of `bought_call.py` that ends a call of a channel."""
 
 
@@ -46,7 +46,7 @@ class Places:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heartbeat: Heartbeat[BoughtCall] = Heartbeat(self._keep, _BEAT_SECONDS)
-        self._dropped: deque[tuple[Purchase, Ending]] = deque()
+        self._dropped: deque[tuple[Purchase, EndingRule]] = deque()
 
     def last_paid(self, call: Call) -> list[BoughtCall]:
         """The last two calls to a call's resource whose price was not given back; the newest first."""
@@ -147,7 +147,7 @@ class Places:
             if row.run == _this.run:
                 books.bought_calls.save(_left(purchase, row))
 
-    def hand_on(self, purchase: Purchase, how: Ending, rest: Rest) -> BoughtCall:
+    def hand_on(self, purchase: Purchase, how: EndingRule, rest: Rest) -> BoughtCall:
         """Leaves it to the answer's body to end a purchase; gives what that will make of it."""
 
         def end_by(fate: Fate) -> None:
@@ -177,7 +177,7 @@ class Places:
                 return
             self.end(purchase, how)
 
-    def end(self, purchase: Purchase, how: Ending) -> BoughtCall:
+    def end(self, purchase: Purchase, how: EndingRule) -> BoughtCall:
         """Ends a purchase, as a rule of `bought_call.py` has it."""
         self._heartbeat.remove(purchase.row)
         purchase.is_over = True
