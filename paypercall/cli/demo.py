@@ -8,7 +8,8 @@ from paypercall.cli.arguments import number
 from paypercall.errors import PaypercallError
 
 DEFAULT_CALLS = 1_000
-MAX_CALLS = 100_000
+MAX_CALLS = 10_000
+"""For more, the customer of the demonstration has not enough money."""
 EXTRA = ("flask", "rich", "werkzeug")
 
 

@@ -102,6 +102,9 @@ class Stage:
             "database_url": books_in(folder),
             "data_dir": str(folder),
             "default_timeout_in_seconds": CHANNEL_TIMEOUT,
+            # The channel is swept when the story has it swept, however many calls are made before.
+            "max_unsettled_by_channel": {"base": None},
+            "max_unsettled_by_asset": {"base": None},
             "unconfirmed_amounts_limits_by_asset_or_channel": {
                 "base": {
                     "max_unconfirmed_by_asset": 1_000_000,

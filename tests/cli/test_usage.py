@@ -34,7 +34,7 @@ ADDRESS = "XZ33YNFB76VTXXUGNTNHU3QSD43FSURX"
         "demo --calls -1",
         "demo --calls many",
         "demo --calls 1.5",
-        "demo --calls 100001",
+        "demo --calls 10001",
     ],
 )
 def test_wrong_arguments_are_answered_with_the_usage(line: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,14 @@ SERVED = 1 + 20 + 1 + 3 + 1 + 20
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Has what is started here heed SIGINT, which a shell lets a command in the background ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def running_demo(folder: Path, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Yields the process of a demonstration that keeps its files in a folder."""
