@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -117,65 +117,16 @@ class PaymentAdapter(HTTPAdapter):
             _max_price.get(),
             is_proxied=select_proxy(request.url, proxies) is not None,
         )
-        last: requests.Response | None = None
-        rest: Rest | None = None
-        passed_over: list[requests.Response] = []
-        cookies = RequestsCookieJar()
-
-        def send(package: str | None) -> Head | Lost:
-            nonlocal last, rest
-            if last is not None:
-                last.close()
-                if "Set-Cookie" in last.headers:
-                    passed_over.append(last)
-                    extract_cookies_to_jar(cookies, request, last.raw)  # type: ignore[no-untyped-call]
-                last = None
-            sent = request.copy()
-            sent.body = body.again()
-            if cookies:
-                found = requests.Request(request.method, request.url)
-                more = get_cookie_header(cookies, found)  # type: ignore[no-untyped-call]
-                if more is not None:
-                    sent.headers["Cookie"] = join_cookies(request.headers.get("Cookie"), more)
-            if package is not None:
-                sent.headers[wire.PACKAGE] = package
-            try:
-                last = really_send(sent, stream=stream)
-                last.request = request
-                if not stream:
-                    last.content  # noqa: B018  an answer that breaks off is none
-                elif package is not None:
-                    rest = Rest()
-                    last.raw = _Raw(last.raw, rest)
-            except requests.RequestException as error:
-                error.request = request
-                return Lost(error, may_have_left=self.max_retries.total != 0 or _has_connected(error))
-            return Head(last.status_code, last.headers, last, rest)
-
-        def look(url: str) -> bytes | None:
-            text = b""
-            try:
-                with really_send(requests.Request("GET", url).prepare(), stream=True) as found:
-                    for part in found.iter_content(CHUNK):
-                        text += part
-                        if len(text) > MAX_LIST:
-                            break
-            except requests.RequestException:
-                return None
-            return text if found.ok else None
-
+        sending = _Sending(request, body, really_send, stream=stream, retries=self.max_retries.total != 0)
         try:
-            response: requests.Response = drive(exchange(self._payer, call), send, look)
+            response: requests.Response = drive(exchange(self._payer, call), sending.send, sending.look)
         except BaseException as error:
-            if rest is not None:
-                rest.end(Fate.BROKEN)
-            if last is not None and getattr(error, "response", None) is not last:
-                last.close()
+            sending.give_up(error)
             raise
         finally:
-            chain.forget_unless_followed(None if last is None else last.status_code)
+            chain.forget_unless_followed(None if sending.last is None else sending.last.status_code)
         # From there the session takes the cookies, as after a digest.
-        response.history = passed_over
+        response.history = sending.passed_over
         return response
 
 
@@ -228,6 +179,99 @@ class Session(requests.Session):
             if response.status_code >= requests.codes.multiple_choices:
                 raise requests.HTTPError(f"{response.status_code} for {response.url}", response=response)
             return None
+
+
+class _Sending:
+    """Sends the request of one call as often as it is asked to, each time with its body and the cookies that came.
+
+    Args:
+        request: The program's; what is sent is a copy.
+        body: Its body.
+        really_send: Sends a request.
+        stream: Whether the program reads the answer by itself.
+        retries: Whether urllib3 may send a request more than once.
+
+    Attributes:
+        last: The last answer.
+        passed_over: The answers before it that brought cookies.
+    """
+
+    def __init__(
+        self,
+        request: requests.PreparedRequest,
+        body: _Body,
+        really_send: Callable[..., requests.Response],
+        *,
+        stream: bool,
+        retries: bool,
+    ) -> None:
+        self._request = request
+        self._body = body
+        self._really_send = really_send
+        self._stream = stream
+        self._retries = retries
+        self._cookies = RequestsCookieJar()
+        self._rest: Rest | None = None
+        self.last: requests.Response | None = None
+        self.passed_over: list[requests.Response] = []
+
+    def send(self, package: str | None) -> Head | Lost:
+        """Sends it once, with a payment or without; the answer before is closed."""
+        self._pass_over_last()
+        sent = self._copy(package)
+        try:
+            self.last = self._really_send(sent, stream=self._stream)
+            self.last.request = self._request
+            if not self._stream:
+                self.last.content  # noqa: B018  an answer that breaks off is none
+            elif package is not None:
+                self._rest = Rest()
+                self.last.raw = _Raw(self.last.raw, self._rest)
+        except requests.RequestException as error:
+            error.request = self._request
+            return Lost(error, may_have_left=self._retries or _has_connected(error))
+        return Head(self.last.status_code, self.last.headers, self.last, self._rest)
+
+    def look(self, url: str) -> bytes | None:
+        """Gets what is at an address, without anything of the request."""
+        text = b""
+        try:
+            with self._really_send(requests.Request("GET", url).prepare(), stream=True) as found:
+                for part in found.iter_content(CHUNK):
+                    text += part
+                    if len(text) > MAX_LIST:
+                        break
+        except requests.RequestException:
+            return None
+        return text if found.ok else None
+
+    def give_up(self, error: BaseException) -> None:
+        """Closes what is open after a call that failed, but not the answer that its error carries."""
+        if self._rest is not None:
+            self._rest.end(Fate.BROKEN)
+        if self.last is not None and getattr(error, "response", None) is not self.last:
+            self.last.close()
+
+    def _pass_over_last(self) -> None:
+        last, self.last = self.last, None
+        if last is None:
+            return
+        last.close()
+        if "Set-Cookie" in last.headers:
+            self.passed_over.append(last)
+            extract_cookies_to_jar(self._cookies, self._request, last.raw)  # type: ignore[no-untyped-call]
+
+    def _copy(self, package: str | None) -> requests.PreparedRequest:
+        sent = self._request.copy()
+        sent.body = self._body.again()
+        if self._cookies:
+            found = requests.Request(self._request.method, self._request.url)
+            more = get_cookie_header(self._cookies, found)  # type: ignore[no-untyped-call]
+            if more is not None:
+                sent.headers["Cookie"] = join_cookies(self._request.headers.get("Cookie"), more)
+        if package is not None:
+            sent.headers[wire.PACKAGE] = package
+        return sent
 
 
 class _Body:
