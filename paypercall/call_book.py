@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paypercall import paid_call
 from paypercall.paid_call import (
     RUN_SECONDS,
     Attempt,
@@ -284,6 +285,17 @@ def claim_known(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:
         CallConflict: When the payment cannot be used for this request.
     """
     return _save_change(books, known, claim(known, attempt))
+
+
+def claim_published(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:
+    """Ends a locked call whose package anybody can send by now, within a transaction; see `paid_call.claim_published`.
+
+    Raises:
+        CallConflict: When the payment cannot be used for this request.
+    """
+    ended = paid_call.claim_published(known, attempt)
+    books.paid_calls.drop_answer(known)  # which may be for its payer only
+    return _save_change(books, known, ended)
 
 
 def _save_change(books: Books, known: PaidCall, changed: PaidCall) -> PaidCall:

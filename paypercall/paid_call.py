@@ -67,6 +67,12 @@ class WrongPaymentAsset(CallConflict):
     code = "wrong_asset"
 
 
+class PackagePublished(CallConflict):
+    """The package is on the ledger, so that anybody can send it: it buys nothing any more, but its token does."""
+
+    code = "package_published"
+
+
 class PriceUnknown(CallConflict):
     """Nobody can tell what the request costs, and the payment has bought nothing yet."""
 
@@ -212,6 +218,34 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
         lost_runs=lost_runs,
         state=PaidCallState.RUNNING,
         runs_until=attempt.now + RUN_SECONDS,
+    )
+
+
+def claim_published(call: PaidCall, attempt: Attempt) -> PaidCall:
+    """Ends a call whose package anybody can send by now, since it is on the ledger: nothing is run for it.
+
+    What a worker has left behind goes back to the payer's channel, which is its payer's whoever asks. A payment that
+    waits for its request waits on for whoever has its token.
+
+    Returns:
+        The call, which is over.
+
+    Raises:
+        PaymentUsed: When it was used for another request.
+        PaymentInProgress: When another worker is at it.
+        PackagePublished: When it was not used yet.
+    """
+    _require_usable(call, attempt)
+    if not call.is_tied:
+        raise package_published()
+    return call if call.is_over else _refund_all(call, attempt)
+
+
+def package_published() -> PackagePublished:
+    """What whoever sends such a package is told."""
+    return PackagePublished(
+        "this package closes its period, and is on the ledger where anybody can read it: use the token that was given"
+        " for it before"
     )
 
 

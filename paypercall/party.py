@@ -28,6 +28,7 @@ from paypercall.funds import POSTING_SECONDS, Funds
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import PaymentPackage, compose_package, parse_package
+from paypercall.publication import is_published
 from paypercall.results import ChannelTimeout, IdempotencyConflict, Payment
 from paypercall.settlement.node import Node
 from paypercall.store import Books, ChannelRecord, NodeHealth, PeriodRecord, Store
@@ -221,7 +222,7 @@ class Party:
                         " with channel_parameters, after the deposit is posted",
                     )
                 result = replace(result, asset=record.channel.parameters.asset)
-                repeated = self._repeated(books, package, result)
+                repeated = self._repeated(books, record.channel, package, result)
                 if repeated is not None:
                     if also_book is not None:
                         also_book(books, record.channel, repeated)
@@ -238,7 +239,9 @@ class Party:
         self._publish(EventKind.PAYMENT_RECEIVED, record.channel, package.payment_amount)
         return result
 
-    def _repeated(self, books: Books, package: PaymentPackage, result: Payment) -> Payment | None:
+    def _repeated(
+        self, books: Books, channel: Channel, package: PaymentPackage, result: Payment
+    ) -> Payment | None:
         """Answers a package whose amount_spent was accepted before: the same one, or another that reuses the number."""
         first = books.payments.find(package.aa_address, package.period, package.amount_spent)
         if first is None:
@@ -254,6 +257,7 @@ class Party:
             error="this package was accepted before; it is not charged again",
             code=RefusalCode.DUPLICATE.value,
             first=accepted,
+            is_published=is_published(books, channel, package),
         )
 
     def _require_demands(

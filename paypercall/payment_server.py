@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from paypercall.call_book import AnswerLimits, CallBook, call_of, claim_known, keep, take
+from paypercall.call_book import (
+    AnswerLimits,
+    CallBook,
+    call_of,
+    claim_known,
+    claim_published,
+    keep,
+    take,
+)
 from paypercall.channel import Channel, Status
 from paypercall.close_request import check_close_request
 from paypercall.contract import BASE_AGENTS
@@ -17,8 +25,16 @@ from paypercall.errors import Refusal, RefusalCode
 from paypercall.funds import POSTING_SECONDS
 from paypercall.obyte.wallet import Wallet
 from paypercall.package import parse_announcement, parse_package
-from paypercall.paid_call import Attempt, PaidCall, PaymentRefused, PaymentUsed, PriceUnknown
+from paypercall.paid_call import (
+    Attempt,
+    PaidCall,
+    PaymentRefused,
+    PaymentUsed,
+    PriceUnknown,
+    package_published,
+)
 from paypercall.payment_token import PURPOSE, hash_of, token_for
+from paypercall.publication import is_published
 from paypercall.results import ChannelBalance, IdempotencyConflict, Payment
 from paypercall.server import Server
 from paypercall.settlement.node import wall_clock
@@ -99,6 +115,7 @@ class PaymentServer:
         Raises:
             PaymentRefused: When it is not accepted.
             PaymentUsed: When it was used without a token.
+            PackagePublished: When its period ends, so that anybody can send it: the token may be for its payer only.
         """
         tokens: list[str] = []
 
@@ -109,6 +126,8 @@ class PaymentServer:
             if known is None:
                 now = wall_clock()
                 return keep(books, replace(_call_of(payment, channel, now), token_hash=token_hash), now)
+            if payment.is_published:
+                raise package_published()
             if known.token_hash is None:
                 raise PaymentUsed("this payment was used for a request already; it needs no token")
             if known.token_hash != token_hash:
@@ -148,21 +167,26 @@ class PaymentServer:
 
         def book(books: Books, channel: Channel, accepted: Payment) -> PaidCall:
             known = _known_call(books, accepted)
-            if known is not None:
-                return claim_known(books, known, attempt)
-            return take(books, _call_of(accepted, channel, attempt.now), attempt)
+            if known is None:
+                return take(books, _call_of(accepted, channel, attempt.now), attempt)
+            if accepted.is_published:
+                return claim_published(books, known, attempt)
+            return claim_known(books, known, attempt)
 
         return self._receive(payment, attempt.asset, book)
 
     def _find_again(self, package: object, attempt: Attempt) -> PaidCall:
         parsed = parse_package(package, network_version=self.server.conf.network_constants().version)
         with self.server.store.transaction() as books:
+            record = books.channels.lock(parsed.aa_address)
             first = books.payments.find(parsed.aa_address, parsed.period, parsed.amount_spent)
             known = None
             if first is not None and first.digest == parsed.digest:
                 known = books.paid_calls.lock(CHANNEL, str(first.id))
-            if known is None:
+            if known is None or record is None:
                 raise PriceUnknown("nobody can tell what this request costs; the payment is not in the books")
+            if is_published(books, record.channel, parsed):
+                return claim_published(books, known, attempt)
             return claim_known(books, known, attempt)
 
     def redeem_token(self, token: object, attempt: Attempt) -> PaidCall:

@@ -34,6 +34,8 @@ class Payment:
         error: Why it was not accepted, or None.
         code: The stable code of the error (see `RefusalCode`), or None.
         first: For the code `duplicate`: the result that the same package had the first time.
+        is_published: For the same code: whether the package is on the ledger, or about to be, as the last one of its
+            period is in the unit that closes it. Then anybody can send it, and it is not to be answered again.
     """
 
     amount: int = 0
@@ -45,6 +47,7 @@ class Payment:
     error: str | None = None
     code: str | None = None
     first: Payment | None = None
+    is_published: bool = False
 
 
 @dataclass(frozen=True, slots=True)

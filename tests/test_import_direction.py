@@ -28,7 +28,7 @@ LAYERS = (
     ("balances", "funds"),
     ("recovery",),
     ("unit_payer",),
-    ("closing", "exposure"),
+    ("closing", "exposure", "publication"),
     ("party",),
     ("client", "server"),
     ("asynchronous",),

@@ -17,6 +17,7 @@ from paypercall.paid_call import (
     SAME_REQUEST,
     Attempt,
     CallConflict,
+    PackagePublished,
     PaidCall,
     PaidCallState,
     PaymentInProgress,
@@ -28,6 +29,7 @@ from paypercall.paid_call import (
     answer,
     break_off,
     claim,
+    claim_published,
     free,
     give_back,
     hold,
@@ -353,3 +355,22 @@ def test_nothing_gives_back_more_than_was_paid_or_ends_a_payment_twice(
         BROKEN_OFF,
     )
     assert len(ends) < 2 or ends[1][1] == amount
+
+
+def test_what_anybody_can_send_runs_nothing_and_goes_back_to_its_payer() -> None:
+    left = claim_published(claim(ACCEPTED, attempt()), attempt(run="strange", now=RUN_SECONDS))
+    assert (left.state, left.refund) == (PaidCallState.REFUNDED, 100)
+    with pytest.raises(RunLost):
+        answer(replace(left, state=PaidCallState.RUNNING), "first", 0)
+
+
+def test_what_anybody_can_send_ends_no_request_of_another_and_none_under_way() -> None:
+    running = claim(ACCEPTED, attempt())
+    answered = answer(running, "first", 0)
+    assert claim_published(answered, attempt(run="strange")) == answered
+    with pytest.raises(PaymentUsed):
+        claim_published(answered, attempt("b"))
+    with pytest.raises(PaymentInProgress):
+        claim_published(running, attempt(run="strange", now=RUN_SECONDS - 1))
+    with pytest.raises(PackagePublished):
+        claim_published(ACCEPTED, attempt())

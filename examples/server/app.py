@@ -41,7 +41,7 @@ def terms() -> Response:
 def temperature() -> tuple[Response, int]:
     """Verifies the payment and answers; a retry gets the answer of the first time."""
     payment = server.verify_payment_package(request.form.get("payment_package", ""), asset="base")
-    if payment.first is not None and payment.first.payment_id in answers:
+    if payment.first is not None and payment.first.payment_id in answers and not payment.is_published:
         payment = payment.first
     elif payment.error is not None:
         return jsonify(error=payment.error, code=payment.code), 402

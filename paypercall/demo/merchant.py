@@ -29,7 +29,8 @@ def make_app(server: Server) -> Flask:
     @app.post("/call")
     def call() -> tuple[Response, int]:
         verified = server.verify_payment_package(request.form["payment_package"], asset="base")
-        payment = verified.first or verified  # a retry is answered again, and not charged again
+        # A retry is answered again, and not charged again, until the ledger shows its package to everybody.
+        payment = verified if verified.is_published else verified.first or verified
         if payment.error is not None:
             return jsonify(error=payment.error, code=payment.code), 402
         if payment.amount < PRICE:

@@ -10,7 +10,14 @@ from enum import Enum
 from http import HTTPStatus
 
 from paypercall.errors import RefusalCode
-from paypercall.paid_call import PaymentInProgress, PaymentPending, PaymentUsed, PriceUnknown, RunLost
+from paypercall.paid_call import (
+    PackagePublished,
+    PaymentInProgress,
+    PaymentPending,
+    PaymentUsed,
+    PriceUnknown,
+    RunLost,
+)
 
 REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT)
 """What a paywall says to a payment that it does not take, and a proxy to a request that it does not pass on."""
@@ -83,6 +90,7 @@ OUTLOOKS: dict[str, Outlook] = {
             RefusalCode.CONFLICTING_PACKAGE.value,
             RefusalCode.DUPLICATE.value,
             RefusalCode.NO_CREDIT.value,  # each further one adds some
+            PackagePublished.code,
             PaymentUsed.code,
             "answer_not_kept",
             "refunded",

@@ -13,7 +13,7 @@ from typing import Any
 
 from paypercall import wire
 from paypercall.errors import PaypercallError, RefusalCode
-from paypercall.paid_call import PaymentInProgress, PaymentPending, PaymentUsed
+from paypercall.paid_call import PackagePublished, PaymentInProgress, PaymentPending, PaymentUsed
 from paypercall.paywall.request import MAX_PAID_BODY
 
 Pairs = tuple[tuple[str, str], ...]
@@ -32,6 +32,7 @@ _MALFORMED = {
 }
 _CONFLICTS = {
     RefusalCode.CONFLICTING_PACKAGE.value,
+    PackagePublished.code,
     PaymentUsed.code,
     PaymentInProgress.code,
     PaymentPending.code,

@@ -124,6 +124,10 @@ class PaidCalls:
         status, headers, body = row
         return StoredAnswer(status, tuple((name, value) for name, value in json.loads(headers)), bytes(body))
 
+    def drop_answer(self, call: PaidCall) -> None:
+        """Drops the answer to a call."""
+        self._connection.change(_DROP, _key(call))
+
     def drop_answers(self, kept_before: int, most_bytes: int) -> None:
         """Drops the answers that were kept before a time in seconds, and the oldest while there are too many bytes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from paypercall.channel import Channel
 from paypercall.store.schema import periods
@@ -63,6 +63,11 @@ class Periods:
         }
         self._connection.change(_ADD, row)
 
+    def signed_by_peer(self, aa_address: str, period: int) -> int | None:
+        """The highest total that the peer of a channel signed in a period; None where it is not known to be over."""
+        row = self._connection.first(_SIGNED, {"key_aa_address": aa_address, "key_period": period})
+        return None if row is None else int(row[0])
+
     def all(self) -> list[PeriodRecord]:
         """All of them, channel by channel, in order."""
         return [_period(*row) for row in self._connection.all(_ALL, {})]
@@ -74,4 +79,9 @@ def _period(*values: Any) -> PeriodRecord:
 
 
 _ADD = adding(periods)
+_SIGNED = Statement(
+    select(periods.c.signed_by_peer).where(
+        periods.c.aa_address == bindparam("key_aa_address"), periods.c.period == bindparam("key_period")
+    )
+)
 _ALL = Statement(select(periods).order_by(periods.c.aa_address, periods.c.period))

@@ -27,7 +27,7 @@ EXPECTED = {
     Outlook.DOUBTFUL: "not_json too_large wrong_amount wrong_parameters wrong_shape wrong_signature wrong_signer"
     " wrong_version",
     Outlook.IN_USE: "payment_in_progress payment_pending run_lost",
-    Outlook.LOST: "answer_not_kept conflicting_package duplicate no_credit payment_used refunded",
+    Outlook.LOST: "answer_not_kept conflicting_package duplicate no_credit package_published payment_used refunded",
 }
 
 
