@@ -57,7 +57,7 @@ class Payment(CurrentPayment):
     def __init__(self) -> None:
         self._project: Project | None = None
         self._opening = threading.Lock()
-        self._answering: set[asyncio.Future[HttpResponseBase]] = set()
+        self._answering: set[asyncio.Future[HttpResponseBase | None]] = set()
 
     @property
     def project(self) -> Project:
@@ -174,18 +174,16 @@ class Payment(CurrentPayment):
                     raise
                 return answer
             price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
-            is_surely_free = price is None and tag.is_fixed
-            outcome = Unpaid.FREE if is_surely_free else await _in_thread(self._begin, visit, tag, price)
-            if isinstance(outcome, HttpResponse):
-                return outcome
-            if isinstance(outcome, Running):
+            if price is not None or not tag.is_fixed:
                 # To its end though its client goes away: who hung up before each answer would have it made again.
-                answering = asyncio.ensure_future(self._answer(view, outcome, request, args, kwargs))
+                answering = asyncio.ensure_future(self._answer(view, tag, price, request, args, kwargs))
                 self._answering.add(answering)
                 answering.add_done_callback(self._answering.discard)
-                return await asyncio.shield(answering)
+                response = await asyncio.shield(answering)
+                if response is not None:
+                    return response
             keep_to_limit(visit.request)
-            token = CURRENT.set(outcome)
+            token = CURRENT.set(Unpaid.FREE)
             try:
                 return await view(request, *args, **kwargs)
             finally:
@@ -200,13 +198,25 @@ class Payment(CurrentPayment):
         return markcoroutinefunction(kept_from_others)
 
     async def _answer(
-        self, view: Callable[..., Any], running: Running, request: HttpRequest, args: Any, kwargs: Any
-    ) -> HttpResponseBase:
-        CURRENT.set(running)  # in a task of its own
+        self,
+        view: Callable[..., Any],
+        tag: PriceTag,
+        price: Price | None,
+        request: HttpRequest,
+        args: Any,
+        kwargs: Any,
+    ) -> HttpResponseBase | None:
+        """The answer to a request that may cost something, in a task of its own; None if it is free."""
         visit = visit_of(request)
-        with self._passing_failures_on(running, visit):
+        outcome = await _in_thread(self._begin_while_awaited, visit, tag, price)
+        if isinstance(outcome, Unpaid):
+            return None
+        if isinstance(outcome, HttpResponse):
+            return outcome
+        CURRENT.set(outcome)
+        with self._passing_failures_on(outcome, visit):
             response = await sync_to_async(_rendered)(await view(request, *args, **kwargs))
-        return self._leave(running, response, visit)
+        return self._leave(outcome, response, visit)
 
     def _leave(self, running: Running, response: HttpResponseBase, visit: Visit) -> HttpResponseBase:
         """Leaves the end to the middleware: what stands around a view may yet fail, or answer something else."""
@@ -261,6 +271,16 @@ class Payment(CurrentPayment):
                 visit.request.META.pop("HTTP_ACCEPT_ENCODING", None)
             return outcome
         return _leave_answer(visit, outcome)
+
+    def _begin_while_awaited(
+        self, visit: Visit, tag: PriceTag, price: Price | None
+    ) -> HttpResponse | Running | Unpaid:
+        """Leaves the payment of a client that has gone meanwhile to the next attempt: its view has not begun."""
+        outcome = self._begin(visit, tag, price)
+        if isinstance(outcome, Running):
+            with self._leaving_unanswered(outcome):
+                visit.require_awaited()
+        return outcome
 
     def _asked(self, request: HttpRequest) -> Request | None:
         """The request as the paywall sees it, with its body as far as that is needed; None if it is too large."""

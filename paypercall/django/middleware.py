@@ -72,16 +72,25 @@ class Visit:
         Raises:
             WrongUse: When another has done so, or it is too late for a receipt.
         """
+        self.require_awaited()
         with self._lock:
-            if not self._is_awaited:
-                raise WrongUse(
-                    "the response has begun, or its client has gone: nothing can be charged for any more"
-                )
             if self._is_charged:
                 raise WrongUse(
                     "a request is paid for once: give the view that calls several payable ones a price"
                 )
             self._is_charged = True
+
+    def require_awaited(self) -> None:
+        """Checks that what a payable view comes to can still be sent.
+
+        Raises:
+            WrongUse: When it cannot.
+        """
+        with self._lock:
+            if not self._is_awaited:
+                raise WrongUse(
+                    "the response has begun, or its client has gone: nothing can be charged for any more"
+                )
 
     def leave(self, outcome: Outcome) -> None:
         """Leaves an outcome to the middleware, or ends it at once if that waits no more: its client may have gone."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 import requests
 
 from paypercall import wire
+from paypercall.paid_call import RUN_SECONDS
 from paypercall.paywall.request import MAX_PAID_BODY
 from tests.django_app.conftest import Site
 from tests.django_app.project import REPORTED, RUNS
@@ -136,6 +139,35 @@ def test_a_client_that_goes_away_before_its_answer_cannot_have_the_view_run_agai
         with suppress(requests.ReadTimeout):
             requests.get(f"{asgi.address}/slow", headers=header, timeout=0.3 if attempt else 0.4)
     wait_until(lambda: asgi.ask("slow", header).status_code == 200, "the answer is there")
+    assert RUNS.count("slow") == before + 1
+
+
+def test_a_client_that_goes_away_while_its_payment_is_taken_leaves_it_to_the_next_attempt(
+    asgi: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paypercall.django import payment
+    from paypercall.django.middleware import Visit
+
+    paywall, header, before = payment.project.paywall, asgi.header(), RUNS.count("slow")
+    begin, take, has_gone = paywall.begin, Visit.take, threading.Event()
+
+    def slow_begin(*args: Any) -> Any:
+        outcome = begin(*args)
+        has_gone.wait(5)
+        return outcome
+
+    def noted_take(visit: Visit) -> Any:
+        outcome = take(visit)
+        has_gone.set()
+        return outcome
+
+    with monkeypatch.context() as patched:
+        patched.setattr(paywall, "begin", slow_begin)
+        patched.setattr(Visit, "take", noted_take)
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"{asgi.address}/slow", headers=header, timeout=0.3)
+        assert has_gone.wait(5)
+    wait_until(lambda: asgi.ask("slow", header).status_code == 200, "the view runs", RUN_SECONDS / 2)
     assert RUNS.count("slow") == before + 1
 
 
