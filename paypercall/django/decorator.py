@@ -11,10 +11,8 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.db import connections, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.http.multipartparser import MultiPartParserError
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from paypercall.django.exchange import (
     keep_from_proxies,
@@ -29,6 +27,13 @@ from paypercall.django.exchange import (
 )
 from paypercall.django.middleware import Outcome, Visit, visit_of
 from paypercall.django.project import Project, open_project, watch_again
+from paypercall.django.view import (
+    atomic_as_configured,
+    rendered,
+    require_response,
+    status_of,
+    watch_rendering,
+)
 from paypercall.obyte.amounts import BASE
 from paypercall.paywall import (
     Answer,
@@ -39,7 +44,6 @@ from paypercall.paywall import (
     Request,
     Running,
     WatchedParts,
-    WrongUse,
 )
 from paypercall.paywall.answer import body_too_large
 from paypercall.paywall.current import CURRENT, Unpaid
@@ -113,7 +117,7 @@ class Payment(CurrentPayment):
     def _sync_view(
         self, view: Callable[..., HttpResponseBase], tag: PriceTag
     ) -> Callable[..., HttpResponseBase]:
-        atomic = _atomic(view)
+        atomic = atomic_as_configured(view)
 
         def paid(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if CURRENT.get() is not Unpaid.OUTSIDE:
@@ -140,7 +144,11 @@ class Payment(CurrentPayment):
                     keep_to_limit(visit.request)
                     return atomic(request, *args, **kwargs)  # type: ignore[no-any-return]
                 with self._passing_failures_on(outcome, visit):
-                    response = _rendered(atomic(request, *args, **kwargs))
+                    response = require_response(atomic(request, *args, **kwargs))
+                    if isinstance(request, HttpRequest):
+                        response = rendered(response)
+                    else:  # of a framework around the view, which has yet to tell the response how
+                        watch_rendering(outcome, response, self.project.paywall.fail)
                 return self._leave(outcome, response, visit)
             finally:
                 CURRENT.reset(token)
@@ -215,7 +223,7 @@ class Payment(CurrentPayment):
             return outcome
         CURRENT.set(outcome)
         with self._passing_failures_on(outcome, visit):
-            response = await sync_to_async(_rendered)(await view(request, *args, **kwargs))
+            response = await sync_to_async(rendered)(require_response(await view(request, *args, **kwargs)))
         return self._leave(outcome, response, visit)
 
     def _leave(self, running: Running, response: HttpResponseBase, visit: Visit) -> HttpResponseBase:
@@ -232,7 +240,7 @@ class Payment(CurrentPayment):
             yield
         except Exception as error:
             with self._leaving_unanswered(running):
-                self.project.paywall.fail(running, _status_of(error))
+                self.project.paywall.fail(running, status_of(error))
             visit.leave(Outcome(functools.partial(self._finish, running), None))
             raise
         except BaseException:  # the worker is told to end: the same payment runs the view anew
@@ -309,6 +317,9 @@ class Payment(CurrentPayment):
             with self._leaving_unanswered(running):
                 self.project.paywall.finish(running, HTTPStatus.INTERNAL_SERVER_ERROR, (), None)
             return None
+        if not getattr(response, "is_rendered", True):  # its client has gone before it could be
+            self.project.paywall.abandon(running)
+            return response
         body = response.content if isinstance(response, HttpResponse) else None
         with self._leaving_unanswered(running):
             ending = self.project.paywall.finish(
@@ -351,45 +362,6 @@ def _answer_with(answer: Answer, response: HttpResponseBase | None) -> HttpRespo
         money = [(name, value) for name, value in answer.headers if name.lower() in MONEY_HEADERS]
         put_money_on(response, money)
     return response
-
-
-def _atomic(view: Callable[..., Any]) -> Callable[..., Any]:
-    """The view in the transactions that ATOMIC_REQUESTS asks for, unless it was told to be in none."""
-    without: set[str] = getattr(view, "_non_atomic_requests", set())
-
-    @functools.wraps(view)
-    def atomic(*args: Any, **kwargs: Any) -> Any:
-        run = view
-        for alias, values in connections.settings.items():
-            if values.get("ATOMIC_REQUESTS") and alias not in without:
-                run = transaction.atomic(using=alias)(run)
-        return run(*args, **kwargs)
-
-    return atomic
-
-
-def _status_of(error: Exception) -> int:
-    """The status that an exception stands for, whatever the project's handler makes of it."""
-    if isinstance(error, Http404):
-        return HTTPStatus.NOT_FOUND
-    if isinstance(error, PermissionDenied):
-        return HTTPStatus.FORBIDDEN
-    if isinstance(error, (BadRequest, MultiPartParserError, SuspiciousOperation)):
-        return HTTPStatus.BAD_REQUEST
-    return HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def _rendered(response: Any) -> HttpResponseBase:
-    """A response whose content is there, which a `TemplateResponse` is not yet.
-
-    Raises:
-        WrongUse: When it is none.
-    """
-    if not isinstance(response, HttpResponseBase):
-        raise WrongUse(f"a view must return a response, not {type(response).__name__}")
-    render = getattr(response, "render", None)
-    rendered: HttpResponseBase = render() if callable(render) else response
-    return rendered
 
 
 async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
