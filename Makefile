@@ -4,6 +4,7 @@ BIN := .venv/bin
 DEMO := .venv/ready-for-demo
 TEST := .venv/ready-for-test
 BENCH := .venv/ready-for-bench
+DJANGO_4 := .venv/ready-for-django-4
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:  # half an environment must not pass for a whole one
@@ -29,6 +30,12 @@ $(TEST): setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(DEMO)
 
+# The oldest Django that is supported, beside the current one: it is found first where PYTHONPATH names its folder.
+$(DJANGO_4): $(TEST)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade \
+		--target .venv/django-4 'django>=4.2,<5'
+	@touch $@
+
 $(BENCH): setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@ $(TEST) $(DEMO)
@@ -49,8 +56,9 @@ ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app te
 	tests/test_concurrency.py tests/test_crashes.py tests/test_examples.py tests/test_funds.py \
 	tests/test_funds_crashes.py tests/test_quick_starts.py tests/test_recovery.py
 
-test: lint
+test: lint $(DJANGO_4)
 	$(PYTEST) --numprocesses=7 $(ON_A_NETWORK)
+	PYTHONPATH=$(CURDIR)/.venv/django-4 $(PYTEST) --numprocesses=4 tests/django_app --ignore=tests/django_app/test_gunicorn.py
 	$(PYTEST) --numprocesses=4 tests $(addprefix --ignore=,$(ON_A_NETWORK)) --cov --cov-report=term
 
 bench: $(BENCH)

@@ -20,6 +20,9 @@ from paypercall.paid_call import PaidCall
 from paypercall.payment_server import PaymentServer
 from tests.parties import settings_for, wallet_on
 
+IS_DJANGO_5 = django.VERSION >= (5, 0)
+"""Django 4.2 does not notice that a client has gone, and its `cache_page` takes no async view."""
+
 RUNS: list[str] = []
 """The views that ran."""
 

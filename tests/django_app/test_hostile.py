@@ -16,7 +16,7 @@ from paypercall import wire
 from paypercall.paid_call import RUN_SECONDS
 from paypercall.paywall.request import MAX_PAID_BODY
 from tests.django_app.conftest import Site
-from tests.django_app.project import REPORTED, RUNS
+from tests.django_app.project import IS_DJANGO_5, REPORTED, RUNS
 from tests.parties import wait_until
 
 
@@ -54,7 +54,9 @@ def test_no_cache_of_django_keeps_what_was_paid_for(site: Site) -> None:
     assert site.ask("cached").status_code == 402
 
 
-@pytest.mark.parametrize("path", ["free-for-members", "async-free-for-members", "site-wide"])
+@pytest.mark.parametrize(
+    "path", ["free-for-members", *(["async-free-for-members"] if IS_DJANGO_5 else []), "site-wide"]
+)
 def test_what_is_free_for_some_is_kept_from_the_others_by_every_cache(site: Site, path: str) -> None:
     for _ in range(2):
         free = site.ask(path, {"X-Member": "yes"})
@@ -153,7 +155,7 @@ def test_a_client_that_goes_away_while_its_payment_is_taken_leaves_it_to_the_nex
 
     def slow_begin(*args: Any) -> Any:
         outcome = begin(*args)
-        has_gone.wait(5)
+        has_gone.wait(2)  # Django 4.2 does not notice, and has the view run to its end
         return outcome
 
     def noted_take(visit: Visit) -> Any:
