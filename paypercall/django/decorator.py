@@ -44,6 +44,7 @@ from paypercall.paywall import (
     Request,
     Running,
     WatchedParts,
+    WrongUse,
 )
 from paypercall.paywall.answer import body_too_large
 from paypercall.paywall.current import CURRENT, Unpaid
@@ -101,6 +102,10 @@ class Payment(CurrentPayment):
 
         def decorate(view: _View) -> _View:
             require_view(view)
+            if hasattr(view, "_ninja_operation"):
+                raise WrongUse(
+                    "Django Ninja has this view already: put `decorate_view(payment.required(…))` on it"
+                )
             if not iscoroutinefunction(view):
                 tag.require_sync()
             make = self._async_view if iscoroutinefunction(view) else self._sync_view

@@ -529,5 +529,6 @@ views: list[tuple[str, Any]] = [
 urlpatterns = [
     path("payment", include("paypercall.django.urls")),
     path("", include("tests.django_app.rest_framework_views")),
+    path("", include("tests.django_app.ninja_views")),
     *(path(route, view) for route, view in views),
 ]
