@@ -75,6 +75,7 @@ class Exchange:
         self._is_mute = False
         self._is_for_all = True
         self._streaming: Running | None = None
+        self._has_raised = False
         self._has_view_failed = False
         self._ending = Lock()
         self._is_over = False
@@ -197,8 +198,9 @@ class Exchange:
         try:
             yield
         except Exception as error:
-            if self.running is not None:
-                self._paywall.fail(self.running, _status_of(error))
+            if self.running is not None and isinstance(error, HTTPException):
+                self._paywall.fail(self.running, error.status_code)
+            self._has_raised = True
             self._note_failure(error)
             raise
 
@@ -320,6 +322,9 @@ class Exchange:
         headers = decoded(start)
         content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
         self.running = None
+        if self._has_raised and start["status"] < HTTPStatus.BAD_REQUEST:
+            # A handler that answers as if nothing had happened keeps no money.
+            self._paywall.fail(running, HTTPStatus.INTERNAL_SERVER_ERROR)
         ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
         if not isinstance(ending, Ending):
             ending = await self._threads.run(ending)
@@ -405,8 +410,3 @@ def _below(root_path: str, path: str) -> str:
     """The path without a root path, which some servers put before it and others do not."""
     is_below = path == root_path or path.startswith(root_path.rstrip("/") + "/")
     return path.removeprefix(root_path) if is_below else path
-
-
-def _status_of(error: Exception) -> int:
-    """The status that an exception stands for."""
-    return error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR

@@ -106,3 +106,30 @@ def test_the_refund_is_on_our_answer_when_the_handler_of_all_errors_fails_or_the
             answer = paid(shop, f"{url}/")
             assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
             assert refund_in(answer) == 110
+
+
+@pytest.mark.parametrize(
+    "path, status, back",
+    [("/number/x", 422, 10), ("/broken/409", 409, 10), ("/broken/503", 503, 110), ("/broken/200", 200, 110)],
+)
+def test_a_refund_policy_is_asked_with_the_status_that_is_sent_unless_that_hides_a_failure(
+    shop: Shop, path: str, status: int, back: int
+) -> None:
+    app = FastAPI()
+    payments = Payment(app, shop.server, refunds=lambda status: status >= 500)
+
+    @app.exception_handler(Broken)
+    def answer_it(request: Request, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("broken", int(request.path_params["status"]))
+
+    @app.get("/broken/{status}", dependencies=[Depends(payments.dependency(100))])
+    def broken(status: int) -> None:
+        raise Broken
+
+    @app.get("/number/{number}", dependencies=[Depends(payments.dependency(100))])
+    def number(number: int) -> None:
+        raise AssertionError("no number")
+
+    with serving(app) as url:
+        answer = paid(shop, url + path)
+        assert (answer.status_code, refund_in(answer)) == (status, back)
