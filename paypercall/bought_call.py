@@ -20,7 +20,7 @@ LEASE_SECONDS = 6
 """How long a pending call belongs to its process after the last sign of life."""
 
 CLOCK_SECONDS = 60
-"""How far the clocks of machines with one database may be apart."""
+"""How far the clock of another machine may be ahead, so that its calls are not taken for those of a clock put back."""
 
 _MINUTE = 60
 

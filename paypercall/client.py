@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -127,6 +128,28 @@ class Client(Party):
             ChannelTimeout: When the channel is not usable in time; it says what is missing.
             WrongIdempotencyKey: When the key is no text that can be kept.
         """
+        return self._create_when_usable(amount, idempotency_key, timeout)
+
+    createPaymentPackage = create_payment_package
+
+    @counted
+    def pay_for(self, amount: int, idempotency_key: str, require: Callable[[Books], None]) -> dict[str, Any]:
+        """Like `create_payment_package`; `require` may refuse to have it signed, in the transaction that does so.
+
+        Args:
+            amount: In bytes or units of the asset.
+            idempotency_key: Of what is paid for.
+            require: Raises an error of its own; not called if the package was signed before.
+        """
+        return self._create_when_usable(amount, idempotency_key, USABLE_SECONDS, require)
+
+    def _create_when_usable(
+        self,
+        amount: int,
+        idempotency_key: str | None,
+        timeout: float,
+        require: Callable[[Books], None] | None = None,
+    ) -> dict[str, Any]:
         check_amount(amount)
         check_idempotency_key(idempotency_key)
         deadline = time.monotonic() + timeout
@@ -135,7 +158,7 @@ class Client(Party):
             self._calls.require_open()
             try:
                 aa_address = self._find_or_create(amount)
-                return self._create(amount, aa_address, idempotency_key)
+                return self._create(amount, aa_address, idempotency_key, require)
             except Refusal as refusal:
                 if refusal.code not in _MAY_PASS or self._aa_address is None:
                     raise
@@ -148,16 +171,18 @@ class Client(Party):
                     ) from None
                 self._node.wait_for_change(remaining)
 
-    createPaymentPackage = create_payment_package
-
     @counted
     def sent_package(self, idempotency_key: str) -> dict[str, Any] | None:
         """The package that was made for a key, over whichever channel to the payee; None if there is none."""
         with self._store.reading() as books:
-            for channel in self._channels(books):
-                sent = books.payments.sent(channel.aa_address, idempotency_key)
-                if sent is not None:
-                    return sent.package
+            return self.sent_by_books(books, idempotency_key)
+
+    def sent_by_books(self, books: Books, idempotency_key: str) -> dict[str, Any] | None:
+        """The same, within a transaction of the books."""
+        for channel in self._channels(books):
+            sent = books.payments.sent(channel.aa_address, idempotency_key)
+            if sent is not None:
+                return sent.package
         return None
 
     @counted

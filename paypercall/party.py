@@ -326,8 +326,17 @@ class Party:
 
     # --- creating ----------------------------------------------------------------------------------------------------
 
-    def _create(self, amount: int, aa_address: str, idempotency_key: str | None) -> dict[str, Any]:
-        """Signs a package over `amount` in one transaction, so that the total is durable before the package leaves."""
+    def _create(
+        self,
+        amount: int,
+        aa_address: str,
+        idempotency_key: str | None,
+        require: Callable[[Books], None] | None = None,
+    ) -> dict[str, Any]:
+        """Signs a package over `amount` in one transaction, so that the total is durable before the package leaves.
+
+        `require` may refuse that by an error of its own, in the same transaction.
+        """
         check_aa_address(aa_address)
         with self._store.transaction() as books:
             # Locked first, so that of two calls with the same key the second finds what the first has made.
@@ -340,6 +349,8 @@ class Party:
                             f"the idempotency key was used for {sent.amount}, not {amount}; use a new key"
                         )
                     return sent.package
+            if require is not None:
+                require(books)
             if record is None:
                 raise Refusal(RefusalCode.UNKNOWN_CHANNEL, f"there is no channel {aa_address} in the books")
             before = record.channel

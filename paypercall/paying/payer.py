@@ -38,7 +38,7 @@ from paypercall.paying.budget import (
 )
 from paypercall.paying.call import FOLLOWED, Call, Head
 from paypercall.paying.offer import Offer, Quote
-from paypercall.paying.places import Places
+from paypercall.paying.places import Places, require_place
 from paypercall.paying.prices import Prices, require_payable
 from paypercall.paying.purchase import Purchase, Verdict, ending_of, price_of_next, weigh
 from paypercall.paying.refusals import Outlook, is_lost
@@ -293,7 +293,9 @@ class Payer:
             if made is None and not is_new:
                 # What is signed now counts from now on, not since a process died that had not come to that.
                 purchase.row = self.places.reserve_anew(self._budgets[row.asset], row)
-            purchase.package = made or client.create_payment_package(row.amount, row.key)
+            purchase.package = made or client.pay_for(
+                row.amount, row.key, lambda books: require_place(books, purchase.row)
+            )
         except BaseException:
             self._let_go_unsent(purchase)
             raise
@@ -302,17 +304,11 @@ class Payer:
     def _let_go_unsent(self, purchase: Purchase) -> None:
         """Takes a reservation back if nothing was signed for it; the package did not leave this process."""
         try:
-            # Only while it is still this process's: another one might sign for what is dropped here.
-            if not self._may_be_signed(purchase):
-                self.places.drop(purchase)
+            self.places.drop_unsigned(purchase)
+        except PaypercallError as error:  # it counts on, and is left
+            logger.warning("the place of a call was not given back: %s (%s)", error, error.code)
         finally:
             self.places.release(purchase)
-
-    def _may_be_signed(self, purchase: Purchase) -> bool:
-        try:
-            return purchase.client.sent_package(purchase.row.key) is not None
-        except PaypercallError:
-            return True  # the client was closed, or the database is away: that cannot be told now
 
     def has_left_period(self, purchase: Purchase) -> bool:
         """Whether no payment of the purchase's period can be accepted any more, by this side's books."""

@@ -22,15 +22,18 @@ from paypercall.bought_call import (
     resume,
 )
 from paypercall.heartbeat import Heartbeat
-from paypercall.paying.budget import DAY, HOUR, Budget, Wish, limited, require_within
+from paypercall.paying.budget import DAY, HOUR, Budget, PaymentDeclined, Wish, limited, require_within
 from paypercall.paying.call import Call
 from paypercall.paying.offer import Quote
-from paypercall.paying.purchase import Purchase
+from paypercall.paying.purchase import Purchase, signed_call
 from paypercall.paying.rest import Fate, Rest
 from paypercall.settlement.node import wall_clock
-from paypercall.store import Store
+from paypercall.store import Books, Store
 
 _BEAT_SECONDS = 2.0
+
+PLACE_SECONDS = 300
+"""How long after its reservation a payment is signed at most; a channel is waited for for a minute."""
 
 EndingRule = Callable[[BoughtCall, str], BoughtCall]
 """A rule of `bought_call.py` that ends a call of a channel."""
@@ -128,10 +131,20 @@ class Places:
         """
         return reserve(self._store, budget, row)
 
-    def drop(self, purchase: Purchase) -> None:
-        """Gives a place back for which nothing was signed, if it is still this process's."""
+    def drop_unsigned(self, purchase: Purchase) -> None:
+        """Gives a place back if nothing was signed for it, and it is still this process's.
+
+        Whoever has it, too, and wakes up later, signs nothing without it; see `require_place`.
+        """
         with self._store.transaction() as books:
-            books.bought_calls.drop(purchase.row.id, _this.run)
+            row = books.bought_calls.lock(purchase.row)
+            if (
+                row is None
+                or row.run != _this.run
+                or purchase.client.sent_by_books(books, row.key) is not None
+            ):
+                return
+            books.bought_calls.drop(row)
         self._heartbeat.remove(purchase.row)
         purchase.is_over = True
 
@@ -142,9 +155,9 @@ class Places:
         self._heartbeat.remove(purchase.row)
         purchase.is_over = True
         with self._store.brief_transaction() as books:
-            row = books.bought_calls.lock(purchase.row.id)
-            # After a long sleep it may be another process's, which may have sent the payment.
-            if row.run == _this.run:
+            row = books.bought_calls.lock(purchase.row)
+            # After a long sleep it may be another process's, which may have sent the payment, or given the place back.
+            if row is not None and row.run == _this.run:
                 books.bought_calls.save(_left(purchase, row))
 
     def hand_on(self, purchase: Purchase, how: EndingRule, rest: Rest) -> BoughtCall:
@@ -163,7 +176,7 @@ class Places:
                 self._dropped.append((purchase, how))
 
         with self._store.brief_transaction() as books:
-            ended = how(books.bought_calls.lock(purchase.row.id), purchase.aa_address)
+            ended = how(signed_call(books, purchase.row), purchase.aa_address)
         purchase.is_handed_on = True
         rest.watch(end_by)
         return ended
@@ -183,7 +196,7 @@ class Places:
         purchase.is_over = True
         # If this is forgotten, the same package is sent again and answered again.
         with self._store.brief_transaction() as books:
-            row = how(books.bought_calls.lock(purchase.row.id), purchase.aa_address)
+            row = how(signed_call(books, purchase.row), purchase.aa_address)
             books.bought_calls.save(row)
         return row
 
@@ -208,7 +221,8 @@ def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
         # Of two that reserve at once, the second sees what the first has reserved.
         books.node.lock()
         if row.id:
-            row = books.bought_calls.withdraw(row.id)
+            row = _place_of(books, row)
+            books.bought_calls.withdraw(row)
         now = wall_clock()
         wish = Wish(row.amount, row.origin, row.payee)
         spending = books.bought_calls.spending(
@@ -220,6 +234,31 @@ def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
             return books.bought_calls.add(reserved)
         books.bought_calls.renew(reserved)
         return reserved
+
+
+def require_place(books: Books, row: BoughtCall) -> None:
+    """Locks the place of a call, for the transaction that signs: without one, or long after it was taken, none does.
+
+    Raises:
+        PaymentDeclined: With `place_lost`, when another process has given the place back, or the limits that it was
+            held against are those of another hour.
+    """
+    if wall_clock() - _place_of(books, row).made_at > PLACE_SECONDS:
+        raise _place_lost()
+
+
+def _place_of(books: Books, row: BoughtCall) -> BoughtCall:
+    place = books.bought_calls.lock(row)
+    if place is None:
+        raise _place_lost()
+    return place
+
+
+def _place_lost() -> PaymentDeclined:
+    return PaymentDeclined(
+        "this call was left for too long between its place in the budget and its payment; call again",
+        code="place_lost",
+    )
 
 
 def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:

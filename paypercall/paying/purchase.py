@@ -142,13 +142,20 @@ def _disagreement(purchase: Purchase, receipt: Receipt) -> str | None:
     return None
 
 
+def signed_call(books: Books, row: BoughtCall) -> BoughtCall:
+    """Locks a call for which a payment was signed, as it is now."""
+    place = books.bought_calls.lock(row)
+    assert place is not None, "only that is dropped for which nothing was signed"
+    return place
+
+
 def _take_refund(purchase: Purchase, text: str) -> tuple[int, str | None]:
     """Verifies a refund and books it in one transaction; gives it, and what is wrong with it."""
     booked = 0
 
     def book(books: Books, channel: Channel, payment: Payment) -> None:
         nonlocal booked
-        row = books.bought_calls.lock(purchase.row.id)
+        row = signed_call(books, purchase.row)
         if channel.aa_address != purchase.aa_address:
             raise Refusal(RefusalCode.WRONG_PARAMETERS, "the refund is in another channel")
         # One that was accepted before pays nothing now.

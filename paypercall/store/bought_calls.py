@@ -28,11 +28,10 @@ class BoughtCalls:
         self._spent.add(call)
         return replace(call, id=number)
 
-    def lock(self, call_id: int) -> BoughtCall:
-        """Loads and locks a call."""
-        row = self._connection.first(_LOCK, {"key_id": call_id})
-        assert row is not None, "only what bought nothing is dropped, by whom it belongs to"
-        return _read(row)
+    def lock(self, call: BoughtCall) -> BoughtCall | None:
+        """Loads and locks a call as it is now; None if it was dropped: its number may be another's then."""
+        row = self._connection.first(_LOCK, {"key_id": call.id, "key_payment_key": call.key})
+        return None if row is None else _read(row)
 
     def in_state(self, state: BoughtCallState, request: str, made_after: int) -> list[BoughtCall]:
         """The calls for a request, by its digest, that are in a state; the oldest first."""
@@ -60,11 +59,9 @@ class BoughtCalls:
         if call.refund != refund_before:
             self._spent.take(call, call.refund - refund_before)
 
-    def withdraw(self, call_id: int) -> BoughtCall:
-        """Loads and locks a call, and counts it no more until `renew`, which has to follow in the same transaction."""
-        call = self.lock(call_id)
+    def withdraw(self, call: BoughtCall) -> None:
+        """Counts a locked call no more until `renew`, which has to follow in the same transaction."""
         self._spent.take(call, counted(call))
-        return call
 
     def renew(self, call: BoughtCall) -> None:
         """Counts a call that was withdrawn from its new `made_at` on."""
@@ -77,12 +74,10 @@ class BoughtCalls:
         for call_id in call_ids:
             self._connection.change(_PROLONG, {"key_id": call_id, "key_run": run, "runs_until": runs_until})
 
-    def drop(self, call_id: int, run: str) -> None:
-        """Drops a call for which nothing was signed, if it is still that process's."""
-        row = self._connection.first(_LOCK, {"key_id": call_id})
-        if row is not None and self._connection.change(_DROP, {"key_id": call_id, "key_run": run}):
-            call = _read(row)
-            self._spent.take(call, counted(call))
+    def drop(self, call: BoughtCall) -> None:
+        """Drops a locked call for which nothing was signed."""
+        self._connection.change(_DROP, {"key_id": call.id})
+        self._spent.take(call, counted(call))
 
     def last_ended(self, resource: str) -> list[BoughtCall]:
         """The last two calls for a resource, by its digest, whose price was not given back; the newest first."""
@@ -168,7 +163,9 @@ _CHANGING = ("request", "resource", "state", "refund", "aa_address", "run", "run
 _KEPT = (BoughtCallState.ANSWERED, BoughtCallState.REFUND_DUE, BoughtCallState.GIVEN_UP)
 _IS_IT = bought_calls.c.id == bindparam("key_id")
 _ADD = adding(bought_calls)
-_LOCK = Statement(_selected().where(_IS_IT).with_for_update())
+_LOCK = Statement(
+    _selected().where(_IS_IT, bought_calls.c.payment_key == bindparam("key_payment_key")).with_for_update()
+)
 _IN_STATE = Statement(_selected_in_state())
 _LOCK_IN_STATE = Statement(_selected_in_state().with_for_update())
 _REFUND = Statement(select(bought_calls.c.refund).where(_IS_IT))
@@ -187,7 +184,7 @@ _PROLONG = Statement(
     )
     .values(runs_until=bindparam("runs_until"))
 )
-_DROP = Statement(delete(bought_calls).where(_IS_IT, bought_calls.c.run == bindparam("key_run")))
+_DROP = Statement(delete(bought_calls).where(_IS_IT))
 _LAST = Statement(
     _selected()
     .where(

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from paypercall import wire
+from paypercall.bought_call import BoughtCall, BoughtCallState
 from paypercall.call_book import AnswerLimits
 from paypercall.client import Client
 from paypercall.devnet import Devnet
@@ -24,7 +25,7 @@ from paypercall.methods import Channel
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.paywall.gate import FREE_METHODS
-from paypercall.store import Store
+from paypercall.store import Books, Store
 from paypercall.wire import ENDPOINT_PATH
 from tests.parties import customer_on, merchant_on
 from tests.paywall.merchant import Headers
@@ -283,7 +284,7 @@ class Market:
         with self.client.store.transaction() as books:
             for row in self.rows():
                 if row["state"] == "pending":
-                    left = books.bought_calls.lock(row["id"])
+                    left = call_of(books, row)
                     books.bought_calls.save(replace(left, request="forgotten"))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -298,6 +299,16 @@ def rows_of(store: Store) -> list[dict[str, Any]]:
         cursor.execute("SELECT * FROM paypercall_bought_calls ORDER BY id")
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def call_of(books: Books, row: dict[str, Any]) -> BoughtCall:
+    """A bought call as it is now, locked."""
+    [found] = [
+        call
+        for call in books.bought_calls.lock_in_state(BoughtCallState(row["state"]), row["request"], 0)
+        if call.id == row["id"]
+    ]
+    return found
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from paypercall.paying.payer import ClientFactory
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.requests import PaymentAdapter, Session
+from paypercall.store import Books
 from tests.parties import customer_on, merchant_on
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed
@@ -506,9 +507,9 @@ def test_what_cannot_be_paid_is_taken_back_before_another_call_could_go_on_with_
     owners: list[str | None] = []
 
     class Watched(Client):
-        def sent_package(self, idempotency_key: str) -> dict[str, Any] | None:
+        def sent_by_books(self, books: Books, idempotency_key: str) -> dict[str, Any] | None:
             owners.append(market.rows()[-1]["run"])
-            return super().sent_package(idempotency_key)
+            return super().sent_by_books(books, idempotency_key)
 
     rows, market.site.price = len(market.rows()), 300_000
     lavish = Budget(1_000_000, 1_000_000, 1_000_000)

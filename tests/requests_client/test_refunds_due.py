@@ -16,7 +16,7 @@ from paypercall.paying import PaymentRejected, RefundMissing
 from paypercall.requests import Session
 from tests.parties import wait_until, wait_until_open
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Seen, changed, open_market
+from tests.paying.merchant import Market, Reply, Seen, call_of, changed, open_market
 
 Honest = Callable[[], Reply]
 
@@ -168,7 +168,7 @@ def test_a_refund_is_not_asked_for_with_a_payment_made_anew(market: Market, api:
     market.site.trick = withhold
     api.get(url)
     with market.client.store.transaction() as books:
-        row = books.bought_calls.lock(market.rows()[-1]["id"])
+        row = call_of(books, market.rows()[-1])
         books.bought_calls.save(end(row, market.client.aa_address or ""))
         lost = books.bought_calls.add(replace(row, key="0" * 32, amount=1))
     market.site.begin()

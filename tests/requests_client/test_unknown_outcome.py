@@ -20,7 +20,7 @@ from paypercall.paying import Budget, Limits, PaymentDeclined, PaymentRejected
 from paypercall.paying.payer import Payer
 from paypercall.requests import Session
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen, Site, full_port
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, call_of, full_port
 
 Honest = Callable[[], Reply]
 
@@ -350,7 +350,7 @@ def test_what_another_process_has_taken_over_meanwhile_is_left_to_it(
 ) -> None:
     def take_over(seen: Seen, honest: Honest) -> Reply:
         with market.client.store.transaction() as books:
-            row = books.bought_calls.lock(market.rows()[-1]["id"])
+            row = call_of(books, market.rows()[-1])
             books.bought_calls.save(replace(row, run="0" * 32, runs_until=int(time.time())))
         raise Reset
 
@@ -382,7 +382,7 @@ def test_what_is_signed_long_after_it_was_reserved_counts_from_then_on(
             with pytest.raises(Killed):
                 api.get(site.url)
         with market.client.store.transaction() as books:
-            books.bought_calls.save(let_go(books.bought_calls.lock(market.rows()[-1]["id"])))
+            books.bought_calls.save(let_go(call_of(books, market.rows()[-1])))
         wait_until(3590)
         assert api.get(site.url).ok
         wait_until(3660)
@@ -399,7 +399,7 @@ def test_a_clock_that_is_put_back_keeps_nobody_waiting(market: Market, api: Sess
         api.get(url)
     market.site.trick = None
     with market.client.store.transaction() as books:
-        lost = books.bought_calls.lock(market.rows()[-1]["id"])
+        lost = call_of(books, market.rows()[-1])
         books.bought_calls.save(replace(lost, run="0" * 32, runs_until=int(time.time()) + 86_400))
     assert api.get(url).ok
     assert len({str(package) for package in market.site.packages}) == 1

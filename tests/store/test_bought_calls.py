@@ -43,7 +43,7 @@ def test_a_call_is_found_as_it_was_booked_and_saved(store: Store) -> None:
         assert added == replace(CALL, id=added.id)
         saved = replace(take_back(added, 30, AA), run="run", runs_until=7)
         books.bought_calls.save(saved)
-        assert books.bought_calls.lock(added.id) == saved
+        assert books.bought_calls.lock(added) == saved
 
 
 def test_pending_calls_of_a_request_are_found_the_oldest_first(store: Store) -> None:
@@ -92,7 +92,7 @@ def test_signs_of_life_prolong_what_is_pending_and_ones_own(store: Store) -> Non
     over = add(store, run="me", runs_until=5, state=BoughtCallState.ANSWERED)
     with store.transaction() as books:
         books.bought_calls.prolong([mine.id, other.id, over.id], "me", 11)
-        until = [books.bought_calls.lock(call.id).runs_until for call in (mine, other, over)]
+        until = [books.bought_calls.lock(call).runs_until for call in (mine, other, over)]
     assert until == [11, 5, 5]
 
 
@@ -109,13 +109,14 @@ def test_what_was_put_aside_is_there_for_any_call_that_costs_the_same_at_the_sam
         assert books.bought_calls.in_state(BoughtCallState.PENDING, "other request", 0) == [taken]
 
 
-def test_what_bought_nothing_is_dropped_by_the_process_that_it_belongs_to(store: Store) -> None:
-    call = add(store, run="me")
+def test_what_was_dropped_is_not_there_though_another_call_may_have_its_number(store: Store) -> None:
+    call = add(store)
     with store.transaction() as books:
-        books.bought_calls.drop(call.id, "another")
-        assert books.bought_calls.in_state(BoughtCallState.PENDING, CALL.request, 0) == [call]
-        books.bought_calls.drop(call.id, "me")
+        books.bought_calls.drop(call)
         assert books.bought_calls.in_state(BoughtCallState.PENDING, CALL.request, 0) == []
+        another = books.bought_calls.add(replace(CALL, key="another"))
+        assert books.bought_calls.lock(replace(another, key=call.key)) is None
+        assert books.bought_calls.lock(another) == another
 
 
 def test_a_call_is_left_when_it_was_let_go_or_its_process_gives_no_sign_of_life() -> None:

@@ -45,16 +45,17 @@ class Rows:
         return [*self.calls, books.bought_calls.add(fresh)]
 
     def refund(self, books: Books, number: int, amount: int) -> list[BoughtCall]:
-        call = take_back(books.bought_calls.lock(self.calls[number].id), amount, AA)
+        call = take_back(self.calls[number], amount, AA)
         books.bought_calls.save(call)
         return self._with(number, call)
 
-    def drop(self, books: Books, number: int, run: str) -> list[BoughtCall]:
-        books.bought_calls.drop(self.calls[number].id, run)
-        return self.calls if run != "me" else self._with(number)
+    def drop(self, books: Books, number: int, _: None) -> list[BoughtCall]:
+        books.bought_calls.drop(self.calls[number])
+        return self._with(number)
 
     def renew(self, books: Books, number: int, made_at: int) -> list[BoughtCall]:
-        call = replace(books.bought_calls.withdraw(self.calls[number].id), made_at=made_at)
+        books.bought_calls.withdraw(self.calls[number])
+        call = replace(self.calls[number], made_at=made_at)
         books.bought_calls.renew(call)
         return self._with(number, call)
 
@@ -75,7 +76,7 @@ times, numbers = st.integers(0, SPAN), st.integers(0, 9)
 changes = st.one_of(
     st.tuples(st.just("add"), times, calls),
     st.tuples(st.just("refund"), numbers, st.integers(0, 120)),
-    st.tuples(st.just("drop"), numbers, st.sampled_from(["me", "another"])),
+    st.tuples(st.just("drop"), numbers, st.none()),
     st.tuples(st.just("renew"), numbers, times),
 )
 
