@@ -31,22 +31,12 @@ from paypercall.party import Party, Payment
 from paypercall.server import Server
 from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
 from paypercall.store.upgrade import VERSION_TABLE
+from tests.books import dump, untouched
 from tests.devnet.raw_client import RawClient
 from tests.parties import conf_for, customer_on, wait_until, wallet_on
 
 DEPOSIT = 100_000
 GROUP_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-
-NOT_OF_THE_BOOKS = {
-    "paypercall_leases",
-    "paypercall_node",
-    "paypercall_announced_channels",
-    "paypercall_positions",
-    "paypercall_final_units",
-    "paypercall_coins",
-    "paypercall_spent_places",
-}
-"""Who watches the ledger, how far, what it shows of the wallet, and what strangers announced."""
 
 Package = dict[str, Any]
 Change = Callable[[Package], object]
@@ -55,29 +45,9 @@ Change = Callable[[Package], object]
 # --- books -----------------------------------------------------------------------------------------------------------
 
 
-def dump(folder: Path) -> dict[str, list[Any]]:
-    """Every row of every table of the books."""
-    with closing(sqlite3.connect(f"file:{folder}/paypercall.sqlite?mode=ro", uri=True)) as database:
-        names = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
-        return {
-            name: sorted(database.execute(f"select * from {name}").fetchall(), key=repr)
-            for name in names
-            if name not in NOT_OF_THE_BOOKS
-        }
-
-
 def announced(folder: Path) -> int:
     with closing(sqlite3.connect(f"file:{folder}/paypercall.sqlite?mode=ro", uri=True)) as database:
         return int(database.execute("select count(*) from paypercall_announced_channels").fetchone()[0])
-
-
-@contextmanager
-def untouched(folder: Path) -> Iterator[None]:
-    """Fails the test if the books differ afterwards."""
-    before = dump(folder)
-    assert len(before) >= 10
-    yield
-    assert dump(folder) == before
 
 
 def assert_refused(payment: Payment, code: str) -> None:
