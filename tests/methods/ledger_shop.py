@@ -31,22 +31,24 @@ from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.unit_payer import PreparedUnit
 from paypercall.unit_payment import SECRET_LENGTH, commitment_message
+from tests.books import untouched
+from tests.methods.http_merchant import ANSWER, Host, serving
 from tests.parties import conf_for, merchant_on, wallet_on
 from tests.paywall.merchant import Headers
 
 PRICE = 12_000
-ANSWER = b"21 degrees"
 SECRET = "s" * SECRET_LENGTH
 
 
 @dataclass
 class LedgerShop:
-    """One side each, and the paywall."""
+    """One side each, and the paywall, also on a real socket."""
 
     net: Devnet
     server: PaymentServer
     customer: Party
     paywall: Paywall
+    host: Host
 
     @property
     def payee(self) -> str:
@@ -74,6 +76,12 @@ class LedgerShop:
     def ask_with(self, value: Mapping[str, Any], **options: Any) -> Answer | Running:
         """Asks for something with any object in the place of a unit."""
         return self.ask(wire.encode_unit(value), **options)
+
+    def refuses(self, text: str, *expected: object, **query: Any) -> None:
+        """Asserts what comes over HTTP of any text in the place of a unit, and that no books change."""
+        self.server.server.store.flush()
+        with untouched(self.server.server.conf.data_dir):
+            assert self.host.refusal({wire.UNIT: text}, **query) == expected
 
     def sell(self, unit: PreparedUnit, **options: Any) -> dict[str, str]:
         """Serves a request; tells the headers of its answer."""
@@ -118,7 +126,9 @@ def open_ledger_shop(
         wallet = wallet_on(net, funds=funds)
         stack.callback(wallet.close)
         customer = stack.enter_context(Party(conf_for(net, folder / "customer"), wallet))
-        yield LedgerShop(net, server, customer, Paywall(server.calls, [OnChain(server, **options)]))
+        paywall = Paywall(server.calls, [OnChain(server, **options)])
+        host = stack.enter_context(serving(paywall, PRICE))
+        yield LedgerShop(net, server, customer, paywall, host)
 
 
 @dataclass

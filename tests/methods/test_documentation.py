@@ -18,6 +18,7 @@ from paypercall import wire
 from paypercall.call_book import CallBook
 from paypercall.client import Client
 from paypercall.devnet import Devnet
+from paypercall.paywall import Paywall
 from paypercall.store import Store
 from tests.documentation import ROOT, python_blocks
 from tests.methods.http_merchant import ANSWER, serving
@@ -56,15 +57,15 @@ def test_the_three_methods_side_by_side_take_what_the_programs_pay(
         use_conf_in(tmp_path / "merchant", net, monkeypatch)
         merchant = run(MERCHANT, ACCOUNTS=accounts)
         payments = merchant["payments"]
-        with payments.server, serving(payments.calls, merchant["methods"], PRICE) as url:
-            terms = requests.get(f"{url}/answer", timeout=5)
+        with payments.server, serving(Paywall(payments.calls, merchant["methods"]), PRICE) as host:
+            terms = host.ask({})
             assert (terms.status_code, terms.headers[wire.METHODS]) == (
                 402,
                 "channel, on_chain, bit_transfer",
             )
             key_file = tmp_path / "alice.mnemonic"
             for path, payments_made in (("/answer", 1), ("/another", 2)):
-                run(TRANSFER, URL=url + path, ACCOUNTS=accounts, KEY_FILE=str(key_file))
+                run(TRANSFER, URL=host.url + path, ACCOUNTS=accounts, KEY_FILE=str(key_file))
                 assert capsys.readouterr().out == ANSWER.decode() + "\n"
                 assert balance(accounts, "merchant") == START + payments_made * PRICE
             assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
@@ -72,7 +73,7 @@ def test_the_three_methods_side_by_side_take_what_the_programs_pay(
             with Client(payments.server.address) as customer:
                 net.fund(customer.address, 100_000)
                 net.settle()
-            run(ON_CHAIN, URL=f"{url}/answer")
+            run(ON_CHAIN, URL=f"{host.url}/answer")
             assert capsys.readouterr().out == ANSWER.decode() + "\n"
             assert net.balance(payments.server.address) == PRICE
 
@@ -173,13 +174,13 @@ def test_the_method_of_ones_own_takes_thirty_lines_and_vouchers(tmp_path: Path, 
 
     with (
         closing(Store(f"sqlite:///{tmp_path}/books.sqlite")) as store,
-        serving(CallBook(store), [method], PRICE) as url,
+        serving(Paywall(CallBook(store), [method]), PRICE) as host,
     ):
 
         def ask(code: str, path: str = "/answer") -> requests.Response:
-            return requests.get(url + path, headers={"Payment-Voucher": code}, timeout=5)
+            return host.ask({"Payment-Voucher": code}, path)
 
-        assert requests.get(f"{url}/answer", timeout=5).headers[wire.METHODS] == "voucher"
+        assert host.ask({}).headers[wire.METHODS] == "voucher"
         assert (ask("bad").status_code, ask("bad").json()["code"]) == (402, "unknown_voucher")
         assert (ask("small").status_code, ask("small").json()["code"]) == (402, "underpaid")
         assert used() == set()
@@ -191,6 +192,6 @@ def test_the_method_of_ones_own_takes_thirty_lines_and_vouchers(tmp_path: Path, 
         assert used() == {"good"}
     with (
         closing(Store(f"sqlite:///{tmp_path}/other_books.sqlite")) as store,
-        serving(CallBook(store), [method], PRICE) as url,
+        serving(Paywall(CallBook(store), [method]), PRICE) as host,
     ):
         assert (ask("good").status_code, ask("good").json()["code"]) == (402, "unknown_voucher")
