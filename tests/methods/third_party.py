@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,12 +25,12 @@ from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.store import Store
 from paypercall.transfer import SignedTransfer, Transfer, sign_transfer
+from tests.methods.http_merchant import ANSWER
 from tests.paywall.merchant import Headers
 
 ACCOUNTS = Path(__file__).parents[2] / "examples" / "accounts"
 SECONDS = 30
 PRICE = 100
-ANSWER = b"21 degrees"
 ADDRESS = "MERCHANT ADDRESS"
 
 
@@ -165,12 +165,12 @@ class TransferShop:
         self.line = Line(accounts)
         self.merchant = open_account(accounts, "merchant")
         self.alice = open_account(accounts, "alice")
-        self._folder = folder
+        self.folder = folder
         self.open()
 
     def open(self, **options: Any) -> None:
         """Opens the books, as a process that starts does."""
-        self.store = Store(f"sqlite:///{self._folder}/books.sqlite")
+        self.store = Store(f"sqlite:///{self.folder}/paypercall.sqlite")
         self.calls = CallBook(self.store)
         url = self.line.url + "/accounts/{}/transfers"
         options = {"timeout": 1.0, **options}
@@ -191,15 +191,11 @@ class TransferShop:
         """A transfer of Alice's."""
         return sign_transfer(transfer(self.alice, **changes), self.alice)
 
-    def ask_with(
-        self, headers: Mapping[str, str], price: int = PRICE, path: str = "/answer", asset: str = "base"
+    def ask(
+        self, signed: SignedTransfer, price: int = PRICE, path: str = "/answer", asset: str = "base"
     ) -> Answer | Running:
-        """Asks for something with headers."""
-        return self.paywall.begin(Request("GET", path, "", Headers(headers)), Price(price, asset))
-
-    def ask(self, signed: SignedTransfer, **options: Any) -> Answer | Running:
         """Asks for something with a transfer."""
-        return self.ask_with(signed.headers, **options)
+        return self.paywall.begin(Request("GET", path, "", Headers(signed.headers)), Price(price, asset))
 
     def sell(self, signed: SignedTransfer, **options: Any) -> dict[str, str]:
         """Serves a request; tells the headers of its answer."""
