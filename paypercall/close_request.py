@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from paypercall.errors import Refusal, RefusalCode
-from paypercall.obyte.address import definition_address
+from paypercall.obyte.address import definition_address, is_valid_base64
 from paypercall.obyte.keys import Key, verify_signature
 
 _PURPOSE = "paypercall: close this period of this channel"
@@ -36,7 +36,8 @@ def check_close_request(signature: object, aa_address: str, period: int, peer_ad
         )
     if definition_address(["sig", {"pubkey": public_key}]) != peer_address:
         raise Refusal(RefusalCode.WRONG_SIGNER, "the close is not signed by the channel's peer")
-    if not verify_signature(_digest(aa_address, period), signed, public_key):
+    digest = _digest(aa_address, period)
+    if not (is_valid_base64(signed) and verify_signature(digest, signed, public_key)):
         raise Refusal(
             RefusalCode.WRONG_SIGNATURE,
             f"the signature does not authorise a close of period {period}, the current one, of this channel",
