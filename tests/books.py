@@ -31,6 +31,12 @@ def dump(folder: Path) -> dict[str, list[Any]]:
         }
 
 
+def announced(folder: Path) -> int:
+    """How many channels are watched that strangers announced."""
+    with closing(sqlite3.connect(f"file:{folder}/paypercall.sqlite?mode=ro", uri=True)) as database:
+        return int(database.execute("select count(*) from paypercall_announced_channels").fetchone()[0])
+
+
 @contextmanager
 def untouched(folder: Path) -> Iterator[None]:
     """Fails the test if the books differ afterwards."""

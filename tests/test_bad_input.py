@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from paypercall.party import Party, Payment
 from paypercall.server import Server
 from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
 from paypercall.store.upgrade import VERSION_TABLE
-from tests.books import dump, untouched
+from tests.books import announced, dump, untouched
 from tests.devnet.raw_client import RawClient
 from tests.parties import conf_for, customer_on, wait_until, wallet_on
 
@@ -43,11 +42,6 @@ Change = Callable[[Package], object]
 
 
 # --- books -----------------------------------------------------------------------------------------------------------
-
-
-def announced(folder: Path) -> int:
-    with closing(sqlite3.connect(f"file:{folder}/paypercall.sqlite?mode=ro", uri=True)) as database:
-        return int(database.execute("select count(*) from paypercall_announced_channels").fetchone()[0])
 
 
 def assert_refused(payment: Payment, code: str) -> None:
