@@ -110,6 +110,7 @@ def test_an_opening_deposit_that_is_signed_is_waited_for(
     def post(_: Unit) -> None:
         raise HubError("the connection was lost")
 
+    customer.look_at_ledger()
     with monkeypatch.context() as cut_off:
         cut_off.setattr(customer.wallet.light, "post", post)
         with pytest.raises(ChannelTimeout):
