@@ -58,7 +58,7 @@ ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app te
 
 test: lint $(DJANGO_4)
 	$(PYTEST) --numprocesses=7 $(ON_A_NETWORK)
-	PYTHONPATH=$(CURDIR)/.venv/django-4 $(PYTEST) --numprocesses=4 tests/django_app --ignore=tests/django_app/test_gunicorn.py
+	PYTHONPATH=$(CURDIR)/.venv/django-4 $(PYTEST) --numprocesses=7 tests/django_app --ignore=tests/django_app/test_gunicorn.py
 	$(PYTEST) --numprocesses=4 tests $(addprefix --ignore=,$(ON_A_NETWORK)) --cov --cov-report=term
 
 bench: $(BENCH)

@@ -66,7 +66,7 @@ def wsgi(customer: Client) -> Iterator[Site]:
 
     server = ThreadedWSGIServer(("127.0.0.1", 0), Quiet)
     server.set_app(get_wsgi_application())
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield Site(customer, f"http://127.0.0.1:{server.server_port}")
     server.shutdown()

@@ -30,7 +30,7 @@ def mounted_wsgi(customer: Client) -> Iterator[Site]:
     server = make_server(
         "127.0.0.1", 0, DispatcherMiddleware(nothing_here, {"/v1": app, "/v2": app}), threaded=True
     )
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     yield Site(customer, f"http://127.0.0.1:{server.server_port}")
     server.shutdown()

@@ -101,7 +101,7 @@ def served(app: Flask) -> Iterator[str]:
     """Serves an app with threads on a free port until the end of the block; gives its URL."""
     http = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
     http.daemon_threads = False
-    thread = threading.Thread(target=http.serve_forever)
+    thread = threading.Thread(target=http.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{http.server_port}"

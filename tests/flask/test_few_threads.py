@@ -43,7 +43,7 @@ class _FewThreads(socketserver.ThreadingMixIn, BaseWSGIServer):
 @contextmanager
 def served_by_few_threads(app: Flask) -> Iterator[str]:
     http = _FewThreads(app)
-    thread = threading.Thread(target=http.serve_forever)
+    thread = threading.Thread(target=http.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{http.server_port}"
