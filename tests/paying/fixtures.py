@@ -20,9 +20,10 @@ def open_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
 
 @pytest.fixture
 def market(open_for_all: Market) -> Iterator[Market]:
-    """The market, with honest sites; whatever happens in it, the books hold all that was signed."""
+    """The market, with honest sites; whatever happens in it, the books hold all that was signed, and sum it up."""
     for site in (open_for_all.site, open_for_all.other):
         site.begin()
     open_for_all.forget_what_is_left()
     yield open_for_all
     open_for_all.require_that_all_that_is_signed_is_in_the_books()
+    open_for_all.require_that_the_sums_are_those_of_the_calls()

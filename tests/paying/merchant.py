@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,9 @@ OWN_PAYMENTS = dict.fromkeys(
     "7",
 )
 """Headers by which a program pays by itself."""
+
+_CALLS = "SELECT * FROM paypercall_bought_calls ORDER BY id"
+_MINUTES = "SELECT * FROM paypercall_spent_minutes"
 
 
 @dataclass
@@ -279,6 +283,19 @@ class Market:
         paid = sum(row["amount"] for row in self.rows() if row["payee"] == self.client.peer_address)
         assert self.client.balance().owed_by_me == paid + self.signed_besides
 
+    def require_that_the_sums_are_those_of_the_calls(self) -> None:
+        """What counts in each minute is what was paid for the calls of that minute, less what came back."""
+        sums: Counter[tuple[str, str, str, int]] = Counter()
+        with self.client.store.reading() as books:
+            calls, minutes = _selected(books, _CALLS), _selected(books, _MINUTES)
+        for row in calls:
+            for scope, name in (("total", ""), ("origin", row["origin"]), ("payee", row["payee"])):
+                sums[row["asset"], scope, name, row["made_at"] // 60] += row["amount"] - row["refund"]
+        for row in minutes:
+            sums[row["asset"], row["scope"], row["name"], row["minute"]] -= row["amount"]
+        differing = {key: amount for key, amount in sums.items() if amount}
+        assert not differing, differing
+
     def forget_what_is_left(self) -> None:
         """Has no call go on with a payment that was left by those before."""
         with self.client.store.transaction() as books:
@@ -295,10 +312,14 @@ class Market:
 def rows_of(store: Store) -> list[dict[str, Any]]:
     """The bought calls in some books, in their order."""
     with store.reading() as books:
-        cursor = books.bought_calls._connection._cursor
-        cursor.execute("SELECT * FROM paypercall_bought_calls ORDER BY id")
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return _selected(books, _CALLS)
+
+
+def _selected(books: Books, query: str) -> list[dict[str, Any]]:
+    cursor = books.bought_calls._connection._cursor
+    cursor.execute(query)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def call_of(books: Books, row: dict[str, Any]) -> BoughtCall:
