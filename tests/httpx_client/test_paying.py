@@ -16,11 +16,10 @@ import pytest
 
 from paypercall import wire
 from paypercall.httpx import PaymentTransport
-from paypercall.paying import PaymentDeclined, PaymentRejected, RefundMissing, WrongOffer
+from paypercall.paying import PaymentDeclined, RefundMissing, WrongOffer
 from tests.httpx_client.conftest import Api, ApiMaker
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import OWN_PAYMENTS, Market, Reply, Reset, Seen, Site, changed, full_port
-from tests.paywall.merchant import Headers
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed, full_port
 
 CONTENT = bytes(range(256)) * 1000
 Honest = Callable[[], Reply]
@@ -29,11 +28,6 @@ Honest = Callable[[], Reply]
 @pytest.fixture
 def url(market: Market, request: pytest.FixtureRequest) -> str:
     return f"{market.site.url}/{request.node.name}"
-
-
-def ask(market: Market) -> Reply:
-    """The honest 402."""
-    return market.site.honestly(Seen("GET", "/terms", Headers({}), b""))
 
 
 def first_do(market: Market, trick: Callable[[Seen, Honest], Reply]) -> None:
@@ -234,13 +228,6 @@ def test_when_all_sends_fail_the_next_call_goes_on_with_the_same_package(
     assert market.site.served == 1
 
 
-def test_402_for_ever_gets_one_payment_and_no_more(market: Market, api: Api, url: str) -> None:
-    market.site.trick = lambda seen, honest: ask(market)
-    with pytest.raises(PaymentRejected):
-        api.request("GET", url)
-    assert len(market.site.packages) == 1
-
-
 def test_a_refund_is_booked_and_a_missing_one_raises_where_that_is_wanted(
     market: Market, api: Api, make_api: ApiMaker, url: str
 ) -> None:
@@ -250,41 +237,6 @@ def test_a_refund_is_booked_and_a_missing_one_raises_where_that_is_wanted(
     market.site.trick = lambda seen, honest: changed(honest(), {wire.PACKAGE: None})
     with pytest.raises(RefundMissing):
         make_api(strict=True).request("GET", url)
-
-
-@pytest.mark.parametrize("status", [302, 307])
-def test_a_payment_is_not_carried_to_another_origin_by_a_redirection(
-    market: Market, api: Api, url: str, status: int
-) -> None:
-    api.terms(url)
-    terms = ask(market)
-    market.other.trick = lambda seen, honest: terms
-    market.site.trick = lambda seen, honest: Reply(status, [("Location", market.other.url)], b"")
-    assert api.request("GET", url).status_code == 402
-    assert len(market.site.packages) == 1
-    assert len(market.other.seen) == 1
-    assert market.other.packages == []
-
-
-def test_payments_of_the_programs_own_are_not_carried_to_another_origin_by_a_redirection(
-    market: Market, api: Api, url: str
-) -> None:
-    market.site.trick = lambda seen, honest: Reply(307, [("Location", market.other.url + "/take")], b"")
-    api.request("GET", url, headers={**OWN_PAYMENTS, "X-Kept": "yes"})
-    [stolen] = market.other.seen
-    assert stolen.headers.get("X-Kept") == "yes"
-    assert [name for name in OWN_PAYMENTS if stolen.headers.get(name) is not None] == []
-
-
-def test_a_redirection_within_the_origin_is_paid_where_it_leads_to(
-    market: Market, api: Api, url: str
-) -> None:
-    def move(seen: Seen, honest: Honest) -> Reply:
-        return honest() if "moved" in seen.path else Reply(307, [("Location", url + "/moved")], b"")
-
-    market.site.trick = move
-    assert api.request("POST", url, content=b"body").json() == {"method": "POST", "length": 4}
-    assert len(market.site.packages) == 1
 
 
 @pytest.mark.parametrize("content", [lambda: CONTENT, parts, lambda: io.BytesIO(CONTENT)])
@@ -340,13 +292,6 @@ def test_a_stream_that_fails_like_a_connection_is_not_sent_by_halves(
     with pytest.raises(httpx.ReadError):
         api.request("POST", url, content=broken())
     assert market.site.served == 0
-
-
-def test_a_redirection_to_nowhere_is_the_librarys_own_error(market: Market, api: Api, url: str) -> None:
-    market.site.view = lambda seen: Reply(302, [("Location", "ftp://127.0.0.1/")], b"")
-    with pytest.raises(httpx.UnsupportedProtocol):
-        api.request("GET", url)
-    assert market.rows()[-1]["state"] == "answered"
 
 
 def test_a_payment_that_could_not_be_sent_pays_for_the_next_call_that_costs_the_same(

@@ -145,6 +145,10 @@ class Site:
             return self.trick(seen, lambda: self.honestly(seen))
         return self.honestly(seen)
 
+    def ask(self) -> Reply:
+        """Asks for the price, whatever may have been paid: the honest 402."""
+        return self.honestly(Seen("GET", "/terms", Headers({}), b""))
+
     def honestly(self, seen: Seen) -> Reply:
         """Answers a request as the paywall wants it."""
         path = urlsplit(seen.path)
