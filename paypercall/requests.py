@@ -121,10 +121,10 @@ class PaymentAdapter(HTTPAdapter):
         try:
             response: requests.Response = drive(exchange(self._payer, call), sending.send, sending.look)
         except BaseException as error:
+            chain.ends(None)
             sending.give_up(error)
             raise
-        finally:
-            chain.forget_unless_followed(None if sending.last is None else sending.last.status_code)
+        chain.ends(response.status_code)
         # From there the session takes the cookies, as after a digest.
         response.history = sending.passed_over
         return response

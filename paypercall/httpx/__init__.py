@@ -126,13 +126,13 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
         try:
             response: httpx.Response = drive(exchange(self._payer, body.call), send, look)
         except BaseException as error:
+            body.call.chain.ends(None)
             if rest is not None:
                 rest.end(Fate.BROKEN)
             if last is not None and getattr(error, "response", None) is not last:
                 last.close()
             raise
-        finally:
-            body.call.chain.forget_unless_followed(None if last is None else last.status_code)
+        body.call.chain.ends(response.status_code)
         return body.with_cookies(response)
 
     def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
@@ -234,13 +234,13 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
         try:
             response: httpx.Response = await drive_async(exchange(self._payer, body.call), send, look)
         except BaseException as error:
+            body.call.chain.ends(None)
             if rest is not None:
                 await do_anyway(rest.end, Fate.BROKEN)
             if last is not None and getattr(error, "response", None) is not last:
                 await last.aclose()
             raise
-        finally:
-            body.call.chain.forget_unless_followed(None if last is None else last.status_code)
+        body.call.chain.ends(response.status_code)
         return body.with_cookies(response)
 
     async def get_402_info(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:

@@ -43,6 +43,22 @@ class SentHeaders(ReadHeaders, Protocol):
         """Names and values."""
 
 
+class SentRequest(Protocol):
+    """A request as an HTTP library has it."""
+
+    @property
+    def method(self) -> Any:
+        """Its method, a string."""
+
+    @property
+    def url(self) -> Any:
+        """The whole address; as a string, it is one."""
+
+    @property
+    def headers(self) -> Any:
+        """Its headers, `SentHeaders`."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Left:
     """A request whose payment was sent, and not taken as yet: its digest, that of its resource, and who asked."""
@@ -59,17 +75,23 @@ class Chain:
     has not taken the payment of the one, it goes along with the next: to the same resource or, after a redirection, to
     where that leads, if it costs the same there; no other one is made there then.
 
+    Whoever sends a request is not known here. What is as it was sent before, was sent by the program, as a call of its
+    own; only a redirection leads to a copy of a request that is all the same. What differs may be of a hook that renews
+    a token. After an answer to which nothing was offered, no hook is waited for.
+
     Args:
-        origin: Where the first goes.
-        first: The library's own request that it begins with.
+        origin: Where the first goes; None if that is still to be sent.
         may_pay: Whether any of them may be paid.
     """
 
-    def __init__(self, origin: str, first: object, *, may_pay: bool = True) -> None:
+    def __init__(self, origin: str | None, *, may_pay: bool = True) -> None:
         self._origin = origin
-        self._first = first
+        self._sent: list[tuple[SentRequest, str]] = []
         self._may_pay = may_pay
         self._is_over = False
+        self._is_followed = False
+        self._is_elsewhere = False
+        self._has_offered = False
         self._left: _Left | None = None
         self._is_led_on = False
         self._may_make_new = True
@@ -78,9 +100,9 @@ class Chain:
 
     @classmethod
     def of(
-        cls, shared: MutableMapping[str, Any], request: object, origin: str, *, may_pay: bool = True
+        cls, shared: MutableMapping[str, Any], request: SentRequest, origin: str, *, may_pay: bool = True
     ) -> Chain:
-        """The chain of a request: a new one, unless it is a redirection of another.
+        """The chain of a request: a new one, unless it follows from another.
 
         Args:
             shared: What the library hands on from a request to what follows from it.
@@ -88,23 +110,53 @@ class Chain:
             origin: Where it goes.
             may_pay: Whether a new one may be paid.
         """
-        known = shared.get(_CHAIN)
-        if isinstance(known, cls) and known._first is None:
-            known._origin, known._first = origin, request
-        # The same request again is a call of its own, unless its payment is still to be taken.
-        elif (
-            not isinstance(known, cls) or known._is_over or (known._first is request and known._left is None)
-        ):
-            chain = shared[_CHAIN] = cls(origin, request, may_pay=may_pay)
+        known, told = shared.get(_CHAIN), _told(request, origin)
+        if isinstance(known, cls) and known._leads_to(request, told, origin):
+            chain = known
+        else:
+            chain = shared[_CHAIN] = cls(origin, may_pay=may_pay)
             if isinstance(known, cls):
-                chain._source, chain._kept = known._source, known._kept
-            return chain
-        return known
+                chain._goes_on_after(known)
+        chain._begins(request, told, origin)
+        return chain
 
     @classmethod
     def forbid(cls, shared: MutableMapping[str, Any]) -> None:
         """Has a request that is still to be sent, and its redirections, pay nothing."""
-        shared[_CHAIN] = cls("", None, may_pay=False)
+        shared[_CHAIN] = cls(None, may_pay=False)
+
+    def _leads_to(self, request: SentRequest, told: str, origin: str) -> bool:
+        """Whether a request follows from those before."""
+        if self._is_over:
+            return False
+        # What has left the first one's origin is no first request there, whoever sends it again.
+        if origin != self._origin:
+            return True
+        return not any(
+            as_told == told and (sent is request or not self._is_followed) for sent, as_told in self._sent
+        )
+
+    def _goes_on_after(self, known: Chain) -> None:
+        """Offers first what was left by a call before, wherever in the origin; keeps what is kept of the same body."""
+        self._left, self._is_led_on = known._left, known._left is not None
+        self._source, self._kept = known._source, known._kept
+
+    def _begins(self, request: SentRequest, told: str, origin: str) -> None:
+        self._origin = self._origin or origin
+        self._sent.append((request, told))
+        self._is_elsewhere = origin != self._origin
+        self._is_followed = self._has_offered = False
+
+    def ends(self, status: int | None) -> None:
+        """Notes what a request was answered in the end: None if the program gets no answer."""
+        self._is_followed = status in FOLLOWED
+        if self._is_followed:
+            return
+        if not self._is_elsewhere and (status is None or not self._has_offered):
+            self._is_over = True
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def strip(self, headers: MutableMapping[str, str], origin: str) -> None:
         """Takes the program's own payments out of a request that leaves the first one's origin."""
@@ -134,7 +186,7 @@ class Chain:
     def leaves(self, request: str, resource: str, asker: str) -> None:
         """Notes that a payment was sent whose outcome is unknown yet, and who asked."""
         self._left = _Left(request, resource, asker)
-        self._is_over = False
+        self._has_offered = True
 
     def makes_no_other(self) -> None:
         """Notes that the payment was left for what follows, and that no other one is to be made for that."""
@@ -160,28 +212,18 @@ class Chain:
             self._source, self._kept = source, begin()
         return self._kept
 
-    def forget_unless_followed(self, status: int | None) -> None:
-        """Forgets the body, unless an answer may lead to a request that carries it on: None for no answer."""
-        if self._kept is not None and status not in FOLLOWED:
-            self._kept.close()
-            self._kept = None
-
     def has_paid(self) -> None:
         """Notes that a payment was taken, or may have been: no other is made."""
         self._left = None
         self._may_pay = False
 
-    def settles(self, status: int, *, all_came_back: bool) -> None:
-        """Notes the answer to a payment that was taken.
-
-        If all of it came back, another one may be made. After an answer that nothing follows from, a request that
-        shares what this one does is a call of its own.
-        """
+    def settles(self, *, all_came_back: bool) -> None:
+        """Notes that a payment was taken; if all of it came back, another one may be made."""
         if not all_came_back:
             self.has_paid()
         self._left = None
         self._is_led_on, self._may_make_new = False, True
-        self._is_over = status not in FOLLOWED
+        self._has_offered = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +284,7 @@ class Call:
         assert origin is not None, "what is no http address is not paid for"
         resource = _digest(method, origin, parts.path)
         known = secrets.token_bytes(32) if body.digest is None else body.digest
-        asker = tuple(_telling(headers, parts.scheme, origin))
+        asker = tuple(_telling(headers, origin))
         return cls(
             request=_digest(method, origin, parts.path, parts.query, known.hex(), *asker),
             asker=_digest(*asker),
@@ -301,8 +343,14 @@ def join_cookies(header: str | None, more: str) -> str:
     return "; ".join([*(pair for pair in kept if pair.partition("=")[0] not in names), *added])
 
 
-def _telling(headers: SentHeaders, scheme: str, origin: str) -> list[str]:
+def _told(request: SentRequest, origin: str) -> str:
+    """The digest of what a request tells, but for its body."""
+    return _digest(str(request.method), str(request.url), *_telling(request.headers, origin))
+
+
+def _telling(headers: SentHeaders, origin: str) -> list[str]:
     """The headers by which an answer may differ: a merchant's answer to one customer is none to another."""
+    scheme = urlsplit(origin).scheme
     told = ((name.lower(), value) for name, value in headers.items())
     return sorted(
         f"{name}:{value}"

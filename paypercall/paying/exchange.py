@@ -310,7 +310,7 @@ def _deliver_one(
         if _was_taken(outcome):
             refund = yield Do(lambda: payer.settle(purchase, outcome))
             all_came_back = refund == purchase.row.amount
-            chain.settles(outcome.status, all_came_back=all_came_back)
+            chain.settles(all_came_back=all_came_back)
             return outcome, _Fate.GIVEN_BACK if all_came_back else _Fate.KEPT
         expected = _outlook(outcome)
         if expected is None:

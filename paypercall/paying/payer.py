@@ -351,6 +351,8 @@ class Payer:
         # What follows from another answer takes the payment along by itself.
         is_final = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
         purchase.is_unheeded = is_redirection or (is_new and is_final)
+        if is_new and is_final:
+            purchase.call.chain.makes_no_other()
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import httpx
 import pytest
@@ -15,14 +15,24 @@ from tests.paying.merchant import Market
 
 __all__ = ["Api", "ApiMaker", "api", "make_api", "market", "open_for_all"]
 
-Api: TypeAlias = libraries.Api[httpx.Response]
+
+class Api(libraries.Api[httpx.Response], Protocol):
+    """A client of httpx that pays."""
+
+    def build(self, method: str, url: str, **kwargs: Any) -> httpx.Request:
+        """Makes a request that is not sent yet."""
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        """Sends it, and reads the answer."""
+
+
 ApiMaker: TypeAlias = libraries.ApiMaker[httpx.Response]
 
 
 @pytest.fixture(params=[OverHttpx, OverAsyncHttpx])
 def make_api(market: Market, request: pytest.FixtureRequest) -> Iterator[ApiMaker]:
     """Makes clients, which are closed when the test is over."""
-    with opening(request.param, market, timeout=0.5, patience=1.0) as make:
+    with opening(request.param, market, timeout=1.0, patience=1.0) as make:
         yield make
 
 

@@ -103,6 +103,12 @@ class OverHttpx:
     def request(self, method: str, url: str, **kwargs: Any) -> httpx.Response:
         return self._client.request(method, url, **kwargs)
 
+    def build(self, method: str, url: str, **kwargs: Any) -> httpx.Request:
+        return self._client.build_request(method, url, **kwargs)
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        return self._client.send(request, **kwargs)
+
     def terms(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
         return self._transport.get_402_info(url, method, **kwargs)
 
@@ -126,6 +132,12 @@ class OverAsyncHttpx:
         if isinstance(content, Iterable) and not isinstance(content, bytes):
             kwargs["content"] = _awaited(content)
         return self._loop.run_until_complete(self._client.request(method, url, **kwargs))
+
+    def build(self, method: str, url: str, **kwargs: Any) -> httpx.Request:
+        return self._client.build_request(method, url, **kwargs)
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        return self._loop.run_until_complete(self._client.send(request, **kwargs))
 
     def terms(self, url: str, method: str = "GET", **kwargs: Any) -> Offer | None:
         return self._loop.run_until_complete(self._transport.get_402_info(url, method, **kwargs))

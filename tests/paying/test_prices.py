@@ -40,7 +40,7 @@ LIST: dict[str, Any] = {
 
 
 def call(path: str = "/a", method: str = "GET") -> Call:
-    return Call.of(method, ORIGIN + path, {}, Traits.of(b""), Chain(ORIGIN, None), None, is_proxied=False)
+    return Call.of(method, ORIGIN + path, {}, Traits.of(b""), Chain(ORIGIN), None, is_proxied=False)
 
 
 def read(**changes: Any) -> PriceList:
