@@ -24,7 +24,8 @@ from paypercall import wire
 from paypercall.client import Client
 from paypercall.paying.body import CHUNK, Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
-from paypercall.paying.call import Call, Chain, Head, Lost, join_cookies
+from paypercall.paying.call import Call, Head, Lost, join_cookies
+from paypercall.paying.chain import Chain
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer
@@ -294,7 +295,7 @@ class _Body:
             self._start = body.tell()
             self.traits = Traits.of_file(body)
         else:
-            self._body = chain.keep(body, lambda: Kept(_parts(body)))
+            self._body = chain.body.of(body, lambda: Kept(_parts(body)))
             if self._body is None:
                 raise requests.exceptions.UnrewindableBodyError(
                     "the body was read for a call that is over", request=request

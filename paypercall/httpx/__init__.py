@@ -20,7 +20,8 @@ from paypercall.client import Client
 from paypercall.httpx.bodies import MAX_PRICE, AsyncStream, Body, Stream, is_short, whole
 from paypercall.httpx.driving import do_anyway, drive_async
 from paypercall.paying.budget import Budget, origin_of
-from paypercall.paying.call import Chain, Head, Lost
+from paypercall.paying.call import Head, Lost
+from paypercall.paying.chain import Chain
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer

@@ -13,7 +13,8 @@ import httpx
 from paypercall import wire
 from paypercall.httpx.driving import do_anyway
 from paypercall.paying.body import Kept, Traits
-from paypercall.paying.call import Call, Chain, join_cookies
+from paypercall.paying.call import Call, join_cookies
+from paypercall.paying.chain import Chain
 from paypercall.paying.rest import Fate, Rest
 
 MAX_PRICE = "max_price"
@@ -57,7 +58,7 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
             is_form = isinstance(request.stream, httpx.SyncByteStream) and isinstance(
                 request.stream, httpx.AsyncByteStream
             )
-            self._kept = chain.keep(
+            self._kept = chain.body.of(
                 request.stream, lambda: Kept(iterate(request.stream)), is_once=not is_form
             )
             if self._kept is None:

@@ -7,7 +7,7 @@ a request is always sent as it is meant, since one without its body might do som
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol
@@ -89,6 +89,35 @@ class Kept:
                 return
             position += len(part)
             yield part
+
+
+class KeptBody:
+    """What is kept of a body that can be read once only, for the redirections that carry it on."""
+
+    def __init__(self) -> None:
+        self._source: object = None
+        self._kept: Kept | None = None
+
+    def of(self, source: object, begin: Callable[[], Kept], *, is_once: bool = True) -> Kept | None:
+        """What is kept of a body, from its first request on.
+
+        Args:
+            source: The library's own body.
+            begin: Begins to keep it.
+            is_once: Whether it can be read once only; if not, it is read again for a call that begins anew.
+
+        Returns:
+            None if it was read for a call that is over: it is lost, and nothing must be paid for a call without it.
+        """
+        if source is not self._source or (self._kept is None and not is_once):
+            self._source, self._kept = source, begin()
+        return self._kept
+
+    def forget(self) -> None:
+        """Forgets what is kept, once nothing follows that carries it on."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
 
 @dataclass(frozen=True, slots=True)

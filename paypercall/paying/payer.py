@@ -36,7 +36,8 @@ from paypercall.paying.budget import (
     require_allowed,
     require_within,
 )
-from paypercall.paying.call import FOLLOWED, Call, Head
+from paypercall.paying.call import Call, Head
+from paypercall.paying.chain import FOLLOWED
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places, require_place
 from paypercall.paying.prices import Prices, require_payable
@@ -346,13 +347,13 @@ class Payer:
         """
         self.prices.learn(purchase.call, None)
         is_redirection = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        # What follows from another answer takes the payment along by itself.
+        is_final = is_new and status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
         if is_redirection:
             purchase.call.chain.leads_on()
-        # What follows from another answer takes the payment along by itself.
-        is_final = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in FOLLOWED
-        purchase.is_unheeded = is_redirection or (is_new and is_final)
-        if is_new and is_final:
+        elif is_final:
             purchase.call.chain.makes_no_other()
+        purchase.is_unheeded = is_redirection or is_final
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.

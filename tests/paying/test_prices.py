@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paypercall.paying.body import Traits
-from paypercall.paying.call import Call, Chain
+from paypercall.paying.call import Call
+from paypercall.paying.chain import Chain
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.price_list import MAX_LIST, PriceList, read_price_list
 from paypercall.paying.prices import Prices
