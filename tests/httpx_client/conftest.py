@@ -32,7 +32,7 @@ ApiMaker: TypeAlias = libraries.ApiMaker[httpx.Response]
 @pytest.fixture(params=[OverHttpx, OverAsyncHttpx])
 def make_api(market: Market, request: pytest.FixtureRequest) -> Iterator[ApiMaker]:
     """Makes clients, which are closed when the test is over."""
-    with opening(request.param, market, timeout=1.0, patience=1.0) as make:
+    with opening(request.param, market, timeout=0.75, patience=1.5) as make:
         yield make
 
 
