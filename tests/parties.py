@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from paypercall.channel import Status
 from paypercall.client import Client
@@ -52,13 +52,13 @@ def conf_for(net: Devnet, folder: Path, **settings: Any) -> Conf:
     return Conf.from_settings({**settings_for(net, folder), **settings})
 
 
-_HUBS: WeakSet[Hub] = WeakSet()
+_NETWORKS: WeakKeyDictionary[Hub, Devnet] = WeakKeyDictionary()
 
 
 def close_connections_left_behind() -> None:
     """Ends what tries to connect to a network that is gone, which it would do for as long as the process lives."""
-    for hub in tuple(_HUBS):
-        if not hub.is_connected:
+    for hub, net in tuple(_NETWORKS.items()):
+        if net.is_closed:
             hub.close()
 
 
@@ -69,7 +69,7 @@ def wallet_on(net: Devnet, key: Key | None = None, funds: int = 1_000_000) -> Wa
         net.fund(key.address, funds)
         net.settle()
     hub = Hub(net.url, net.network)
-    _HUBS.add(hub)
+    _NETWORKS[hub] = net
     return Wallet(key, LightClient(hub, net.network), max_tps_fee=20_000)
 
 

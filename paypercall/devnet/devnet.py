@@ -76,9 +76,14 @@ class Devnet:
     ) -> None:
         self.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was stopped."""
+        return self._is_closed.is_set()
+
     def close(self) -> None:
         """Stops the network; a second time does nothing."""
-        if self._is_closed.is_set():
+        if self.is_closed:
             return
         self._is_closed.set()
         self._pulse.join()
