@@ -1,6 +1,6 @@
 """Accounts with play money in an SQLite file, between which signed transfers move it.
 
-A transfer is moved once, whoever presents it how often; a balance is never negative. Each method is one transaction.
+A transfer is moved once, and a replay is refused; a balance is never negative. Each method is one transaction.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS transfers (
     payer TEXT NOT NULL REFERENCES accounts (username),
     payee TEXT NOT NULL REFERENCES accounts (username),
     amount INTEGER NOT NULL CHECK (amount > 0),
+    redemption TEXT NOT NULL,
     redeemed_at INTEGER NOT NULL
 );
 """
@@ -85,13 +86,15 @@ class Accounts:
         with self._transaction() as database:
             return _balance_of(database, username)
 
-    def redeem(self, username: str, text: str, signature: str) -> SignedTransfer:
-        """Moves the money of a transfer to its payee; one that was redeemed already moves nothing more.
+    def redeem(self, username: str, text: str, signature: str, redemption: str) -> SignedTransfer:
+        """Moves the money of a transfer to its payee, once.
 
         Args:
             username: The payee.
             text: The transfer.
             signature: Its signature.
+            redemption: What tells this redemption from all others. Repeated, because its answer got lost, it moves
+                nothing more and is answered alike; any other one is a replay.
 
         Raises:
             Refusal: When the transfer is malformed or not signed.
@@ -101,8 +104,11 @@ class Accounts:
         if signed.transfer.payee_username != username:
             raise AccountError(403, "wrong_payee", "the transfer is to another payee")
         with self._transaction() as database:
-            if database.execute("SELECT 1 FROM transfers WHERE id = ?", (signed.id,)).fetchone() is None:
-                _move(database, signed)
+            known = database.execute("SELECT redemption FROM transfers WHERE id = ?", (signed.id,)).fetchone()
+            if known is None:
+                _move(database, signed, redemption)
+            elif known != (redemption,):
+                raise AccountError(409, "already_redeemed", "the transfer was redeemed already")
         return signed
 
     @contextmanager
@@ -113,7 +119,7 @@ class Accounts:
                 yield database
 
 
-def _move(database: sqlite3.Connection, signed: SignedTransfer) -> None:
+def _move(database: sqlite3.Connection, signed: SignedTransfer, redemption: str) -> None:
     transfer, now = signed.transfer, int(time.time())
     if not -CLOCKS_DIFFER_SECONDS <= now - transfer.timestamp <= MAX_AGE_SECONDS:
         raise AccountError(410, "wrong_time", "the transfer is too old, or of the future")
@@ -126,8 +132,8 @@ def _move(database: sqlite3.Connection, signed: SignedTransfer) -> None:
     database.execute(change, (-transfer.amount, transfer.payer))
     database.execute(change, (transfer.amount, transfer.payee_username))
     database.execute(
-        "INSERT INTO transfers VALUES (?, ?, ?, ?, ?)",
-        (signed.id, transfer.payer, transfer.payee_username, transfer.amount, now),
+        "INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?)",
+        (signed.id, transfer.payer, transfer.payee_username, transfer.amount, redemption, now),
     )
 
 

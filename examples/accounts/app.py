@@ -14,6 +14,8 @@ from paypercall.errors import Refusal
 HERE = Path(__file__).parent
 ENVIRONMENT = {**dotenv_values(HERE / ".env"), **os.environ}
 
+LONGEST_KEY = 100
+
 Answer = tuple[Response, int]
 
 app = Flask(__name__)
@@ -46,9 +48,14 @@ def show_account(username: str) -> Answer:
 
 @app.post("/accounts/<username>/transfers")
 def redeem_transfer(username: str) -> Answer:
-    """Redeems a transfer for its payee; asked again, it answers the same and moves nothing."""
+    """Redeems a transfer for its payee; repeated with the same key, it answers the same and moves nothing."""
+    redemption = request.headers.get("Idempotency-Key", "")
+    if not 0 < len(redemption) <= LONGEST_KEY:
+        raise AccountError(
+            400, "wrong_idempotency_key", f"send an Idempotency-Key of 1 to {LONGEST_KEY} characters"
+        )
     text, signature = (str(value or "") for value in fields("bittransfer", "signature"))
-    signed = accounts.redeem(username, text, signature)
+    signed = accounts.redeem(username, text, signature, redemption)
     return jsonify(redeemed=signed.id, amount=signed.transfer.amount), 200
 
 

@@ -67,7 +67,7 @@ class Order:
         self,
         payment: str,
         amount: int,
-        collect: Callable[[], None],
+        collect: Callable[[PaidCall], None],
         *,
         asset: str | None = None,
         **details: Any,
@@ -80,11 +80,11 @@ class Order:
         Args:
             payment: As for `take`.
             amount: As for `take`.
-            collect: Moves the money, or finds that it has moved already. It raises `PaymentRefused` when the money has
-                not moved and will not, so that nothing is kept; any other `PaypercallError` leaves that open, and the
-                same payment is to be sent again.
+            collect: Moves the money, or finds that it has moved already; gets the payment as it is in the books. It
+                raises `PaymentRefused` when the money has not moved and will not, so that nothing is kept; any other
+                `PaypercallError` leaves that open, and the same payment is to be sent again.
             asset: As for `take`.
-            **details: As for `take`.
+            **details: As for `take`; those of the first attempt are kept.
 
         Raises:
             PaymentRefused: When it could not be collected, or, where nothing can be given back, is not the price.
@@ -96,7 +96,7 @@ class Order:
         held = self.calls.hold(self.attempt, **self._booking(payment, amount, asset, details))
         if not held.is_over:
             try:
-                collect()
+                collect(held)
             except PaymentRefused:
                 self.calls.drop_uncollected(self.method, payment)
                 raise

@@ -1,12 +1,13 @@
 """Payments by transfers between accounts at a third party, which the merchant redeems there.
 
-The third party holds the money; it must move a transfer once, and say so again to a payee that asks again. A module of
-its own, so that only who takes transfers loads an HTTP client.
+The third party holds the money; it must move a transfer once, answer a repeated redemption as the first time, and
+refuse every other one. A module of its own, so that only who takes transfers loads an HTTP client.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -129,7 +130,12 @@ class BitTransfer(PaymentMethod):
         if order.is_new(signed.id):
             self._require_acceptable(transfer)
         return order.collect(
-            signed.id, transfer.amount, lambda: self._collect(signed), asset=self._asset, payer=transfer.payer
+            signed.id,
+            transfer.amount,
+            lambda held: self._collect(signed, held),
+            asset=self._asset,
+            payer=transfer.payer,
+            redemption=secrets.token_hex(16),
         )
 
     def _require_acceptable(self, transfer: Transfer) -> None:
@@ -142,8 +148,10 @@ class BitTransfer(PaymentMethod):
                 code="wrong_time",
             )
 
-    def _collect(self, signed: SignedTransfer) -> None:
-        status, answer = self._post({"bittransfer": signed.text, "signature": signed.signature})
+    def _collect(self, signed: SignedTransfer, held: PaidCall) -> None:
+        # Of the first attempt, so that each later one is known for the same, and no other service's is.
+        redemption = json.loads(held.receipt)["redemption"]
+        status, answer = self._post({"bittransfer": signed.text, "signature": signed.signature}, redemption)
         if status == requests.codes.ok and answer.get("redeemed") == signed.id:
             return
         error = answer.get("error")
@@ -152,10 +160,10 @@ class BitTransfer(PaymentMethod):
             raise OutcomeUnknown(f"the third party answered {status}, which says nothing about the transfer")
         raise PaymentRefused(f"{error}"[:MAX_ERROR], code="transfer_refused")
 
-    def _post(self, body: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    def _post(self, body: Mapping[str, str], redemption: str) -> tuple[int, dict[str, Any]]:
         """The status and the JSON object of the answer; an empty one if it is something else."""
         try:
-            status, content = _within(self._timeout, lambda: self._read_answer(body))
+            status, content = _within(self._timeout, lambda: self._read_answer(body, redemption))
         except TimeoutError as error:
             raise OutcomeUnknown("the third party's answer takes too long") from error
         except requests.RequestException as error:
@@ -166,10 +174,15 @@ class BitTransfer(PaymentMethod):
             answer = None
         return status, answer if isinstance(answer, dict) else {}
 
-    def _read_answer(self, body: Mapping[str, str]) -> tuple[int, bytes]:
+    def _read_answer(self, body: Mapping[str, str], redemption: str) -> tuple[int, bytes]:
         latest, content = time.monotonic() + self._timeout, bytearray()
         with requests.post(
-            self._url, json=body, timeout=self._timeout, allow_redirects=False, stream=True
+            self._url,
+            json=body,
+            headers={"Idempotency-Key": f'"{redemption}"'},
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
         ) as response:
             # Byte by byte, since a longer read waits for all of its bytes, however slowly they drip.
             for part in response.iter_content(1):

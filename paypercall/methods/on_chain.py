@@ -80,7 +80,7 @@ class OnChain(PaymentMethod):
         if order.is_new(offered.hash):
             self._require_acceptable(offered, order)
         return order.collect(
-            offered.hash, amount, lambda: self._collect(offered), asset=asset, unit=offered.hash
+            offered.hash, amount, lambda _: self._collect(offered), asset=asset, unit=offered.hash
         )
 
     @property

@@ -46,7 +46,7 @@ class Cheques(PaymentMethod):
     def redeem_payment(self, payment: Mapping[str, Any], order: Order) -> PaidCall:
         """Has the bank pay a cheque."""
         number, _, amount = payment[HEADER].partition(":")
-        return order.collect(number, int(amount), lambda: self._cash(number, int(amount)), bank="ours")
+        return order.collect(number, int(amount), lambda _: self._cash(number, int(amount)), bank="ours")
 
     def _cash(self, number: str, amount: int) -> None:
         self.asked += 1

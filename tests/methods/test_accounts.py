@@ -33,7 +33,7 @@ def test_an_account_without_name_or_key_is_not_opened(accounts: str, body: objec
     assert requests.post(f"{accounts}/accounts", json=body, timeout=5).status_code == 400
 
 
-def test_a_transfer_that_is_presented_again_moves_nothing_and_is_answered_alike(accounts: str) -> None:
+def test_a_redemption_that_is_repeated_moves_nothing_and_is_answered_alike(accounts: str) -> None:
     key = open_account(accounts, "dave")
     signed = sign_transfer(transfer(key, payer="dave"), key)
     before = balance(accounts, "merchant")
@@ -41,6 +41,28 @@ def test_a_transfer_that_is_presented_again_moves_nothing_and_is_answered_alike(
     assert {(answer.status_code, answer.text) for answer in answers} == {(200, answers[0].text)}
     assert answers[0].json() == {"redeemed": signed.id, "amount": 100}
     assert (balance(accounts, "dave"), balance(accounts, "merchant")) == (900, before + 100)
+
+
+def test_a_replay_is_refused_and_moves_nothing(accounts: str) -> None:
+    key = open_account(accounts, "heidi")
+    signed = sign_transfer(transfer(key, payer="heidi"), key)
+    again = sign_transfer(signed.transfer, key)
+    assert redeem(accounts, "merchant", signed).status_code == 200
+    before = balance(accounts, "merchant")
+    for replayed in (signed, again):
+        answer = redeem(accounts, "merchant", replayed, '"second"')
+        assert (answer.status_code, answer.json()["code"]) == (409, "already_redeemed")
+    assert (balance(accounts, "heidi"), balance(accounts, "merchant")) == (900, before)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 101])
+def test_a_redemption_without_a_key_that_tells_it_from_others_is_refused(accounts: str, key: str) -> None:
+    before = balance(accounts, "merchant")
+    payer = open_account(accounts, f"ivan{len(key)}")
+    signed = sign_transfer(transfer(payer, payer=f"ivan{len(key)}"), payer)
+    answer = redeem(accounts, "merchant", signed, key)
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong_idempotency_key")
+    assert balance(accounts, "merchant") == before
 
 
 def test_of_transfers_at_once_only_those_are_moved_that_are_covered(accounts: str) -> None:

@@ -81,7 +81,7 @@ def body_of(answer: object) -> bytes:
     return answer.body
 
 
-def die() -> None:
+def die(*_: object) -> None:
     raise Crash
 
 

@@ -33,6 +33,7 @@ from tests.methods.third_party import (
     code_of,
     free_port,
     open_account,
+    redeem,
     running_accounts,
     transfer,
 )
@@ -257,8 +258,7 @@ def test_the_error_of_the_third_party_is_passed_on_and_nothing_is_kept(shop: Tra
     assert not shop.calls.is_known("bit_transfer", signed.id)
     bob = open_account(shop.accounts, "bob")
     to_alice = sign_transfer(transfer(bob, payer="bob", payee_username="alice", amount=500), bob)
-    body = {"bittransfer": to_alice.text, "signature": to_alice.signature}
-    assert requests.post(f"{shop.accounts}/accounts/alice/transfers", json=body, timeout=5).ok
+    assert redeem(shop.accounts, "alice", to_alice).ok
     shop.sell(signed, price=1_001)
 
 
@@ -268,6 +268,19 @@ def test_a_transfer_in_the_name_of_somebody_else_is_refused(shop: TransferShop) 
     assert isinstance(answer, Answer)
     assert (code_of(answer), b"the payer's key" in answer.body) == ((402, "transfer_refused"), True)
     assert shop.balances() == (1_000, 1_000)
+
+
+def test_what_another_service_of_the_payee_has_redeemed_buys_nothing_however_often_it_comes(
+    shop: TransferShop,
+) -> None:
+    signed = shop.sign()
+    assert redeem(shop.accounts, "merchant", signed, '"the other service"').ok
+    for _ in range(2):
+        answer = shop.ask(signed)
+        assert code_of(answer) == (402, "transfer_refused")
+        assert isinstance(answer, Answer) and b"redeemed already" in answer.body
+    assert not shop.calls.is_known("bit_transfer", signed.id)
+    assert shop.balances() == (900, 1_100)
 
 
 def test_an_endless_error_is_cut(shop: TransferShop) -> None:

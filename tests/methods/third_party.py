@@ -85,10 +85,11 @@ def balance(url: str, username: str) -> int:
     return int(requests.get(f"{url}/accounts/{username}", timeout=5).json()["balance"])
 
 
-def redeem(url: str, username: str, signed: SignedTransfer) -> requests.Response:
+def redeem(url: str, username: str, signed: SignedTransfer, key: str = '"first"') -> requests.Response:
     """Redeems a transfer as a payee does."""
     body = {"bittransfer": signed.text, "signature": signed.signature}
-    return requests.post(f"{url}/accounts/{username}/transfers", json=body, timeout=5)
+    headers = {"Idempotency-Key": key}
+    return requests.post(f"{url}/accounts/{username}/transfers", json=body, headers=headers, timeout=5)
 
 
 def transfer(key: Key, **changes: Any) -> Transfer:
@@ -122,7 +123,8 @@ class Line:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
 
                 def forward() -> requests.Response:
-                    headers = {"Content-Type": "application/json"}
+                    carried = ("Content-Type", "Idempotency-Key")
+                    headers = {name: self.headers[name] for name in carried}
                     return requests.post(target + self.path, data=body, headers=headers, timeout=5)
 
                 answer = line.act(body, forward) if line.act else _as_it_is(forward())

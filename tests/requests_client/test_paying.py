@@ -88,7 +88,7 @@ class Voucher(PaymentMethod):
         return {}
 
     def redeem_payment(self, payment: dict[str, Any], order: Order) -> PaidCall:
-        return order.collect(payment["Payment-Voucher"], order.price, lambda: None)
+        return order.collect(payment["Payment-Voucher"], order.price, lambda _: None)
 
 
 @pytest.mark.parametrize("name", ["Payment-Voucher", "PAYMENT-VOUCHER", "payment-voucher"])
