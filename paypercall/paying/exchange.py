@@ -1,8 +1,8 @@
 """What to do next in a call that may cost something: probe, pay, send the same package again, give up. No I/O.
 
 `exchange` is a generator. It yields what it wants done and gets the outcome; the shells, one for each HTTP library, do
-it and decide nothing. One payment buys one call: only when a merchant has given all of it back, and asks for another
-price, or when the channel's period has ended before it was taken, a second one is made, and no third.
+it and decide nothing. One payment buys one call. A second one is made only when the first can buy nothing any more: all
+of it was given back, its period has ended before it was taken, or it is lost (`refusals.Outlook`). There is no third.
 """
 
 from __future__ import annotations
