@@ -12,27 +12,21 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import httpcore
 import httpx
 
 from paypercall.asynchronous import AsyncClient
 from paypercall.client import Client
-from paypercall.httpx.bodies import MAX_PRICE, AsyncStream, Body, Stream, is_short, whole
-from paypercall.httpx.driving import do_anyway, drive_async
+from paypercall.httpx.bodies import MAX_PRICE, Body
+from paypercall.httpx.driving import drive_async
+from paypercall.httpx.sending import AsyncSending, Sending, has_proxy
 from paypercall.paying.budget import Budget, origin_of
-from paypercall.paying.call import Head, Lost
 from paypercall.paying.chain import Chain
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer
 from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
-from paypercall.paying.price_list import MAX_LIST
-from paypercall.paying.rest import Fate, Rest
 
 __all__ = ["MAX_PRICE", "AsyncPaymentTransport", "PaymentTransport"]
-
-_PROXIES = (httpcore.HTTPProxy, httpcore.SOCKSProxy, httpcore.AsyncHTTPProxy, httpcore.AsyncSOCKSProxy)
-_NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class _Transport:
@@ -88,50 +82,13 @@ class PaymentTransport(_Transport, httpx.BaseTransport):
         origin = origin_of(str(request.url))
         if origin is None:
             return self._inner.handle_request(request)
-        body = Body(request, origin, iter, is_proxied=_has_proxy(self._inner))
-        last: httpx.Response | None = None
-        rest: Rest | None = None
-
-        def send(package: str | None) -> Head | Lost:
-            nonlocal last, rest
-            if last is not None:
-                last.close()
-                body.passes_over(last)
-                last = None
-            try:
-                last = self._inner.handle_request(body.request_with(package))
-                if is_short(last):
-                    assert isinstance(last.stream, httpx.SyncByteStream)
-                    with closing(last):
-                        last = whole(last, b"".join(last.stream))
-                elif package is not None:
-                    rest = Rest()
-                    last.stream = Stream(last.stream, rest)
-            except httpx.TransportError as error:
-                return Lost(error, _may_have_left(self._inner, error))
-            return Head(last.status_code, last.headers, last, rest)
-
-        def look(url: str) -> bytes | None:
-            text = b""
-            try:
-                with closing(self._inner.handle_request(body.look_at(url))) as found:
-                    assert isinstance(found.stream, httpx.SyncByteStream)
-                    for part in found.stream:
-                        text += part
-                        if len(text) > MAX_LIST:
-                            break
-            except httpx.TransportError:
-                return None
-            return text if found.is_success else None
-
+        body = Body(request, origin, iter, is_proxied=has_proxy(self._inner))
+        sending = Sending(self._inner, body)
         try:
-            response: httpx.Response = drive(exchange(self._payer, body.call), send, look)
+            response: httpx.Response = drive(exchange(self._payer, body.call), sending.send, sending.look)
         except BaseException as error:
             body.call.chain.ends(None)
-            if rest is not None:
-                rest.end(Fate.BROKEN)
-            if last is not None and getattr(error, "response", None) is not last:
-                last.close()
+            sending.give_up(error)
             raise
         body.call.chain.ends(response.status_code)
         return body.with_cookies(response)
@@ -190,56 +147,15 @@ class AsyncPaymentTransport(_Transport, httpx.AsyncBaseTransport):
         origin = origin_of(str(request.url))
         if origin is None:
             return await self._inner.handle_async_request(request)
-        body = Body(request, origin, aiter, is_proxied=_has_proxy(self._inner))
-        last: httpx.Response | None = None
-        rest: Rest | None = None
-
-        async def send(package: str | None) -> Head | Lost:
-            nonlocal last, rest
-            if last is not None:
-                await last.aclose()
-                body.passes_over(last)
-                last = None
-            try:
-                last = await self._inner.handle_async_request(body.request_with(package))
-                if is_short(last):
-                    assert isinstance(last.stream, httpx.AsyncByteStream)
-                    try:
-                        content = b"".join([part async for part in last.stream])
-                    finally:
-                        await last.aclose()
-                    last = whole(last, content)
-                elif package is not None:
-                    rest = Rest()
-                    last.stream = AsyncStream(last.stream, rest)
-            except httpx.TransportError as error:
-                return Lost(error, _may_have_left(self._inner, error))
-            return Head(last.status_code, last.headers, last, rest)
-
-        async def look(url: str) -> bytes | None:
-            text = b""
-            try:
-                found = await self._inner.handle_async_request(body.look_at(url))
-                try:
-                    assert isinstance(found.stream, httpx.AsyncByteStream)
-                    async for part in found.stream:
-                        text += part
-                        if len(text) > MAX_LIST:
-                            break
-                finally:
-                    await found.aclose()
-            except httpx.TransportError:
-                return None
-            return text if found.is_success else None
-
+        body = Body(request, origin, aiter, is_proxied=has_proxy(self._inner))
+        sending = AsyncSending(self._inner, body)
         try:
-            response: httpx.Response = await drive_async(exchange(self._payer, body.call), send, look)
+            response: httpx.Response = await drive_async(
+                exchange(self._payer, body.call), sending.send, sending.look
+            )
         except BaseException as error:
             body.call.chain.ends(None)
-            if rest is not None:
-                await do_anyway(rest.end, Fate.BROKEN)
-            if last is not None and getattr(error, "response", None) is not last:
-                await last.aclose()
+            await sending.give_up(error)
             raise
         body.call.chain.ends(response.status_code)
         return body.with_cookies(response)
@@ -279,17 +195,6 @@ class _AsyncLent(httpx.AsyncBaseTransport):
 
     def __init__(self, transport: AsyncPaymentTransport) -> None:
         self.handle_async_request = transport.handle_async_request  # type: ignore[method-assign]
-
-
-def _may_have_left(inner: object, error: httpx.TransportError) -> bool:
-    """Whether a payment may be on its way: another transport than httpx's own may have tried more than once."""
-    is_own = type(inner) in (httpx.HTTPTransport, httpx.AsyncHTTPTransport)
-    return not (is_own and isinstance(error, _NO_CONNECTION))
-
-
-def _has_proxy(inner: object) -> bool:
-    """Whether a transport asks a proxy; of one that is not httpx's own, its maker knows."""
-    return isinstance(getattr(inner, "_pool", None), _PROXIES)
 
 
 def _offer_in(response: httpx.Response) -> Offer | None:
