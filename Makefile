@@ -12,7 +12,7 @@ DJANGO_4 := .venv/ready-for-django-4
 
 help:
 	@echo "make demo    a merchant, a customer and a local Obyte network: the main job from end to end"
-	@echo "make test    every check: lint, types, tests with coverage"
+	@echo "make test    every check: lint, types, tests"
 	@echo "make lint    ruff and mypy only"
 	@echo "make bench   the benchmarks, against their limits"
 	@echo "make clean   remove .venv and everything that was generated"
@@ -48,8 +48,7 @@ lint: $(TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Seven workers on two cores for the tests that live on a whole network: they wait most of the time. They are not traced,
-# which would double their work; the others, which do not wait, show what is covered.
+# Seven workers on two cores for the tests that live on a whole network: they wait most of the time.
 PYTEST := $(BIN)/python -m pytest --dist=worksteal
 ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app tests/flask tests/httpx_client \
 	tests/methods tests/paying tests/paywall tests/replay tests/requests_client tests/settlement \
@@ -59,11 +58,11 @@ ON_A_NETWORK := tests/asgi tests/cli tests/demo tests/devnet tests/django_app te
 test: lint $(DJANGO_4)
 	$(PYTEST) --numprocesses=7 $(ON_A_NETWORK)
 	PYTHONPATH=$(CURDIR)/.venv/django-4 $(PYTEST) --numprocesses=7 tests/django_app --ignore=tests/django_app/test_gunicorn.py
-	$(PYTEST) --numprocesses=4 tests $(addprefix --ignore=,$(ON_A_NETWORK)) --cov --cov-report=term
+	$(PYTEST) --numprocesses=4 tests $(addprefix --ignore=,$(ON_A_NETWORK))
 
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -130,7 +130,9 @@ FOR_OTHER_PARTS = {
     "receive_payment",
     "close_for_customer",
     "receive_refund",
+    "pay_for",
     "sent_package",
+    "sent_by_books",
 }
 """What other parts of this package ask the original for: it leads to the books, or books in a transaction of theirs."""
 
