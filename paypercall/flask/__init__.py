@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, has_request_context, request
-from flask.signals import request_finished, request_started
+from flask.signals import got_request_exception, request_finished, request_started
 
 from paypercall.call_book import AnswerLimits
 from paypercall.flask.exchange import (
@@ -51,7 +51,7 @@ from paypercall.paywall.endpoint import METHODS, check_endpoint, require_own_pat
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
 from paypercall.paywall.refunds import RefundPolicy
-from paypercall.paywall.signature import require_view
+from paypercall.paywall.signature import require_view, unwrapped
 from paypercall.server import Server
 from paypercall.wire import ENDPOINT_PATH
 
@@ -151,6 +151,7 @@ class Payment(CurrentPayment):
         self._apps.add(app)
         request_started.connect(_begin, app)
         request_finished.connect(_finish, app)
+        got_request_exception.connect(_fail, app)
         app.teardown_request(_clean_up)
         if self._endpoint is not None:
             self._add_endpoint(app, payment_server, self._endpoint)
@@ -237,10 +238,10 @@ class Payment(CurrentPayment):
             id(view)
             for routed_view in app.view_functions.values()
             if not hasattr(routed_view, _MARK)
-            for view in _unwrapped(routed_view)
+            for view in unwrapped(routed_view)
         }
         for view in self._unpaid_views:
-            if not routed.isdisjoint(id(inner) for inner in _unwrapped(view)):
+            if not routed.isdisjoint(id(inner) for inner in unwrapped(view)):
                 raise WrongUse(
                     f"{view.__name__} is routed without its price: write payment.required(price) below the route"
                 )
@@ -275,6 +276,9 @@ class Payment(CurrentPayment):
                 visit.answer = outcome
             else:
                 visit.running = outcome
+        if visit.running is not None and visit.running.was_paid_in_body:
+            # Its refund goes there, too, and could not if the answer were compressed.
+            request.environ.pop("HTTP_ACCEPT_ENCODING", None)
         request.environ[_VISIT] = visit
         if visit.answer is not None:
             return response_of(visit.answer)
@@ -311,11 +315,23 @@ def _begin(app: Flask, **_: Any) -> None:
     payments: dict[Payment, Paywall] = app.extensions[_EXTENSION]
     for payment in payments:
         payment._require_order_once(app)
-        if request.endpoint == payment._endpoint_name:
-            read_for_endpoint()
-    payable = _payable(app.view_functions.get(request.endpoint or ""), request.method)
+    if any(request.endpoint == payment._endpoint_name for payment in payments):
+        read_for_endpoint()
+        return
+    view = app.view_functions.get(request.endpoint or "")
+    payable = _payable(view, request.method)
     if payable is not None and payable.payment in payments:
         body_of(payments[payable.payment], payable.tag)
+    elif view is not None:  # it may call a payable one, after a part of the body was taken
+        for paywall in payments.values():
+            body_of(paywall)
+
+
+def _fail(app: Flask, **_: Any) -> None:
+    """Refunds what fails outside of its view: a result that is no response, or a hook of the app."""
+    visit: _Visit | None = request.environ.get(_VISIT)
+    if visit is not None and visit.running is not None:
+        visit.paywall.fail(visit.running, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _finish(app: Flask, response: Response, **_: Any) -> None:
@@ -372,17 +388,10 @@ def _clean_up(error: BaseException | None) -> None:
 
 def _payable(view: object, method: str) -> _Payable | None:
     """The price of a view, or of the method of a class view that answers an HTTP method."""
-    payable: _Payable | None = getattr(view, _MARK, None)
-    if payable is None:
-        payable = getattr(getattr(getattr(view, "view_class", None), method.lower(), None), _MARK, None)
-    return payable
-
-
-def _unwrapped(view: object) -> Iterator[object]:
-    """A view, and what decorators have wrapped in it."""
-    while view is not None:
-        yield view
-        view = getattr(view, "__wrapped__", None)
+    view_class = getattr(view, "view_class", None)
+    places = (view, getattr(view_class, method.lower(), None), getattr(view_class, "dispatch_request", None))
+    marks: Iterator[_Payable] = (getattr(place, _MARK) for place in places if hasattr(place, _MARK))
+    return next(marks, None)
 
 
 def _begin_to_serve(paywall: Paywall, tag: PriceTag, view_args: Mapping[str, Any]) -> Answer | Running | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from paypercall.paywall.current import WrongUse
 
@@ -23,6 +23,13 @@ def takes_one(function: Callable[..., object]) -> bool:
     except ValueError:
         return True
     return True
+
+
+def unwrapped(view: object) -> Iterator[object]:
+    """A view, and what decorators and `functools.partial` have wrapped in it."""
+    while view is not None:
+        yield view
+        view = getattr(view, "__wrapped__", None) or getattr(view, "func", None)
 
 
 def require_view(view: object) -> None:

@@ -257,6 +257,11 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
             return jsonify(form=sorted(request.form), files=files)
         return jsonify(size=len(request.stream.read()))
 
+    @app.post("/through")
+    def through() -> ResponseReturnValue:
+        """Has no price of its own."""
+        return post()
+
     class Function(View):
         decorators = [payment.required(100)]  # noqa: RUF012
 
@@ -271,6 +276,15 @@ def make_app(site: Site, payment: Payment, gate: Gate) -> Flask:
         def put(self) -> ResponseReturnValue:
             return "free"
 
+    class Whole(MethodView):
+        @payment.required(100)
+        def dispatch_request(self, **kwargs: Any) -> ResponseReturnValue:
+            return super().dispatch_request(**kwargs)
+
+        def post(self) -> ResponseReturnValue:
+            return jsonify(form=sorted(request.form))
+
+    app.add_url_rule("/whole", view_func=Whole.as_view("whole"))
     app.add_url_rule("/class", view_func=Function.as_view("class"))
     app.add_url_rule("/methods", view_func=Methods.as_view("methods"))
 
