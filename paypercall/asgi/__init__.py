@@ -69,6 +69,7 @@ class PaymentMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        tell_prices(scope.get("app"), self._payment, self._payment.table.resources)
         own = routes_of(self.app)
         routes = own or routes_of(scope.get("app"))
         # Those of an application that this one is mounted in have other paths.
@@ -190,6 +191,8 @@ class Payment(CurrentPayment):
                 await exchange.charge(charge.tag, request.path_params)
                 with exchange.refunding_failures(), exchange.inside():
                     answer = await _run(view, arguments)
+                    if not callable(answer):
+                        raise WrongUse(f"a view must return a response, not {type(answer).__name__}")
                 if isinstance(answer, StreamingResponse):
                     answer.body_iterator = exchange.watched(answer.body_iterator)
                 return answer

@@ -31,7 +31,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paypercall.asgi.body import Body, Stop
-from paypercall.asgi.headers import Headers, decoded, encoded, kept_from_shared_caches, length_of, replacing
+from paypercall.asgi.headers import (
+    Headers,
+    decoded,
+    encoded,
+    kept_from_shared_caches,
+    length_of,
+    replacing,
+    with_listed_headers,
+)
 from paypercall.asgi.threads import Threads
 from paypercall.paywall import Answer, Ending, Paywall, Price, PriceTag, Request, Running, WrongUse
 from paypercall.paywall.answer import problem
@@ -79,6 +87,7 @@ class Exchange:
         self._has_view_failed = False
         self._ending = Lock()
         self._is_over = False
+        self._has_begun = False
         self.path = path_of(scope)
         self.body = Body(receive)
         self.running: Running | None = None
@@ -104,7 +113,7 @@ class Exchange:
 
         Raises:
             Stop: When the paywall answers itself.
-            WrongUse: When it was charged already.
+            WrongUse: When it was charged already, or its response has begun.
         """
         try:
             return await self._charge(tag, arguments)
@@ -114,6 +123,8 @@ class Exchange:
             raise
 
     async def _charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
+        if self._has_begun:
+            raise WrongUse("the response has begun: call payable views before a stream of yours begins")
         free = self.running
         exchanges: Collection[Exchange] = self._scope[SCOPE_KEY].values()
         if any(exchange.running is not None and exchange.running.price for exchange in exchanges):
@@ -198,9 +209,10 @@ class Exchange:
         try:
             yield
         except Exception as error:
-            if self.running is not None and isinstance(error, HTTPException):
-                self._paywall.fail(self.running, error.status_code)
-            self._has_raised = True
+            status = error.status_code if isinstance(error, HTTPException) else None
+            if self.running is not None and status is not None:
+                self._paywall.fail(self.running, status)
+            self._has_raised = self._has_raised or status is None or status >= HTTPStatus.BAD_REQUEST
             self._note_failure(error)
             raise
 
@@ -246,7 +258,7 @@ class Exchange:
 
     async def _form_packages(self, body: bytes) -> tuple[str, ...]:
         if not (Headers(self._scope).get("Content-Type") or "").lower().startswith("multipart/"):
-            pairs = parse_qsl(body.decode("latin-1"))
+            pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True)
             return tuple(value for name, value in pairs if name == FIELD)
 
         async def receive() -> Message:
@@ -268,6 +280,9 @@ class Exchange:
         """Passes a message of the application's answer on, with receipt and refund if the request was paid for."""
         if self.stopped is not None:
             return
+        if message["type"] == "http.response.start":
+            self._has_begun = True
+            message = with_listed_headers(message)
         if self._is_mute:
             await self._send_without_body(message)
         elif self.running is None:
@@ -275,8 +290,8 @@ class Exchange:
                 message = kept_from_shared_caches(message)
             await self._pass_on(message)
         elif message["type"] == "http.response.start":
-            self._start = {**message, "headers": list(message.get("headers", ()))}
-            self._length = length_of(self._start)
+            self._start = message
+            self._length = length_of(message)
             if self._length is None:
                 await self._finish(None)  # a stream, whose first part may come late
                 if self.stopped is not None:
@@ -311,7 +326,7 @@ class Exchange:
 
     async def _send_without_body(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"content-length"]
+            headers = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
             await self._send({**message, "headers": [*headers, (b"content-length", b"0")]})
             await self._send({"type": "http.response.body", "body": b""})
 

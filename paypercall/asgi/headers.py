@@ -36,6 +36,11 @@ def length_of(start: Message) -> int | None:
     return next((int(value) for name, value in start["headers"] if name.lower() == b"content-length"), None)
 
 
+def with_listed_headers(start: Message) -> Message:
+    """The start of an answer whose headers can be read more than once."""
+    return {**start, "headers": list(start.get("headers", ()))}
+
+
 def kept_from_shared_caches(start: Message) -> Message:
     """The start of an answer for which others have to pay."""
     return replacing(start, cache_headers(tuple(decoded(start)), has_refund=False))
@@ -47,12 +52,12 @@ def replacing(
     """The start of an answer with these headers in place of its own of the same names, and without some others."""
     added = encoded(headers)
     replaced = gone | {name for name, _ in added}
-    others = [pair for pair in start.get("headers", ()) if pair[0].lower() not in replaced]
+    others = [pair for pair in start["headers"] if pair[0].lower() not in replaced]
     return {**start, "headers": others + added}
 
 
 def decoded(message: Message) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

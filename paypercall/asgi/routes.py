@@ -5,6 +5,7 @@ Imports no FastAPI: what it reads of one is there or not.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,10 +15,16 @@ from paypercall.asgi.charge import Charge
 from paypercall.paywall import PriceTag, WrongUse
 from paypercall.paywall.endpoint import Resource
 from paypercall.paywall.gate import FREE_METHODS
+from paypercall.paywall.signature import unwrapped
 from paypercall.wire import ANY_METHOD
 
 MARK = "__paypercall__"
 """The attribute of a payable view that has its `Charge`."""
+
+_TELLERS = "__paypercall_tellers__"
+"""The attribute of what makes a document that has those whose prices are in it."""
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 def routes_of(app: Any) -> Sequence[Any]:
@@ -33,12 +40,10 @@ def routes_of(app: Any) -> Sequence[Any]:
 def resources_of(payment: object, routes: Iterable[Any]) -> Iterator[Resource]:
     """The price list of a `Payment`, as routes and what is mounted in them have it."""
     for path, route in _every_route(routes):
-        of_view = getattr(getattr(route, "endpoint", None), MARK, None)
-        calls = [*_dependencies(getattr(route, "dependant", None)), of_view]
-        charges = [call for call in calls if isinstance(call, Charge)]
-        tags = [charge.tag for charge in charges if charge.payment is payment]
-        for method in sorted(set(getattr(route, "methods", None) or ()) - FREE_METHODS):
-            yield from (Resource(method, path, tag) for tag in tags)
+        for method, view in _views_of(route):
+            calls = [*_dependencies(getattr(route, "dependant", None)), getattr(view, MARK, None)]
+            charges = [call for call in calls if isinstance(call, Charge)]
+            yield from (Resource(method, path, charge.tag) for charge in charges if charge.payment is payment)
 
 
 def paths_of(routes: Iterable[Any]) -> Iterator[str]:
@@ -57,8 +62,10 @@ def require_payable(routes: Iterable[Any], unpaid: Collection[Callable[..., Any]
     Raises:
         WrongUse: When one does.
     """
+    free = [inner for view in unpaid for inner in unwrapped(view)]
     for path, route in _every_route(routes):
-        if getattr(route, "endpoint", None) in unpaid:
+        endpoint = getattr(route, "endpoint", None)
+        if not hasattr(endpoint, MARK) and any(inner in free for inner in unwrapped(endpoint)):
             raise WrongUse(f"{path} would be free: `required` must stand below the route, next to the view")
         if any(call in unpaid for call in _dependencies(getattr(route, "dependant", None))):
             raise WrongUse(f"{path} would be free: write Depends(payments.dependency(100)), with a price")
@@ -67,14 +74,17 @@ def require_payable(routes: Iterable[Any], unpaid: Collection[Callable[..., Any]
 def tell_prices(app: Any, payment: object, by_table: Collection[Resource]) -> None:
     """Has an application tell all prices in its OpenAPI document, as `x-payment-info`, if it is one of FastAPI.
 
+    Once more changes nothing, unless the application has got another document meanwhile.
+
     Args:
         app: The application.
         payment: Whose prices.
         by_table: What a table of paths says; of two prices for a path, its own counts.
     """
-    if not hasattr(app, "openapi"):
+    untold = getattr(app, "openapi", None)
+    tellers = getattr(untold, _TELLERS, ())
+    if untold is None or payment in tellers:
         return
-    untold = app.openapi
 
     def openapi() -> dict[str, Any]:
         document: dict[str, Any] = untold()
@@ -86,6 +96,7 @@ def tell_prices(app: Any, payment: object, by_table: Collection[Resource]) -> No
                     operation["responses"].setdefault("402", {"description": "Payment Required"})
         return document
 
+    setattr(openapi, _TELLERS, (*tellers, payment))
     app.openapi = openapi
 
 
@@ -99,6 +110,15 @@ def _every_route(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str,
         path = prefix + getattr(route, "path", "")
         yield path, route
         yield from _every_route(routes_of(route), path)
+
+
+def _views_of(route: Any) -> Iterator[tuple[str, Any]]:
+    """What answers which method of a route: its function, or the methods of its class."""
+    endpoint, methods = getattr(route, "endpoint", None), getattr(route, "methods", None)
+    if methods:
+        yield from ((method, endpoint) for method in sorted(set(methods) - FREE_METHODS))
+    elif inspect.isclass(endpoint):
+        yield from ((method, getattr(endpoint, method.lower(), None)) for method in _METHODS)
 
 
 def _dependencies(dependant: Any) -> Iterator[Any]:

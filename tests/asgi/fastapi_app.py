@@ -12,6 +12,8 @@ from tests.paywall.merchant import Shop
 
 Runs = list[str]
 
+OTHER_ASSET = "A" * 43 + "="
+
 
 class Mended(Exception):
     """For which the application has an error handler that answers 200."""
@@ -57,6 +59,14 @@ def make_fastapi(shop: Shop, runs: Runs) -> FastAPI:
     @app.post("/priced-json", dependencies=[Depends(charge(price_of_text))])
     def priced_json(content: dict[str, Any]) -> dict[str, Any]:
         return {"text": content["text"]}
+
+    @app.api_route("/anything", methods=["GET", "POST"], dependencies=[Depends(charge(100))])
+    async def anything(request: Request) -> dict[str, int]:
+        return {"size": len(await request.body())}
+
+    @app.get("/other-asset", dependencies=[Depends(charge(100, OTHER_ASSET))])
+    def other_asset() -> None:
+        runs.append("other-asset")
 
     @app.get("/free", dependencies=[Depends(charge(0))])
     def free() -> dict[str, Any]:

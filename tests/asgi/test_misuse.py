@@ -1,6 +1,7 @@
 """What a host gets wrong behind a real server: it is told so, and nothing is served for nothing or paid to another."""
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,6 +237,32 @@ def with_a_decorator_without_brackets(app: FastAPI, payments: Payment) -> None:
         return "worth money"
 
 
+def logged(view: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(view)
+    async def wrapper(request: Request) -> Any:
+        return await view(request)
+
+    return wrapper
+
+
+async def worth_money(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("worth money")
+
+
+def above_a_decorator_above_the_route(app: FastAPI, payments: Payment) -> None:
+    payments.required(100)(logged(app.get("/")(worth_money)))
+
+
+def beside_a_decorated_view(app: FastAPI, payments: Payment) -> None:
+    app.add_route("/", logged(worth_money))
+    payments.required(100)(worth_money)
+
+
+def beside_a_partial(app: FastAPI, payments: Payment) -> None:
+    app.add_route("/", functools.partial(worth_money))
+    payments.required(100)(worth_money)
+
+
 def in_a_router(app: FastAPI, payments: Payment) -> None:
     router = APIRouter(dependencies=[Depends(payments.dependency)])
 
@@ -258,6 +285,9 @@ def above_the_route_in_a_mounted_application(app: FastAPI, payments: Payment) ->
         without_a_call,
         with_a_decorator,
         with_required_uncalled,
+        above_a_decorator_above_the_route,
+        beside_a_decorated_view,
+        beside_a_partial,
         in_a_dependency_of_a_dependency,
         above_the_route,
         with_a_decorator_without_brackets,

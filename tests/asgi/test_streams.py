@@ -240,3 +240,49 @@ def test_our_client_that_reads_the_whole_answer_gets_the_refund_and_pays_for_a_w
     after = shop.client.balance()
     assert after.owed_by_me - before.owed_by_me == 200
     assert after.accepted_from_peer - before.accepted_from_peer == 100
+
+
+def test_a_response_that_has_begun_cannot_call_a_payable_view(shop: Shop) -> None:
+    """Its receipt could not be given any more, and its view would run as often as the payment is sent."""
+    app = Starlette()
+    payment = Payment(app, shop.server)
+    runs = []
+
+    @payment.required(100)
+    async def answer(request: Request) -> Response:
+        runs.append(request.url.path)
+        return Response("worth money")
+
+    async def parts(request: Request) -> AsyncIterator[bytes]:
+        yield FIRST
+        yield (await answer(request)).body
+
+    async def in_a_stream(request: Request) -> Response:
+        return StreamingResponse(parts(request))
+
+    @payment.required(50)
+    async def in_a_stream_with_a_price(request: Request) -> Response:
+        return StreamingResponse(parts(request))
+
+    async def in_the_background(request: Request) -> Response:
+        await request.body()
+        return Response("begun", background=BackgroundTask(answer, request))
+
+    app.add_route("/answer", answer)
+    app.add_route("/stream", in_a_stream)
+    app.add_route("/background", in_the_background)
+    app.add_route("/priced-stream", in_a_stream_with_a_price)
+    with serving(app) as url:
+        headers = header(shop)
+        for _ in range(2):
+            with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                requests.get(f"{url}/stream", headers=headers, timeout=20)
+            assert requests.get(f"{url}/background", headers=headers, timeout=20).text == "begun"
+        assert runs == []
+        assert requests.get(f"{url}/answer", headers=headers, timeout=20).text == "worth money"
+        headers = header(shop, 50)
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            requests.get(f"{url}/priced-stream", headers=headers, timeout=20)
+        again = requests.get(f"{url}/priced-stream", headers=headers, timeout=20)
+        assert (again.status_code, wire.decode_receipt(again.headers[wire.RECEIPT])["refund"]) == (402, 50)
+    assert runs == ["/answer"]
