@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, markcoroutinefunction, sync_to_async
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
@@ -29,6 +29,7 @@ from paypercall.django.middleware import Outcome, Visit, visit_of
 from paypercall.django.project import Project, open_project, watch_again
 from paypercall.django.view import (
     atomic_as_configured,
+    is_awaited,
     rendered,
     require_response,
     status_of,
@@ -46,7 +47,6 @@ from paypercall.paywall import (
     WatchedParts,
     WrongUse,
 )
-from paypercall.paywall.answer import body_too_large
 from paypercall.paywall.current import CURRENT, Unpaid
 from paypercall.paywall.gate import FREE_METHODS, MONEY_HEADERS
 from paypercall.paywall.price import PriceFunction
@@ -106,9 +106,7 @@ class Payment(CurrentPayment):
                 raise WrongUse(
                     "Django Ninja has this view already: put `decorate_view(payment.required(…))` on it"
                 )
-            if not iscoroutinefunction(view):
-                tag.require_sync()
-            make = self._async_view if iscoroutinefunction(view) else self._sync_view
+            make = self._async_view if is_awaited(view) else self._sync_view
             paid = functools.wraps(view)(make(view, tag))
             # Django opens the transaction of ATOMIC_REQUESTS around the whole view unless it is told not to.
             paid.price_tag = tag  # type: ignore[attr-defined]
@@ -133,7 +131,7 @@ class Payment(CurrentPayment):
             if not tag.is_fixed and (too_large := self._read(visit, tag)) is not None:
                 return too_large
             try:
-                price = tag.ask_now(request, *args, **kwargs)
+                price = _price(tag, request, args, kwargs)
             except Exception as error:
                 answer = self._answer_without_price(visit, tag, error)
                 if answer is None:
@@ -268,7 +266,7 @@ class Payment(CurrentPayment):
         if not paywall.needs_body(asked, tag):
             return None
         body = whole_body(request, is_paid=paywall.has_payment_header(asked))
-        return response_of(body_too_large()) if body is None else None
+        return response_of(body) if isinstance(body, Answer) else None
 
     def _begin(self, visit: Visit, tag: PriceTag, price: Price | None) -> HttpResponse | Running | Unpaid:
         if price is None:
@@ -276,8 +274,8 @@ class Payment(CurrentPayment):
             return Unpaid.FREE if answer is None else answer
         visit.charge()
         asked = self._asked(visit.request)
-        if asked is None:
-            return response_of(body_too_large())
+        if isinstance(asked, Answer):
+            return response_of(asked)
         outcome = self.project.paywall.begin(asked, price)
         if isinstance(outcome, Running):
             if outcome.was_paid_in_body:  # its refund goes there, too, and could not if it were compressed
@@ -295,14 +293,14 @@ class Payment(CurrentPayment):
                 visit.require_awaited()
         return outcome
 
-    def _asked(self, request: HttpRequest) -> Request | None:
-        """The request as the paywall sees it, with its body as far as that is needed; None if it is too large."""
+    def _asked(self, request: HttpRequest) -> Request | Answer:
+        """The request as the paywall sees it, with its body as far as that is needed; an answer if it has no such."""
         asked, paywall = request_of(request), self.project.paywall
         if not paywall.needs_body(asked):
             return asked
         body = whole_body(request, is_paid=paywall.has_payment_header(asked))
-        if body is None:
-            return None
+        if isinstance(body, Answer):
+            return body
         return request_of(request, body) if body else asked
 
     def _answer_without_price(
@@ -310,7 +308,9 @@ class Payment(CurrentPayment):
     ) -> HttpResponse | None:
         """What the books say of a request whose price failed, or which is free by now; None for nothing."""
         asked = self._asked(visit.request)
-        answer = None if asked is None else self.project.paywall.answer_without_price(asked, tag, error)
+        if isinstance(asked, Answer):
+            return None
+        answer = self.project.paywall.answer_without_price(asked, tag, error)
         if answer is None:
             return None
         visit.charge()
@@ -367,6 +367,18 @@ def _answer_with(answer: Answer, response: HttpResponseBase | None) -> HttpRespo
         money = [(name, value) for name, value in answer.headers if name.lower() in MONEY_HEADERS]
         put_money_on(response, money)
     return response
+
+
+def _price(tag: PriceTag, request: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Price | None:
+    """The price of a request for a view that is not async; its function may be."""
+    asked = tag.ask(request, *args, **kwargs)
+    if not isinstance(asked, Awaitable):
+        return asked
+
+    async def wait() -> object:
+        return await asked
+
+    return tag.checked(async_to_sync(wait)())
 
 
 async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:

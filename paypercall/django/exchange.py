@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -16,10 +17,17 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from paypercall.django.reports import Headers
 from paypercall.paywall import Answer, Request
+from paypercall.paywall.answer import body_too_large, problem
 from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.gate import MONEY_HEADERS
 from paypercall.paywall.request import MAX_PAID_BODY
 from paypercall.wire import FIELD
+
+_LENGTH_REQUIRED = problem(
+    HTTPStatus.LENGTH_REQUIRED,
+    "length_required",
+    "this server cannot read a body without a length: send a Content-Length; nothing was charged",
+)
 
 
 def request_of(request: HttpRequest, body: bytes = b"") -> Request:
@@ -55,8 +63,8 @@ def _fields(request: HttpRequest, body: bytes) -> QueryDict:
     return fields
 
 
-def whole_body(request: HttpRequest, *, is_paid: bool) -> bytes | None:
-    """Reads the whole body, to be read again by the view; None if it is too large.
+def whole_body(request: HttpRequest, *, is_paid: bool) -> bytes | Answer:
+    """Reads the whole body, to be read again by the view; gives what to answer if it is too large, or has no length.
 
     `request.body` refuses what is above DATA_UPLOAD_MAX_MEMORY_SIZE, which files that are uploaded need not obey, nor
     who pays. Any other body above it is left alone, as if it were empty: who reads it is told so by Django.
@@ -71,9 +79,16 @@ def whole_body(request: HttpRequest, *, is_paid: bool) -> bytes | None:
         return b""
     if request._read_started:  # type: ignore[attr-defined]
         return _form_read_before(request)
-    body = request.read(MAX_PAID_BODY + 1)
+    is_chunked = _is_chunked(request)
+    if is_chunked and not request.META.get("wsgi.input_terminated"):
+        return _LENGTH_REQUIRED
+    # Django takes a body without a length for none, even of a server that tells where it ends.
+    source = request.META["wsgi.input"] if is_chunked else request
+    body: bytes = source.read(MAX_PAID_BODY + 1)
     if len(body) > MAX_PAID_BODY:
-        return None
+        return body_too_large()
+    if is_chunked:
+        request.META["CONTENT_LENGTH"] = str(len(body))  # without which no multipart form is read
     request._stream.close()  # Django 4.2 closes only the stream that is there in the end, and uploads may be in a file
     request._body = body
     request._stream = io.BytesIO(body)
@@ -93,6 +108,14 @@ def keep_to_limit(request: HttpRequest) -> None:
     ):  # the parts of that obey a limit of their own
         del request._post
         del request._files  # type: ignore[attr-defined]
+
+
+def _is_chunked(request: HttpRequest) -> bool:
+    return (
+        "wsgi.input" in request.META
+        and not request.META.get("CONTENT_LENGTH")
+        and ("chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower())
+    )
 
 
 def _is_multipart(request: HttpRequest) -> bool:

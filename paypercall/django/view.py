@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import connections, transaction
 from django.http import Http404, HttpResponseBase
@@ -15,6 +16,13 @@ from django.template.response import SimpleTemplateResponse
 
 from paypercall.paywall import Running, WrongUse
 from paypercall.paywall.current import CURRENT
+
+
+def is_awaited(view: Callable[..., Any]) -> bool:
+    """Whether a view is async, such as the `dispatch` of a class whose methods are: that itself is not."""
+    # `method_decorator` hands in a partial of the bound method.
+    instance = getattr(getattr(view, "func", view), "__self__", None)
+    return iscoroutinefunction(view) or getattr(instance, "view_is_async", False) is True
 
 
 def atomic_as_configured(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,14 +7,14 @@ before anything is charged.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from paypercall.arguments import check_asset
 from paypercall.errors import PaypercallError
 from paypercall.obyte.amounts import BASE
-from paypercall.paywall.signature import is_async, takes_one
+from paypercall.paywall.signature import takes_one
 from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 PriceFunction = Callable[..., "int | Awaitable[int | None] | None"]
@@ -63,15 +63,6 @@ class PriceTag:
         self._function = price if callable(price) else None
         self._fixed = None if callable(price) else self.checked(price)
 
-    def require_sync(self) -> None:
-        """Checks that a view that is not async can ask for the price.
-
-        Raises:
-            WrongPrice: When an async function gives it.
-        """
-        if self._function is not None and is_async(self._function):
-            raise _async_price()
-
     @property
     def is_fixed(self) -> bool:
         """Whether no function has to be asked."""
@@ -86,19 +77,6 @@ class PriceTag:
     def fixed(self) -> Price | None:
         """The price that is the same for all requests, or None."""
         return self._fixed
-
-    def ask_now(self, request: object, *args: Any, **kwargs: Any) -> Price | None:
-        """The price of a request for a view that is not async; see `ask`.
-
-        Raises:
-            WrongPrice: When the function is async, or gives no price.
-        """
-        price = self.ask(request, *args, **kwargs)
-        if isinstance(price, Awaitable):
-            if isinstance(price, Coroutine):
-                price.close()
-            raise _async_price()
-        return price
 
     def ask(self, request: object, *args: Any, **kwargs: Any) -> Price | Awaitable[int | None] | None:
         """The price of a request; None is free. What an async function gives is to be awaited and `checked`.
@@ -130,7 +108,3 @@ class PriceTag:
                 f" not {type(amount).__name__}"
             )
         return Price(amount, self.asset)
-
-
-def _async_price() -> WrongPrice:
-    return WrongPrice("the price is an async function, the view is not: make both async, or neither")

@@ -34,6 +34,8 @@ from tests.django_app.project import (
 )
 from tests.paywall.merchant import refund_elsewhere
 
+OTHER_ASSET = "A" * 43 + "="
+
 
 @payment.required(100)
 def temperature(request: HttpRequest) -> JsonResponse:
@@ -443,9 +445,32 @@ def odd(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-@payment.required(lambda request: async_price(request))
-def mixed(request: HttpRequest) -> HttpResponse:
-    RUNS.append("mixed")
+@payment.required(async_price)
+def with_async_price(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"answer": 42})
+
+
+@method_decorator([csrf_exempt, payment.required(100)], name="dispatch")
+class AsyncReport(View):
+    """A class whose methods are async, and cost something through what calls them."""
+
+    async def get(self, request: HttpRequest) -> JsonResponse:
+        if request.GET.get("fails"):
+            raise Http404
+        return JsonResponse({"paid": payment.amount})
+
+
+class AsyncMethod(View):
+    """An async method with an async price."""
+
+    @method_decorator(payment.required(async_price))
+    async def get(self, request: HttpRequest) -> JsonResponse:
+        return JsonResponse({"paid": payment.amount})
+
+
+@payment.required(100, OTHER_ASSET)
+def other_asset(request: HttpRequest) -> HttpResponse:
+    RUNS.append("other-asset")
     return HttpResponse()
 
 
@@ -524,7 +549,10 @@ views: list[tuple[str, Any]] = [
     ("async-free", async_free),
     ("unpaid", unpaid),
     ("odd", odd),
-    ("mixed", mixed),
+    ("with-async-price", with_async_price),
+    ("async-report", AsyncReport.as_view()),
+    ("async-method", transaction.non_atomic_requests(AsyncMethod.as_view())),
+    ("other-asset", other_asset),
 ]
 urlpatterns = [
     path("payment", include("paypercall.django.urls")),
