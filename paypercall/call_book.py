@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from paypercall import paid_call
@@ -24,7 +25,7 @@ from paypercall.paid_call import (
 )
 from paypercall.payment_token import hash_of
 from paypercall.settlement.node import wall_clock
-from paypercall.store import Books, Store, StoredAnswer
+from paypercall.store import Books, Store, StoredAnswer, StoreError
 from paypercall.store.later import PAUSE_SECONDS
 from paypercall.wire import encode_receipt
 
@@ -99,7 +100,7 @@ class CallBook:
             CallConflict: As `take`.
         """
         call = call_of(method, payment, amount, asset or attempt.asset, attempt.now, details=details)
-        return self._book(call, attempt, lambda found: hold(found, attempt, can_refund=can_refund))
+        return self._book(call, attempt, partial(hold, can_refund=can_refund))
 
     def drop_uncollected(self, method: str, payment: str) -> None:
         """Drops a payment that was kept for a request, but could not be collected."""
@@ -136,19 +137,21 @@ class CallBook:
                 this one and is free again.
         """
         call = call_of(method, payment, amount, asset or attempt.asset, attempt.now, aa_address, details)
-        claimed = self._book(call, attempt, lambda found: claim(found, attempt, can_refund=can_refund))
+        claimed = self._book(call, attempt, partial(claim, can_refund=can_refund))
         if attempt.price is None and not claimed.is_over:
             raise PriceUnknown("nobody can tell what this request costs; the payment is good for another one")
         return claimed
 
-    def _book(self, call: PaidCall, attempt: Attempt, rule: Callable[[PaidCall], PaidCall]) -> PaidCall:
+    def _book(
+        self, call: PaidCall, attempt: Attempt, rule: Callable[[PaidCall, Attempt], PaidCall]
+    ) -> PaidCall:
         """Saves what a rule makes of the call that is in the books or, if there is none, of this one."""
         with self._store.transaction() as books:
             while True:
                 known = books.paid_calls.lock(call.method, call.payment)
                 if known is not None:
-                    return _save_change(books, known, rule(known))
-                new = rule(call)
+                    return _save_change(books, known, rule(known, _now(attempt)))
+                new = rule(call, _now(attempt))
                 if books.paid_calls.add(new, attempt.now):
                     return new
 
@@ -219,17 +222,30 @@ class CallBook:
         if not self._keep_end(books, call, answer):
             logger.warning("payment %s: another worker has taken over", call.id)
 
-    def break_off(self, call: PaidCall, *, can_refund: bool) -> PaidCall:
+    def break_off(self, call: PaidCall, *, can_refund: bool) -> PaidCall | None:
         """Takes back that a run has answered a call; see `paid_call.break_off`. Its answer is not kept: it is a stream.
+
+        Returns:
+            The call; None if the database cannot be written now, and it is as soon as that can be.
 
         Raises:
             RunLost: When it is not this run that has answered it.
         """
-        assert call.run is not None
-        with self._store.brief_transaction() as books:
+        run = call.run
+        assert run is not None
+
+        def change(books: Books) -> PaidCall:
             known = books.paid_calls.lock(call.method, call.payment)
             assert known is not None, "what was answered is never dropped"
-            return _save_change(books, known, break_off(known, call.run, can_refund=can_refund))
+            return _save_change(books, known, break_off(known, run, can_refund=can_refund))
+
+        try:
+            with self._store.brief_transaction() as books:
+                return change(books)
+        except StoreError:
+            if not self._store.soon(lambda books: _ignore(change(books)), 0):
+                raise
+            return None
 
     def answer(self, call: PaidCall) -> StoredAnswer | None:
         """The answer that is kept of a call, or None."""
@@ -263,7 +279,7 @@ def take(books: Books, call: PaidCall, attempt: Attempt) -> PaidCall:
     Raises:
         CallConflict: When the payment cannot be used for this request.
     """
-    claimed = claim(call, attempt)
+    claimed = claim(call, _now(attempt))
     if books.paid_calls.add(claimed, attempt.now):
         return claimed
     known = books.paid_calls.lock(call.method, call.payment)
@@ -284,7 +300,7 @@ def claim_known(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:
     Raises:
         CallConflict: When the payment cannot be used for this request.
     """
-    return _save_change(books, known, claim(known, attempt))
+    return _save_change(books, known, claim(known, _now(attempt)))
 
 
 def claim_published(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall:
@@ -293,9 +309,18 @@ def claim_published(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall
     Raises:
         CallConflict: When the payment cannot be used for this request.
     """
-    ended = paid_call.claim_published(known, attempt)
+    ended = paid_call.claim_published(known, _now(attempt))
     books.paid_calls.drop_answer(known)  # which may be for its payer only
     return _save_change(books, known, ended)
+
+
+def _now(attempt: Attempt) -> Attempt:
+    """An attempt as of now: it may have waited for the ledger or for its money, and its run begins here."""
+    return replace(attempt, now=max(attempt.now, wall_clock()))
+
+
+def _ignore(call: PaidCall) -> None:
+    """Has no use for a call that was changed too late to be told of."""
 
 
 def _save_change(books: Books, known: PaidCall, changed: PaidCall) -> PaidCall:

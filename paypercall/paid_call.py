@@ -224,8 +224,8 @@ def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidC
 def claim_published(call: PaidCall, attempt: Attempt) -> PaidCall:
     """Ends a call whose package anybody can send by now, since it is on the ledger: nothing is run for it.
 
-    What a worker has left behind goes back to the payer's channel, which is its payer's whoever asks. A payment that
-    waits for its request waits on for whoever has its token.
+    What a worker has left behind goes back to the payer's channel, which is its payer's whoever asks. What a token
+    stands for is left to whoever has that: no other can spend it, nor take it away.
 
     Returns:
         The call, which is over.
@@ -233,10 +233,10 @@ def claim_published(call: PaidCall, attempt: Attempt) -> PaidCall:
     Raises:
         PaymentUsed: When it was used for another request.
         PaymentInProgress: When another worker is at it.
-        PackagePublished: When it was not used yet.
+        PackagePublished: When it was not used yet, or has a token.
     """
     _require_usable(call, attempt)
-    if not call.is_tied:
+    if call.token_hash is not None or not call.is_tied:
         raise package_published()
     return call if call.is_over else _refund_all(call, attempt)
 

@@ -1,6 +1,7 @@
 """Which packages everybody can read: the last one of a period is in the unit with which its payee closes it.
 
-That is how agent 1.1 learns what is owed. Whoever sends such a package may not be its payer. Reads the books within the
+That is how agent 1.1 learns what is owed, in a close and in a fraud proof; where the payer closes, its claim says so,
+and no package of its own is shown. Whoever sends a published package may not be its payer. Reads the books within the
 transaction of the caller.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from paypercall.channel import Channel
 from paypercall.package import PaymentPackage
-from paypercall.store import Books
+from paypercall.store import Books, OutboxKind
 
 
 def is_published(books: Books, channel: Channel, package: PaymentPackage) -> bool:
@@ -20,7 +21,17 @@ def is_published(books: Books, channel: Channel, package: PaymentPackage) -> boo
         package: The package.
     """
     if package.period == channel.period:
-        return channel.freeze is not None and package.amount_spent >= channel.signed_by_peer
-    last = books.periods.signed_by_peer(channel.aa_address, package.period)
-    # Books that were restored may not know a period that was over before.
-    return last is None or package.amount_spent >= last
+        last = channel.signed_by_peer if channel.freeze is not None else None
+        if last is None:
+            return False
+    else:
+        last = books.periods.signed_by_peer(channel.aa_address, package.period)
+        if last is None:  # books that were restored may not know a period that was over before
+            return True
+    return package.amount_spent >= last and _is_shown(books, package)
+
+
+def _is_shown(books: Books, package: PaymentPackage) -> bool:
+    """Whether this side has sent the last package of the period to the agent; a confirmation holds none."""
+    rows = books.outbox.of_period(package.aa_address, package.period)
+    return any(row.kind in (OutboxKind.CLOSE, OutboxKind.FRAUD_PROOF) for row in rows)

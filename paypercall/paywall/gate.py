@@ -341,7 +341,8 @@ class Paywall:
             return
         logger.warning("payment %s: its view failed in the middle of a stream", running.payment_id)
         call = self._calls.break_off(running.call, can_refund=running.method.can_refund)
-        self._money_headers(call, running.method, running.price)
+        if call is not None:
+            self._money_headers(call, running.method, running.price)
 
     def abandon(self, running: Running) -> None:
         """Ends a paid request without an answer, as when its client has gone: the same payment runs it anew."""

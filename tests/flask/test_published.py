@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,14 @@ def until_period_is_over(site: Site) -> None:
     wait_until(lambda: site.client.balance().period == 2, "the period is over")
 
 
+def leave_behind(site: Site, package: Package) -> None:
+    """Has a worker begin with a request, and die some time ago."""
+    attempt = Attempt(Request("GET", "/report", "", {}).digest(), "of the dead", 1, "base", int(time.time()))
+    call = PaymentServer(site.merchant).redeem(package, attempt)
+    with site.merchant.store.transaction() as books:
+        books.paid_calls.save(replace(call, runs_until=0))
+
+
 def put(site: Site, package: Package) -> requests.Response:
     return site.ask("/payment", method="PUT", json={"payment_package": package})
 
@@ -101,9 +110,7 @@ def test_a_payment_that_waits_for_its_request_is_not_a_strangers(site: Site, is_
 
 
 def test_what_a_worker_left_behind_is_not_run_for_a_stranger(site: Site) -> None:
-    digest = Request("GET", "/report", "", {}).digest()
-    long_ago = int(time.time()) - 60
-    PaymentServer(site.merchant).redeem(site.pay(1), Attempt(digest, "of the dead", 1, "base", long_ago))
+    leave_behind(site, site.pay(1))
     package = published(site)
     answers = [site.ask("/report", package) for _ in range(2)]
     assert [code_in(answer) for answer in answers] == [(402, "refunded")] * 2
@@ -117,3 +124,29 @@ def test_a_used_token_is_not_given_to_a_stranger(site: Site) -> None:
     assert site.ask("/report", headers=used).ok
     assert code_in(put(site, published(site))) == (409, "package_published")
     assert site.ask("/report", headers=used).json() == {"secret": "alice's"}, "whose holder is its payer"
+
+
+def test_what_a_token_has_bought_is_kept_for_its_holder_whoever_sends_the_package(site: Site) -> None:
+    given = put(site, site.pay(50_000))
+    used = {"Payment-Token": given.json()["token"]}
+    assert site.ask("/report", headers=used).ok
+    package = published(site)
+    for _ in range(2):
+        assert code_in(site.ask("/report", package)) == (409, "package_published")
+        assert site.ask("/report", headers=used).json() == {"secret": "alice's"}
+    assert site.runs["report"] == 1
+
+
+def test_a_customer_that_closes_by_itself_publishes_nothing_and_is_answered(site: Site) -> None:
+    answered, left_behind = site.pay(1), site.pay(30_000)
+    assert site.ask("/report", answered).ok
+    leave_behind(site, left_behind)
+    wait_until_open(site.client, site.merchant)
+    site.client.close()
+    wait_until(lambda: bool(site.merchant.channels()[0].is_frozen), "the merchant confirms")
+    for package in (answered, left_behind):
+        assert site.ask("/report", package).json() == {"secret": "alice's"}
+    until_period_is_over(site)
+    for package in (answered, left_behind):
+        assert site.ask("/report", package).json() == {"secret": "alice's"}
+    assert site.runs["report"] == 2

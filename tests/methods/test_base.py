@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
 
-from paypercall import wire
+from paypercall import call_book, wire
 from paypercall.call_book import CallBook
 from paypercall.errors import Refusal
 from paypercall.methods import Order, PaymentMethod
-from paypercall.paid_call import Attempt, PaidCall, PaidCallState
+from paypercall.paid_call import RUN_SECONDS, Attempt, PaidCall, PaidCallState
 from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
 from paypercall.store import Store
 from tests.methods.bank import HEADER, BankUnreachable, Cheques, GenerousCheques
@@ -328,6 +329,16 @@ def test_what_identifies_a_payment_fits_into_the_books_before_any_money_moves(
     order = Order(Attempt("a", "first", 100, "base", 0), shop.calls, "cheque", can_refund=False)
     with pytest.raises(ValueError, match="1 to 64"):
         order.collect(payment, 100, die)
+
+
+def test_a_run_is_left_alone_for_its_whole_time_however_long_its_money_took_to_move(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_waiting = int(time.time()) + 14
+    monkeypatch.setattr(call_book, "wall_clock", lambda: after_waiting)
+    running = shop.ask("1:100")
+    assert isinstance(running, Running)
+    assert running.call.runs_until == after_waiting + RUN_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from paypercall import wire
-from paypercall.call_book import CallBook
+from paypercall import call_book, wire
+from paypercall.call_book import AnswerLimits, CallBook
 from paypercall.methods import Channel
 from paypercall.package import compose_package
-from paypercall.paid_call import answer
+from paypercall.paid_call import RUN_SECONDS, answer
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running, WrongPrice, WrongUse
 from paypercall.paywall.request import MAX_BODY_WITH_PACKAGE
 from paypercall.paywall.running import TooLate
-from paypercall.store import Store
+from paypercall.store import Store, StoreError
 from tests.parties import wait_until
 from tests.paywall.merchant import Headers, Shop, headers_of, open_shop
 
@@ -51,6 +52,33 @@ def refunded(shop: Shop, headers: dict[str, str]) -> int:
     payment = shop.client.verify_payment_package(wire.decode_package(headers[wire.PACKAGE]))
     assert payment.error is None
     return payment.amount
+
+
+def test_a_run_is_left_alone_for_its_whole_time_however_long_its_payment_waited(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_waiting = int(time.time()) + 14
+    monkeypatch.setattr(call_book, "wall_clock", lambda: after_waiting)
+    running = run(shop.ask(shop.pay()))
+    assert running.call.runs_until == after_waiting + RUN_SECONDS
+
+
+def test_a_long_view_gives_signs_of_life_several_times_before_its_run_is_lost(shop: Shop) -> None:
+    assert 0 < 2 * shop.paywall._heartbeat._seconds < RUN_SECONDS
+
+
+def test_an_answer_is_given_again_within_its_window_only(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = PaymentServer(shop.server.server, answers=AnswerLimits(seconds=60))
+    paywall = Paywall(server.calls, [Channel(server, "/payment")])
+    request = shop.request({wire.PACKAGE: wire.encode_package(shop.pay())})
+    paywall.finish(run(paywall.begin(request, Price(100))), 200, JSON, ANSWER)
+    server.server.store.flush()
+    for seconds, body in ((59, ANSWER), (61, None)):
+        later = int(time.time()) + seconds
+        monkeypatch.setattr(call_book, "wall_clock", lambda later=later: later)
+        again = paywall.begin(request, Price(100))
+        assert isinstance(again, Answer)
+        assert (again.body if body else answer_code(again)) == (body or "answer_not_kept")
 
 
 def another_worker(shop: Shop) -> Paywall:
@@ -539,6 +567,26 @@ def test_a_policy_that_keeps_the_money_of_a_500_keeps_that_of_a_stream_that_brea
     paywall.finish(running, 200, JSON, None)
     paywall.break_off(running)
     assert answer_code(shop.ask(package)) == "answer_not_kept"
+
+
+def test_a_stream_that_breaks_off_while_the_books_cannot_be_written_is_refunded_as_soon_as_they_can(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shop.pay()
+    running = run(shop.ask(package))
+    shop.paywall.finish(running, 200, [], None)
+    store = shop.server.server.store
+
+    def fail() -> Any:
+        raise StoreError("the database is busy", code="busy")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(store, "brief_transaction", fail)
+        shop.paywall.break_off(running)
+    store.flush()
+    again = shop.ask(package)
+    assert answer_code(again) == "refunded"
+    assert refunded(shop, headers_of(again)) == 100
 
 
 def test_a_stream_that_another_worker_has_taken_over_cannot_break_off(
