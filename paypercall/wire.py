@@ -63,13 +63,17 @@ OF_ONE_ATTEMPT = frozenset(
         "sentry-trace",
         "traceparent",
         "tracestate",
+        "x-amz-cf-id",
         "x-amzn-trace-id",
         "x-b3-spanid",
         "x-b3-traceid",
+        "x-cloud-trace-context",
         "x-correlation-id",
         "x-datadog-parent-id",
         "x-datadog-trace-id",
+        "x-queue-start",
         "x-request-id",
+        "x-request-start",
     }
 )
 """Headers, in small letters, that are new with every attempt, also of the same request."""
