@@ -87,7 +87,7 @@ def whole_body(request: HttpRequest, *, is_paid: bool) -> bytes | Answer:
     body: bytes = source.read(MAX_PAID_BODY + 1)
     if len(body) > MAX_PAID_BODY:
         return body_too_large()
-    if is_chunked:
+    if body and not request.META.get("CONTENT_LENGTH"):
         request.META["CONTENT_LENGTH"] = str(len(body))  # without which no multipart form is read
     request._stream.close()  # Django 4.2 closes only the stream that is there in the end, and uploads may be in a file
     request._body = body

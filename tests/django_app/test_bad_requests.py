@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 import requests
+from urllib3.filepost import encode_multipart_formdata
+from werkzeug.serving import make_server
 
 from paypercall import wire
+from paypercall.client import Client
 from tests.django_app.conftest import Site
 from tests.django_app.project import RUNS
 from tests.paywall.bad_requests import (
@@ -84,12 +88,38 @@ def in_parts() -> Iterator[bytes]:
     yield from (b"a body without ", b"a length")
 
 
-def test_a_body_without_a_length_is_paid_for_only_where_the_server_can_read_it(site: Site) -> None:
-    header = site.header()
+def test_a_body_without_a_length_is_refused_where_the_server_cannot_tell_its_end(wsgi: Site) -> None:
+    header = wsgi.header()
     charged = accepted()
-    answer = site.ask("raw", header, "POST", data=in_parts())
-    if answer.status_code == 200:
-        assert answer.content == b"a body without a length"
-        return
-    assert refusal(answer) == (411, "length_required")
+    assert refusal(wsgi.ask("raw", header, "POST", data=in_parts())) == (411, "length_required")
     assert accepted() == charged
+    assert wsgi.ask("raw", header, "POST", data=b"with a length").content == b"with a length"
+
+
+@pytest.fixture(scope="module")
+def telling(customer: Client) -> Iterator[Site]:
+    """A server of WSGI that tells where a body without a length ends."""
+    from django.core.wsgi import get_wsgi_application
+
+    server = make_server("127.0.0.1", 0, get_wsgi_application(), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield Site(customer, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("interface", ["telling", "asgi"])
+def test_a_body_without_a_length_arrives_whole_where_its_end_is_told(
+    request: pytest.FixtureRequest, interface: str
+) -> None:
+    site: Site = request.getfixturevalue(interface)
+    header = site.header()
+    assert site.ask("raw", header, "POST", data=in_parts()).content == b"a body without a length"
+    other = site.ask("raw", header, "POST", data=iter([b"another body without a length"]))
+    assert refusal(other) == (409, "payment_used")
+    form, kind = encode_multipart_formdata({"text": "hello", "file": ("a.txt", b"x" * 1000)})
+    parts = iter([form[:100], form[100:]])
+    answer = site.ask("echo", {**site.header(), "Content-Type": kind}, "POST", data=parts)
+    assert answer.json() == {"text": "hello", "files": {"file": 1000}}
