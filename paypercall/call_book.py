@@ -316,7 +316,8 @@ def claim_published(books: Books, known: PaidCall, attempt: Attempt) -> PaidCall
 
 def _now(attempt: Attempt) -> Attempt:
     """An attempt as of now: it may have waited for the ledger or for its money, and its run begins here."""
-    return replace(attempt, now=max(attempt.now, wall_clock()))
+    now = wall_clock()
+    return attempt if now <= attempt.now else replace(attempt, now=now)
 
 
 def _ignore(call: PaidCall) -> None:
