@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import requests
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.openapi.utils import get_openapi
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -236,6 +239,59 @@ def test_the_openapi_document_tells_the_prices(fastapi: str) -> None:
     by_table = paths["/by-table/{name}"]
     assert by_table["delete"]["x-payment-info"] == {"price": 30, "asset": "base"}
     assert "x-payment-info" not in by_table["get"]
+
+
+@pytest.mark.parametrize("is_own_document", [False, True])
+def test_the_document_has_the_prices_however_the_payments_are_installed(
+    shop: Shop, is_own_document: bool
+) -> None:
+    app = FastAPI()
+    payments = Payment(app if is_own_document else None, shop.server)
+
+    @app.get("/answer", dependencies=[Depends(payments.dependency(100))])
+    def answer() -> int:
+        return 42
+
+    if is_own_document:
+        document = get_openapi(title="of the host's own", version="1", routes=app.routes)
+        app.openapi = lambda: document  # type: ignore[method-assign]
+    else:
+        app.add_middleware(PaymentMiddleware, payment=payments)
+    with serving(app) as url:
+        for _ in range(2):
+            paths = requests.get(f"{url}/openapi.json", timeout=20).json()["paths"]
+            assert paths["/answer"]["get"]["x-payment-info"] == {"price": 100, "asset": "base"}
+
+
+def test_the_price_list_has_the_methods_of_classes(shop: Shop) -> None:
+    payment = Payment(None, shop.server)
+
+    class Report(HTTPEndpoint):
+        @payment.required(100)
+        async def get(self, request: Request) -> Response:
+            return Response("paid")
+
+        async def post(self, request: Request) -> Response:
+            return Response("free")
+
+    app = Starlette(routes=[Route("/report", Report)])
+    with serving(PaymentMiddleware(app, payment)) as url:
+        lines = requests.get(f"{url}/payment", timeout=20).json()["resources"]
+        assert [(line["method"], line["path"], line["price"]) for line in lines] == [("GET", "/report", 100)]
+
+
+@pytest.mark.parametrize("status", [303, 404])
+def test_a_redirect_that_is_raised_is_no_failure(shop: Shop, status: int) -> None:
+    app = FastAPI()
+    payments = Payment(app, shop.server)
+
+    @app.get("/moved", dependencies=[Depends(payments.dependency(100))])
+    def moved() -> None:
+        raise HTTPException(status, headers={"Location": "/elsewhere"})
+
+    with serving(app) as url:
+        answer = paid(shop, f"{url}/moved", allow_redirects=False)
+        assert (answer.status_code, wire.PACKAGE in answer.headers) == (status, status == 404)
 
 
 @pytest.mark.parametrize("price", ["100", 1.5, -1, True, 10**16, [100]])
