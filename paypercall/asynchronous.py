@@ -190,8 +190,12 @@ class AsyncUnitPayer:
         return await self._party._in_thread(self._payer.prepare, amount, payee, asset, timeout)
 
     async def prepared(self) -> list[PreparedUnit]:
-        """The units that were neither taken back nor are final; see `UnitPayer.prepared`."""
+        """The units that can buy something; see `UnitPayer.prepared`."""
         return await self._party._in_thread(self._payer.prepared)
+
+    async def done(self, prepared: PreparedUnit) -> None:
+        """Notes that a unit was used; see `UnitPayer.done`."""
+        await self._party._in_thread(self._payer.done, prepared)
 
     async def take_back(self, prepared: PreparedUnit, timeout: float = POSTING_SECONDS) -> None:
         """Spends the coins of a unit otherwise; see `UnitPayer.take_back`."""

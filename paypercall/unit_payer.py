@@ -20,10 +20,9 @@ from paypercall.results import ChannelTimeout
 from paypercall.settlement.commands import details_of_unit_payment
 from paypercall.settlement.node import Node
 from paypercall.store import OutboxKind, OutboxRow, OutboxState, Store
-from paypercall.unit_payment import UnitPayment
+from paypercall.unit_payment import UnitPayment, commitment_message
 
 _SECRET_BYTES = 32
-_SENT = (OutboxState.POSTED, OutboxState.STABLE)
 
 
 class UnitSpent(PaypercallError):
@@ -105,37 +104,48 @@ class UnitPayer:
 
     @counted
     def prepared(self) -> list[PreparedUnit]:
-        """The units that were neither taken back nor are final, the oldest first: after a crash, to be sent again."""
+        """The units that can buy something, final ones included, the oldest first: after a crash, to be sent again.
+
+        Neither those that `done` was called for, nor those that are taken back: of these only one that has won.
+        """
         with self._store.reading() as books:
-            rows = books.outbox.unfinished()
-        return [_prepared(row) for row in rows if _is_open(row)]
+            rows = books.outbox.unfinished() + books.outbox.stable(OutboxKind.UNIT_PAYMENT)
+        good = [row for row in rows if not row.is_done_with and (_is_open(row) or _has_paid(row))]
+        return [_prepared(row) for row in sorted(good, key=lambda row: row.id)]
+
+    @counted
+    def done(self, prepared: PreparedUnit) -> None:
+        """Notes in the books that a unit was used, so that `prepared` does not list it any more. Safe to repeat."""
+        with self._store.transaction() as books:
+            row = books.outbox.lock(prepared.number)
+            assert row is not None and row.kind is OutboxKind.UNIT_PAYMENT
+            books.outbox.done_with(row.id, row.details)
 
     @counted
     def take_back(self, prepared: PreparedUnit, timeout: float = POSTING_SECONDS) -> None:
         """Spends the coins of a unit otherwise, after its payee has refused it. That costs the fees of a unit.
 
-        Only one of the two can become final; a payee that posts the first one in time can still have it.
+        Only one of the two can become final; a payee that posts the first one in time can still have it: then
+        `prepared` lists it again.
 
         Args:
             prepared: As `prepare` gave it.
             timeout: Seconds to wait until the other unit is posted.
 
         Raises:
-            UnitSpent: The unit is final.
+            UnitSpent: The unit is final, and has paid its payee.
             ChannelTimeout: The other unit is not posted yet. It will be, unless the first one becomes final.
         """
         with self._store.transaction() as books:
-            row = books.outbox.get(prepared.number)
+            row = books.outbox.lock(prepared.number)
             assert row is not None and row.kind is OutboxKind.UNIT_PAYMENT
             if _is_open(row):
                 books.outbox.reopened(row.id, {**row.details, "is_taken_back": True}, self._node.now())
-        self._wait(prepared.number, lambda row: row.state in _SENT or row.state.is_finished, timeout)
+        self._wait(prepared.number, _is_sent, timeout)
         row = self._row(prepared.number)
-        if row.state is OutboxState.FAILED:
-            return  # another unit has spent its coins
-        if not row.details["is_taken_back"]:
+        if _has_paid(row):
             raise UnitSpent("the unit is final, and cannot be taken back")
-        if row.state not in _SENT:
+        if not _is_sent(row):
             raise ChannelTimeout(f"the unit is not taken back yet; it goes on by itself ({row.last_error})")
 
     def _wait(self, number: int, is_done: Callable[[OutboxRow], bool], timeout: float) -> None:
@@ -151,8 +161,21 @@ class UnitPayer:
 
 
 def _is_open(row: OutboxRow) -> bool:
+    """Whether a payment may yet become final, and nothing is to take its place."""
     is_prepared = row.kind is OutboxKind.UNIT_PAYMENT and row.unit is not None
     return is_prepared and not row.state.is_finished and not row.details["is_taken_back"]
+
+
+def _is_sent(row: OutboxRow) -> bool:
+    return row.state is OutboxState.POSTED or row.state.is_finished
+
+
+def _has_paid(row: OutboxRow) -> bool:
+    """Whether a payment is final: what was posted to take it back may have lost."""
+    if row.kind is not OutboxKind.UNIT_PAYMENT or row.state is not OutboxState.STABLE or row.unit is None:
+        return False
+    bound = commitment_message(row.details["secret"], row.details["address"])["payload"]
+    return any(message.get("payload") == bound for message in row.unit["messages"])
 
 
 def _prepared(row: OutboxRow) -> PreparedUnit:

@@ -218,8 +218,9 @@ class Reader:
         for row in rows:
             shown = [mine[unit] for unit in row.units if unit in mine]
             with self._transaction() as books:
-                if any(not entry.is_final_bad for entry in shown):
-                    books.outbox.finished(row.id, OutboxState.STABLE, self._clock())
+                won = next((entry.hash for entry in shown if not entry.is_final_bad), None)
+                if won is not None:
+                    books.outbox.finished(row.id, OutboxState.STABLE, self._clock(), won=won)
                 # Of several units of a row one may have lost and another still win.
                 elif all(unit in mine or self._wallet.has_lost(unit) for unit in row.units):
                     books.outbox.finished(row.id, OutboxState.FAILED, self._clock())

@@ -18,6 +18,9 @@ from paypercall.store.errors import StoreError
 from paypercall.store.schema import outbox, outbox_units
 from paypercall.store.statements import Connection, Row, Statement, adding, one_of
 
+_DONE_WITH = "is_done_with"
+"""Among a row's details: whoever had it decided needs it no more."""
+
 
 class OutboxKind(Enum):
     """What a row sends."""
@@ -59,7 +62,8 @@ class OutboxRow:
         aa_address: The channel, or None for what only moves the wallet's own money.
         period: The channel's period, if it is about one.
         details: What else is needed to compose it.
-        unit: The unit that is to be posted, or None as long as nothing is signed.
+        unit: The unit that is to be posted, or None as long as nothing is signed. Once it is stable, the one
+            that has won.
         units: The hashes of all units that were ever signed for it, the oldest first.
         attempts: How often sending has failed.
         last_error: Why, the last time.
@@ -79,6 +83,11 @@ class OutboxRow:
     last_error: str | None
     created_at: int
     updated_at: int
+
+    @property
+    def is_done_with(self) -> bool:
+        """Whether whoever had it decided needs it no more."""
+        return bool(self.details.get(_DONE_WITH))
 
 
 class Outbox:
@@ -117,6 +126,11 @@ class Outbox:
         """One row."""
         return next(iter(self._all(_GET, {"key": outbox_id})), None)
 
+    def lock(self, outbox_id: int) -> OutboxRow | None:
+        """One row, which nobody else changes until the transaction ends."""
+        self._connection.first(_LOCK, {"key": outbox_id})
+        return self.get(outbox_id)
+
     def unfinished(self) -> list[OutboxRow]:
         """All rows that are neither stable nor failed, the oldest first."""
         return self._all(_UNFINISHED, {})
@@ -124,6 +138,15 @@ class Outbox:
     def of_period(self, aa_address: str, period: int) -> list[OutboxRow]:
         """All rows about a period of a channel, finished ones included, the oldest first."""
         return self._all(_OF_PERIOD, {"key": aa_address, "period": period})
+
+    def stable(self, kind: OutboxKind) -> list[OutboxRow]:
+        """All stable rows of a kind that are not done with, the oldest first."""
+        return self._all(_STABLE, {"kind": kind.value})
+
+    def done_with(self, outbox_id: int, details: dict[str, Any]) -> None:
+        """Notes of a row, finished or not, that whoever had it decided needs it no more."""
+        done_with = json.dumps({**details, _DONE_WITH: True})
+        self._connection.change(_SET_DETAILS, {"key": outbox_id, "details": done_with})
 
     def has_unsent(self, aa_address: str, kind: OutboxKind) -> bool:
         """Whether something of a kind for a channel is decided or signed, but not taken by the hub yet."""
@@ -171,15 +194,25 @@ class Outbox:
         """
         self._update(_POSTED, outbox_id, now, {"state": OutboxState.POSTED.value})
 
-    def finished(self, outbox_id: int, state: OutboxState, now: int) -> None:
+    def finished(self, outbox_id: int, state: OutboxState, now: int, *, won: str | None = None) -> None:
         """Ends a row as stable or failed.
+
+        Args:
+            outbox_id: Which row.
+            state: How it ends.
+            now: Seconds.
+            won: The hash of the one of its units that has won; it is the row's unit from then on.
 
         Raises:
             StoreError: When it is finished already.
         """
         if not state.is_finished:
             raise ValueError("a row ends as stable or failed")
-        self._update(_FINISHED, outbox_id, now, {"state": state.value})
+        values = {"state": state.value}
+        if won is None:
+            self._update(_FINISHED, outbox_id, now, values)
+        else:
+            self._update(_SIGNED, outbox_id, now, {**values, "hash": won})
 
     def cancel(self, outbox_id: int, now: int) -> bool:
         """Ends a row as failed if nothing was ever signed for it.
@@ -238,6 +271,17 @@ _UPDATE = (
 _ADD = adding(outbox)
 _ADD_UNIT = adding(outbox_units)
 _GET = Statement(_ROWS.where(outbox.c.id == bindparam("key")))
+_LOCK = Statement(select(outbox.c.id).where(outbox.c.id == bindparam("key")).with_for_update())
+_STABLE = Statement(
+    _ROWS.where(
+        outbox.c.state == OutboxState.STABLE.value,
+        outbox.c.kind == bindparam("kind"),
+        ~outbox.c.details.contains(json.dumps({_DONE_WITH: True})[1:-1]),
+    )
+)
+_SET_DETAILS = Statement(
+    update(outbox).where(outbox.c.id == bindparam("key")).values(details=bindparam("details"))
+)
 _UNFINISHED = Statement(_ROWS.where(_IS_UNFINISHED))
 _OF_PERIOD = Statement(_ROWS.where(_OF_CHANNEL, outbox.c.period == bindparam("period")))
 _UNSENT = Statement(

@@ -19,6 +19,7 @@ from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
 from paypercall.paywall import Running
+from paypercall.results import ChannelTimeout
 from paypercall.settlement.commands import details_of_unit_payment
 from paypercall.settlement.gathering import GATHERING_SECONDS
 from paypercall.settlement.outbox import HANDOVER_SECONDS
@@ -61,13 +62,30 @@ def wallet_of(shop: LedgerShop, key: Key, funds: int) -> Iterator[Wallet]:
 
 def test_a_prepared_unit_is_left_to_its_payee_and_ends_as_stable(shop: LedgerShop) -> None:
     unit = shop.prepare()
-    assert [prepared.payment for prepared in shop.customer.unit_payer.prepared()] == [unit.payment]
+    assert shop.customer.unit_payer.prepared() == [unit]
     assert sent_by(shop, shop.customer) == []
     shop.sell(unit)
     shop.net.settle()
     wait_until(lambda: state_of(shop.customer, unit) is OutboxState.STABLE, "the unit is final")
-    assert shop.customer.unit_payer.prepared() == []
     assert shop.net.balance(shop.payee) == FUNDS + PRICE
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_unit_is_listed_until_it_is_done_with_though_it_is_final(shop: LedgerShop, is_final: bool) -> None:
+    unit, other = shop.prepare(), shop.prepare()
+    payer = shop.customer.unit_payer
+    if is_final:
+        pass_on(shop.net, unit.payment.unit)
+        shop.net.settle()
+        wait_until(lambda: state_of(shop.customer, unit) is OutboxState.STABLE, "the unit is final")
+    assert payer.prepared() == [unit, other]
+    shop.sell(payer.prepared()[0])
+    for _ in range(2):
+        payer.done(unit)
+    assert payer.prepared() == [other]
+    shop.net.settle()
+    wait_until(lambda: state_of(shop.customer, unit) is OutboxState.STABLE, "the unit is final")
+    assert payer.prepared() == [other]
 
 
 def test_neither_unit_nor_secret_is_in_a_repr(shop: LedgerShop) -> None:
@@ -117,9 +135,32 @@ def test_a_refused_unit_is_taken_back_and_then_buys_nothing(shop: LedgerShop) ->
     assert code_of(shop.ask(unit, price=PRICE - 1)) == (402, "unit_refused")
     shop.net.settle()
     wait_until(lambda: state_of(shop.customer, unit) is OutboxState.STABLE, "the other unit is final")
+    shop.customer.unit_payer.take_back(unit)
+    assert shop.customer.unit_payer.prepared() == []
     assert shop.net.balance(shop.payee) == FUNDS
     assert shop.net.balance(shop.customer.address) > FUNDS - 1_000
     shop.sell(shop.prepare())
+
+
+@pytest.mark.parametrize("is_seen_before", [True, False])
+def test_a_unit_that_wins_against_what_takes_it_back_is_told_and_listed_again(
+    shop: LedgerShop, is_seen_before: bool
+) -> None:
+    shop.net.hold()
+    unit, payer = shop.prepare(), shop.customer.unit_payer
+    pass_on(shop.net, unit.payment.unit)
+    if is_seen_before:
+        with pytest.raises(ChannelTimeout):
+            payer.take_back(unit, timeout=0.1)
+        assert payer.prepared() == []
+    shop.net.settle()
+    for _ in range(2):
+        with pytest.raises(UnitSpent):
+            payer.take_back(unit)
+    assert sent_by(shop, shop.customer) == [unit.payment.hash]
+    assert shop.net.balance(shop.payee) == FUNDS + PRICE
+    assert payer.prepared() == [unit]
+    shop.sell(payer.prepared()[0])
 
 
 def test_taking_back_twice_costs_the_fees_once(shop: LedgerShop) -> None:
@@ -217,6 +258,9 @@ def test_an_async_party_prepares_and_takes_back_alike(shop: LedgerShop) -> None:
         unit = await payer.prepare(PRICE, shop.payee)
         assert [prepared.number for prepared in await payer.prepared()] == [unit.number]
         await payer.take_back(unit)
+        assert await payer.prepared() == []
+        unit = await payer.prepare(PRICE, shop.payee)
+        await payer.done(unit)
         assert await payer.prepared() == []
 
     asyncio.run(pay())

@@ -158,6 +158,25 @@ def test_rows_are_found_by_what_they_are_about_the_oldest_first(store: Store) ->
         assert books.outbox.of_period(channel("other").aa_address, 1) == []
 
 
+def test_a_stable_row_has_the_unit_that_has_won_and_is_found_until_it_is_done_with(store: Store) -> None:
+    number, other = add(store, OutboxKind.UNIT_PAYMENT), add(store, OutboxKind.WITHDRAWAL)
+    with store.transaction() as books:
+        books.outbox.signed(number, UNIT, now=11)
+        books.outbox.signed(number, {**UNIT, "unit": "replacement"}, now=12)
+        assert books.outbox.stable(OutboxKind.UNIT_PAYMENT) == []
+        books.outbox.finished(number, OutboxState.STABLE, now=13, won=UNIT["unit"])
+        books.outbox.finished(other, OutboxState.STABLE, now=13)
+        (row,) = books.outbox.stable(OutboxKind.UNIT_PAYMENT)
+        assert (row.id, row.unit, row.is_done_with) == (number, UNIT, False)
+        assert books.outbox.lock(number) == row
+        books.outbox.done_with(number, row.details)
+        assert books.outbox.stable(OutboxKind.UNIT_PAYMENT) == []
+        done = books.outbox.get(number)
+    assert done is not None
+    assert (done.is_done_with, done.details.keys() - row.details.keys()) == (True, {"is_done_with"})
+    assert (done.state, done.updated_at) == (OutboxState.STABLE, 13)
+
+
 def test_an_unknown_row_cannot_be_changed(store: Store) -> None:
     with store.transaction() as books, pytest.raises(StoreError, match="no such row"):
         books.outbox.posted(99, now=11)
