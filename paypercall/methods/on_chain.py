@@ -23,6 +23,9 @@ from paypercall.unit_payment import UnitPayment, amount_paid, check_signatures, 
 MINIMUM = 10_000
 """Bytes. The fees of a unit are several hundred bytes for who pays it, and a hundred for who spends what it brings."""
 
+CLOCKS_DIFFER_SECONDS = 60
+"""How far the clock of a unit's payer may be behind ours."""
+
 
 class OnChain(PaymentMethod):
     """Payments on the ledger.
@@ -98,8 +101,20 @@ class OnChain(PaymentMethod):
             raise PaymentRefused(
                 f"less than {self._minimum(order.asset)} cannot be paid by a unit", code="below_minimum"
             )
+        self._require_younger_than_books(offered)
         check_signatures(offered, self._light.definition)
         require_usable_asset(order.asset, self._light)
+
+    def _require_younger_than_books(self, offered: UnitPayment) -> None:
+        """A unit that was made before the books begin may have bought something by books that are lost."""
+        with self._server.store.reading() as books:
+            identity = books.node.identity()
+        assert identity is not None, "the books are claimed before a node is made"
+        if offered.unit["timestamp"] < identity.complete_since - CLOCKS_DIFFER_SECONDS:
+            raise PaymentRefused(
+                "the unit is older than the merchant's books, which cannot tell whether it was used",
+                code="unit_too_old",
+            )
 
     def _collect(self, offered: UnitPayment) -> None:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from paypercall import wire
 from paypercall.methods import OnChain
+from paypercall.methods.on_chain import CLOCKS_DIFFER_SECONDS
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
@@ -129,6 +130,27 @@ def test_a_unit_that_the_hub_has_taken_beside_a_rival_is_not_served_before_it_ha
     shop.net.favour(value["unit"]["unit"])
     shop.net.settle()
     assert isinstance(shop.ask_with(value, price=5 * PRICE), Running)
+
+
+# --- lost books ------------------------------------------------------------------------------------------------------
+
+
+def test_a_unit_that_is_older_than_the_books_buys_nothing_unless_they_know_it(shop: LedgerShop) -> None:
+    known, old = shop.prepare(), shop.prepare()
+    shop.sell(known)
+    made_at = old.payment.unit["timestamp"]
+
+    def begin_books(seconds_after: int) -> None:
+        with shop.server.server.store.transaction() as books:
+            books.node.set_complete_since(made_at + seconds_after)
+
+    begin_books(CLOCKS_DIFFER_SECONDS + 1)
+    shop.refuses(wire.encode_unit(old.payment.to_wire()), 402, "unit_too_old")
+    assert not shop.is_posted(old.payment.hash)
+    again = shop.ask(known)
+    assert isinstance(again, Answer) and again.body == ANSWER
+    begin_books(CLOCKS_DIFFER_SECONDS)
+    shop.sell(old)
 
 
 # --- crashes and unknown outcomes ------------------------------------------------------------------------------------
