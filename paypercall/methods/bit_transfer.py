@@ -21,6 +21,7 @@ import requests
 from paypercall import wire
 from paypercall.errors import PaypercallError
 from paypercall.methods.base import Order, PaymentMethod
+from paypercall.methods.waiting import Waiting
 from paypercall.obyte.amounts import BASE
 from paypercall.paid_call import PaidCall, PaymentRefused
 from paypercall.transfer import SignedTransfer, Transfer, is_name, read_transfer
@@ -103,6 +104,7 @@ class BitTransfer(PaymentMethod):
         self._asset = asset
         self._max_age = max_age
         self._timeout = timeout
+        self._waiting = Waiting("the third party")
 
     def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
         """Price, asset, and the payee's address and username at the third party."""
@@ -120,7 +122,7 @@ class BitTransfer(PaymentMethod):
         """Checks a transfer, keeps it for the request, and redeems it.
 
         Raises:
-            Refusal: When it cannot be read, or is not signed.
+            Refusal: When it cannot be read, or is not signed; or with `too_many_waiting`.
             PaymentRefused: When it is not accepted, by us or by the third party.
             CallConflict: When it cannot be used for this request, or the price is in another asset.
             OutcomeUnknown: When the third party does not say what became of it.
@@ -129,7 +131,8 @@ class BitTransfer(PaymentMethod):
         transfer = signed.transfer
         if order.is_new(signed.id):
             self._require_acceptable(transfer)
-        return order.collect(
+        return self._waiting.collect(
+            order,
             signed.id,
             transfer.amount,
             lambda held: self._collect(signed, held),

@@ -13,6 +13,7 @@ from paypercall import wire
 from paypercall.assets import require_usable_asset
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.methods.base import Order, PaymentMethod
+from paypercall.methods.waiting import Waiting
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.light import LightClient
@@ -53,6 +54,7 @@ class OnChain(PaymentMethod):
         self._network = self._server.conf.network_constants()
         self._minimums = {BASE: MINIMUM, **(minimums or {})}
         self._only_when_stable = only_when_stable
+        self._waiting = Waiting("the hub")
 
     def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
         """Price, asset, payee, network and the terms; nothing below the minimum."""
@@ -72,7 +74,8 @@ class OnChain(PaymentMethod):
         """Checks a unit, keeps it for the request, and posts it.
 
         Raises:
-            Refusal: When the unit cannot be read, contradicts itself, is not signed, or the asset is not accepted.
+            Refusal: When the unit cannot be read, contradicts itself, is not signed, or the asset is not accepted;
+                or with `too_many_waiting`.
             PaymentRefused: When it is not accepted, by us or by the hub.
             PaymentPending: When it is not final yet, or another unit conflicts with it.
             CallConflict: When it cannot be used for this request, or pays in another asset.
@@ -82,8 +85,8 @@ class OnChain(PaymentMethod):
         amount, asset = amount_paid(offered, self._server.address)
         if order.is_new(offered.hash):
             self._require_acceptable(offered, order)
-        return order.collect(
-            offered.hash, amount, lambda _: self._collect(offered), asset=asset, unit=offered.hash
+        return self._waiting.collect(
+            order, offered.hash, amount, lambda _: self._collect(offered), asset=asset, unit=offered.hash
         )
 
     @property
@@ -102,8 +105,9 @@ class OnChain(PaymentMethod):
                 f"less than {self._minimum(order.asset)} cannot be paid by a unit", code="below_minimum"
             )
         self._require_younger_than_books(offered)
-        check_signatures(offered, self._light.definition)
-        require_usable_asset(order.asset, self._light)
+        with self._waiting.turn():
+            check_signatures(offered, self._light.definition)
+            require_usable_asset(order.asset, self._light)
 
     def _require_younger_than_books(self, offered: UnitPayment) -> None:
         """A unit that was made before the books begin may have bought something by books that are lost."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ import requests
 from paypercall import wire
 from paypercall.call_book import CallBook
 from paypercall.methods.bit_transfer import MAX_ANSWER_BYTES, BitTransfer
+from paypercall.methods.waiting import MAX_WAITING
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.paywall import Answer, Running
@@ -294,7 +295,7 @@ def test_an_endless_error_is_cut(shop: TransferShop) -> None:
 
 
 def silence(body: bytes, forward: Callable[[], requests.Response]) -> None:
-    Event().wait(1.5)
+    Event().wait(0.5)
 
 
 def lost_answer(body: bytes, forward: Callable[[], requests.Response]) -> None:
@@ -321,6 +322,8 @@ def test_when_it_is_unknown_whether_the_money_moved_nothing_is_served_and_nothin
 ) -> None:
     signed = shop.sign()
     shop.line.act = act
+    if act is silence:
+        shop.restart(timeout=0.2)
     answer = shop.ask(signed)
     assert code_of(answer) == (503, "transfer_outcome_unknown")
     assert code_of(shop.ask(signed, path="/other")) == (409, "payment_used")
@@ -357,6 +360,36 @@ def test_a_third_party_whose_answer_drips_keeps_nobody_waiting(shop: TransferSho
     assert len(dripped) < 200
     shop.paywall._methods = good
     shop.sell(signed)
+
+
+def test_few_transfers_wait_for_the_third_party_at_a_time_and_of_the_others_nothing_is_lost(
+    shop: TransferShop,
+) -> None:
+    may_go_on, waiting = Event(), Semaphore(0)
+
+    def wait(body: bytes, forward: Callable[[], requests.Response]) -> None:
+        waiting.release()
+        may_go_on.wait(30)
+
+    shop.line.act = wait
+    first, *others, last = [shop.sign(description=str(number)) for number in range(MAX_WAITING + 1)]
+    with ThreadPoolExecutor(MAX_WAITING) as threads:
+        asked = [threads.submit(shop.ask, signed) for signed in (first, *others)]
+        try:
+            for _ in asked:
+                assert waiting.acquire(timeout=30)
+            for signed, is_kept in ((last, False), (first, True)):
+                refused = shop.ask(signed)
+                assert code_of(refused) == (503, "too_many_waiting")
+                assert isinstance(refused, Answer) and dict(refused.headers)["Retry-After"] == "2"
+                assert shop.calls.is_known("bit_transfer", signed.id) is is_kept
+        finally:
+            may_go_on.set()
+    assert {code_of(outcome.result()) for outcome in asked} == {(503, "transfer_outcome_unknown")}
+    assert shop.line.heard == MAX_WAITING
+    shop.line.act = None
+    for signed in (first, last):
+        shop.sell(signed)
 
 
 def test_a_transfer_is_not_carried_to_where_the_third_party_redirects(shop: TransferShop) -> None:

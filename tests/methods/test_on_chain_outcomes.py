@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Semaphore
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from paypercall import wire
 from paypercall.methods import OnChain
 from paypercall.methods.on_chain import CLOCKS_DIFFER_SECONDS
+from paypercall.methods.waiting import MAX_WAITING
 from paypercall.obyte.composer import Draft, Output
+from paypercall.obyte.errors import HubTimeout
 from paypercall.obyte.light import LightClient
 from paypercall.obyte.unit import Unit
 from paypercall.paywall import Answer, Running
@@ -190,6 +194,64 @@ def test_while_the_hub_is_silent_nothing_is_served_and_the_same_unit_is_served_l
     assert code_of(answer) == (503, "hub_timeout")
     assert isinstance(answer, Answer) and dict(answer.headers)["Retry-After"] == "10"
     shop.sell(unit, price=5 * PRICE)
+
+
+def test_few_units_wait_for_the_hub_at_a_time_and_of_the_others_nothing_is_lost(
+    shop: LedgerShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold, may_go_on, waiting = shop.prepare(), Event(), Semaphore(0)
+    shop.sell(sold)
+
+    def wait(light: LightClient, posted: Unit, **options: Any) -> None:
+        waiting.release()
+        assert may_go_on.wait(30)
+        raise HubTimeout("the hub is silent")
+
+    monkeypatch.setattr(LightClient, "post", wait)
+    with stranger_to(shop) as stranger, ThreadPoolExecutor(MAX_WAITING) as threads:
+        first = stranger.offer()
+        values = [first] + [
+            stranger.forge(first["unit"], lambda unit, number=number: unit.update(timestamp=unit["timestamp"] + number))
+            for number in range(1, MAX_WAITING + 1)
+        ]  # fmt: skip
+        asked = [threads.submit(shop.ask_with, value) for value in values[:MAX_WAITING]]
+        try:
+            for _ in asked:
+                assert waiting.acquire(timeout=30)
+            for value, is_booked in ((values[MAX_WAITING], False), (first, True)):
+                refused = shop.ask_with(value)
+                assert code_of(refused) == (503, "too_many_waiting")
+                assert isinstance(refused, Answer) and dict(refused.headers)["Retry-After"] == "2"
+                assert shop.is_booked(value["unit"]["unit"]) is is_booked
+            again = shop.ask(sold)
+            assert isinstance(again, Answer) and again.body == ANSWER
+        finally:
+            may_go_on.set()
+    assert {code_of(outcome.result()) for outcome in asked} == {(503, "hub_timeout")}
+    monkeypatch.undo()
+    assert isinstance(shop.ask_with(first), Running)
+
+
+def test_few_units_wait_for_what_the_hub_knows_of_their_authors(
+    shop: LedgerShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, waiting = Event(), Semaphore(0)
+
+    def look_up(light: LightClient, address: str) -> None:
+        waiting.release()
+        assert may_go_on.wait(30)
+
+    monkeypatch.setattr(LightClient, "definition", look_up)
+    with stranger_to(shop) as stranger, ThreadPoolExecutor(MAX_WAITING) as threads:
+        value = stranger.forge(stranger.offer()["unit"], lambda unit: unit["authors"][0].pop("definition"))
+        asked = [threads.submit(shop.ask_with, value) for _ in range(MAX_WAITING)]
+        try:
+            for _ in asked:
+                assert waiting.acquire(timeout=30)
+            assert code_of(shop.ask_with(value)) == (503, "too_many_waiting")
+        finally:
+            may_go_on.set()
+    assert {code_of(outcome.result()) for outcome in asked} == {(400, "wrong_signer")}
 
 
 def test_an_answer_is_given_again_without_the_hub(shop: LedgerShop) -> None:

@@ -175,7 +175,6 @@ class TransferShop:
         self.store = Store(f"sqlite:///{self.folder}/paypercall.sqlite")
         self.calls = CallBook(self.store)
         url = self.line.url + "/accounts/{}/transfers"
-        options = {"timeout": 1.0, **options}
         self.method = BitTransfer(url, "merchant", ADDRESS, **options)
         self.paywall = Paywall(self.calls, [self.method])
 
