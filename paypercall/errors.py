@@ -7,6 +7,7 @@ bottom of the house: it imports nothing of the package, and holds no error that 
 from __future__ import annotations
 
 from enum import Enum
+from typing import ClassVar
 
 
 class PaypercallError(Exception):
@@ -15,9 +16,14 @@ class PaypercallError(Exception):
     Args:
         message: What was wrong and what to do about it, in one line, without secrets.
         code: A stable identifier; subclasses set their own default.
+
+    Attributes:
+        is_for_payer: Whether a payer is told the text though the payment was not refused. Others may tell of the
+            merchant's own affairs.
     """
 
     code: str = "error"
+    is_for_payer: ClassVar[bool] = False
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

@@ -64,10 +64,19 @@ def _within(seconds: float, function: Callable[[], _T]) -> _T:
         raise TimeoutError(f"no end within {seconds} seconds") from error
 
 
+def _error_of(answer: Mapping[str, Any]) -> str | None:
+    """The third party's words, with its own code after them where it gives one; None if there are none."""
+    error, code = answer.get("error"), answer.get("code")
+    if not isinstance(error, str):
+        return None
+    return error[:MAX_ERROR] + (f" ({code})" if is_name(code) else "")
+
+
 class OutcomeUnknown(PaypercallError):
     """The third party did not say whether it has moved the money; the same transfer is to be sent again."""
 
     code = "transfer_outcome_unknown"
+    is_for_payer: ClassVar[bool] = True
 
 
 class BitTransfer(PaymentMethod):
@@ -157,11 +166,11 @@ class BitTransfer(PaymentMethod):
         status, answer = self._post({"bittransfer": signed.text, "signature": signed.signature}, redemption)
         if status == requests.codes.ok and answer.get("redeemed") == signed.id:
             return
-        error = answer.get("error")
-        is_refused = 400 <= status < 500 and status not in _NOT_NOW and isinstance(error, str)
-        if not is_refused:
-            raise OutcomeUnknown(f"the third party answered {status}, which says nothing about the transfer")
-        raise PaymentRefused(f"{error}"[:MAX_ERROR], code="transfer_refused")
+        error = _error_of(answer)
+        if error is not None and 400 <= status < 500 and status not in _NOT_NOW:
+            raise PaymentRefused(error, code="transfer_refused")
+        unknown = f"the third party answered {status}, which does not tell whether the money has moved"
+        raise OutcomeUnknown(unknown if error is None else f"{unknown}: {error}")
 
     def _post(self, body: Mapping[str, str], redemption: str) -> tuple[int, dict[str, Any]]:
         """The status and the JSON object of the answer; an empty one if it is something else."""

@@ -384,6 +384,6 @@ class Paywall:
 
 
 def _not_for_now(error: PaypercallError) -> Answer:
-    # Its text is for the owner.
     logger.error("a payment could not be taken: %s (%s)", error, error.code)
-    return unavailable(error.code, "payments cannot be taken for now; try again with the same payment")
+    why = str(error) if error.is_for_payer else "payments cannot be taken for now"
+    return unavailable(error.code, f"{why}; try again with the same payment")

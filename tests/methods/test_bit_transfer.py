@@ -40,6 +40,8 @@ from tests.methods.third_party import (
 )
 
 OTHER_ASSET = "x" * 43 + "="
+OPEN = "the third party answered {}, which does not tell whether the money has moved"
+AGAIN = "; try again with the same payment"
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ def test_the_error_of_the_third_party_is_passed_on_and_nothing_is_kept(shop: Tra
     answer = shop.ask(signed, price=1_001)
     assert code_of(answer) == (402, "transfer_refused")
     assert isinstance(answer, Answer)
-    assert json.loads(answer.body)["detail"] == "alice has less than 1001"
+    assert json.loads(answer.body)["detail"] == "alice has less than 1001 (insufficient_funds)"
     assert not shop.calls.is_known("bit_transfer", signed.id)
     bob = open_account(shop.accounts, "bob")
     to_alice = sign_transfer(transfer(bob, payer="bob", payee_username="alice", amount=500), bob)
@@ -282,6 +284,28 @@ def test_what_another_service_of_the_payee_has_redeemed_buys_nothing_however_oft
         assert isinstance(answer, Answer) and b"redeemed already" in answer.body
     assert not shop.calls.is_known("bit_transfer", signed.id)
     assert shop.balances() == (900, 1_100)
+
+
+@pytest.mark.parametrize(
+    "status, content, expected, detail",
+    [
+        (402, {"error": "too poor", "code": "insufficient_funds"}, 402, "too poor (insufficient_funds)"),
+        (402, {"error": "too poor", "code": "x" * 65}, 402, "too poor"),
+        (402, {"error": "too poor", "code": ["x"]}, 402, "too poor"),
+        (500, {"error": "the vault is being counted"}, 503, f"{OPEN.format(500)}: the vault is being counted{AGAIN}"),
+        (429, {"error": "slowly, 60 s", "code": "rate"}, 503, f"{OPEN.format(429)}: slowly, 60 s (rate){AGAIN}"),
+        (500, {"error": "x" * 5_000}, 503, f"{OPEN.format(500)}: {'x' * 500}{AGAIN}"),
+        (502, b"<h1>intranet</h1>", 503, f"{OPEN.format(502)}{AGAIN}"),
+    ],
+)  # fmt: skip
+def test_what_the_third_party_says_is_passed_on_with_its_own_code_whatever_it_means(
+    shop: TransferShop, status: int, content: object, expected: int, detail: str
+) -> None:
+    shop.line.act = answering(status, content)
+    answer = shop.ask(shop.sign())
+    assert isinstance(answer, Answer)
+    code = "transfer_refused" if expected == 402 else "transfer_outcome_unknown"
+    assert (code_of(answer), json.loads(answer.body)["detail"]) == ((expected, code), detail)
 
 
 def test_an_endless_error_is_cut(shop: TransferShop) -> None:
