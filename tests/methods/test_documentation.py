@@ -7,8 +7,10 @@ import re
 import sqlite3
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -18,12 +20,15 @@ from paypercall import wire
 from paypercall.call_book import CallBook
 from paypercall.client import Client
 from paypercall.devnet import Devnet
-from paypercall.paywall import Paywall
+from paypercall.errors import PaypercallError
+from paypercall.paid_call import PaidCall
+from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.store import Store
 from tests.documentation import ROOT, python_blocks
 from tests.methods.http_merchant import ANSWER, serving
 from tests.methods.third_party import balance, open_account, running_accounts
 from tests.paying.merchant import Reply, Reset, Seen, Site
+from tests.paywall.merchant import Headers
 from tests.reader import use_conf_in
 
 DOCUMENT = ROOT / "docs" / "methods.md"
@@ -158,8 +163,8 @@ def test_a_transfer_is_sent_again_until_its_outcome_is_known_and_none_without_an
 def vouchers(tmp_path: Path) -> Path:
     path = tmp_path / "vouchers.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE vouchers (code TEXT PRIMARY KEY, worth INTEGER, is_used INTEGER)")
-        database.executemany("INSERT INTO vouchers VALUES (?, ?, 0)", [("good", PRICE), ("small", 5)])
+        database.execute("CREATE TABLE vouchers (code TEXT PRIMARY KEY, worth INTEGER, used_by TEXT)")
+        database.executemany("INSERT INTO vouchers VALUES (?, ?, NULL)", [("good", PRICE), ("small", 5)])
     return path
 
 
@@ -170,7 +175,9 @@ def test_the_method_of_ones_own_takes_thirty_lines_and_vouchers(tmp_path: Path, 
 
     def used() -> set[str]:
         with closing(sqlite3.connect(vouchers)) as database:
-            return {code for (code,) in database.execute("SELECT code FROM vouchers WHERE is_used")}
+            return {
+                code for (code,) in database.execute("SELECT code FROM vouchers WHERE used_by IS NOT NULL")
+            }
 
     with (
         closing(Store(f"sqlite:///{tmp_path}/books.sqlite")) as store,
@@ -194,4 +201,44 @@ def test_the_method_of_ones_own_takes_thirty_lines_and_vouchers(tmp_path: Path, 
         closing(Store(f"sqlite:///{tmp_path}/other_books.sqlite")) as store,
         serving(Paywall(CallBook(store), [method]), PRICE) as host,
     ):
-        assert (ask("good").status_code, ask("good").json()["code"]) == (402, "unknown_voucher")
+        for _ in range(2):
+            assert (ask("good").status_code, ask("good").json()["code"]) == (402, "voucher_used")
+
+
+def test_two_hosts_that_share_the_vouchers_sell_one_of_them_once(tmp_path: Path, vouchers: Path) -> None:
+    method, both = run(OWN)["Voucher"], Barrier(2)
+
+    class Together(method):  # type: ignore[misc]
+        def collect(self, code: str, call: PaidCall) -> None:
+            both.wait(30)
+            super().collect(code, call)
+
+    def ask(books: str) -> Answer | Running:
+        with closing(Store(f"sqlite:///{tmp_path}/{books}.sqlite")) as store:
+            paywall = Paywall(CallBook(store), [Together(vouchers)])
+            request = Request("GET", "/answer", "", Headers({"Payment-Voucher": "good"}))
+            return paywall.begin(request, Price(PRICE))
+
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = list(threads.map(ask, ("one", "other")))
+    (refused,) = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert json.loads(refused.body)["code"] == "voucher_used"
+
+
+def test_a_voucher_whose_use_was_interrupted_is_used_by_the_same_request(
+    tmp_path: Path, vouchers: Path
+) -> None:
+    method, crashes = run(OWN)["Voucher"], [PaypercallError("crash")]
+
+    class Crashing(method):  # type: ignore[misc]
+        def collect(self, code: str, call: PaidCall) -> None:
+            super().collect(code, call)
+            if crashes:
+                raise crashes.pop()
+
+    with (
+        closing(Store(f"sqlite:///{tmp_path}/books.sqlite")) as store,
+        serving(Paywall(CallBook(store), [Crashing(vouchers)]), PRICE) as host,
+    ):
+        assert host.ask({"Payment-Voucher": "good"}).status_code == 503
+        assert host.ask({"Payment-Voucher": "good"}).content == ANSWER
