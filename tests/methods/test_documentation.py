@@ -6,9 +6,10 @@ import json
 import re
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -21,6 +22,8 @@ from paypercall.call_book import CallBook
 from paypercall.client import Client
 from paypercall.devnet import Devnet
 from paypercall.errors import PaypercallError
+from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.paid_call import PaidCall
 from paypercall.paywall import Answer, Paywall, Price, Request, Running
 from paypercall.store import Store
@@ -157,6 +160,101 @@ def test_a_transfer_is_sent_again_until_its_outcome_is_known_and_none_without_an
     sent = [text for seen in site.seen if (text := seen.headers.get(wire.TRANSFER)) is not None]
     assert len(sent) == (0 if opened == 500 else 4)
     assert len(set(sent)) <= 1
+
+
+@dataclass
+class PaidByUnit:
+    """What the program that pays by units has done.
+
+    Attributes:
+        sent: The units that it sent, in their order.
+        listed: Those that may still buy something after it.
+        payee: Whom it paid.
+        output: What it printed.
+    """
+
+    sent: list[str]
+    listed: list[str]
+    payee: str
+    output: str
+
+
+PayByUnit = Callable[..., PaidByUnit]
+
+
+@pytest.fixture
+def pay_by_unit(
+    net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> PayByUnit:
+    def pay(*replies: Reply | Reset) -> PaidByUnit:
+        """Runs the program against these replies; each one to a unit, and the last for good."""
+        payee = key_from_mnemonic(new_mnemonic()).address
+        terms = [
+            (wire.PRICE, str(PRICE)),
+            (wire.ASSET, "base"),
+            (wire.ADDRESS, payee),
+            (wire.UNIT_TERMS, "x"),
+        ]
+        use_conf_in(tmp_path / "customer", net, monkeypatch)
+        with Client(payee) as customer:
+            net.fund(customer.address, 100_000)
+            net.settle()
+        answers = list(replies)
+
+        def answer(seen: Seen, honest: object) -> Reply:
+            if seen.headers.get(wire.UNIT) is None:
+                return Reply(402, terms, b"")
+            reply = answers.pop(0) if len(answers) > 1 else answers[0]
+            if isinstance(reply, Reset):
+                raise reply
+            return reply
+
+        with closing(Site(None)) as site:
+            site.trick = answer
+            run(ON_CHAIN, URL=site.url + "/answer")
+        sent = [
+            wire.decode_unit(text)["unit"]["unit"]
+            for seen in site.seen
+            if (text := seen.headers.get(wire.UNIT))
+        ]
+        with Client(payee) as customer:
+            listed = [unit.payment.hash for unit in customer.unit_payer.prepared()]
+        return PaidByUnit(sent, listed, payee, capsys.readouterr().out)
+
+    return pay
+
+
+def test_a_unit_is_sent_again_until_its_outcome_is_known_and_is_done_with_then(
+    pay_by_unit: PayByUnit,
+) -> None:
+    later, receipt = [("Retry-After", "0")], [(wire.RECEIPT, "{}")]
+    paid = pay_by_unit(Reset(), Reply(503, later, b""), Reply(409, later, b""), Reply(200, receipt, ANSWER))
+    assert (len(paid.sent), len(set(paid.sent))) == (4, 1)
+    assert paid.output == ANSWER.decode() + "\n"
+    assert paid.listed == []
+
+
+@pytest.mark.parametrize("status", [400, 402, 200, 302, 404, 431])
+def test_a_unit_that_nobody_has_taken_is_taken_back(net: Devnet, pay_by_unit: PayByUnit, status: int) -> None:
+    paid = pay_by_unit(Reply(status, [], b"no"))
+    (unit,) = paid.sent
+    assert paid.listed == []
+    net.settle()
+    posted = [joint["unit"] for joint in net.units()][-1]
+    assert posted["unit"] != unit and net.balance(paid.payee) == 0
+    assert paid.output == "no\n"
+
+
+@pytest.mark.parametrize(
+    "status, headers",
+    [(500, []), (502, []), (409, []), (500, [(wire.RECEIPT, '{"used": false}')])],
+)
+def test_a_unit_that_may_still_buy_something_stays_listed(
+    pay_by_unit: PayByUnit, status: int, headers: list[tuple[str, str]]
+) -> None:
+    paid = pay_by_unit(Reply(status, headers, b"failed"))
+    assert paid.listed == paid.sent
+    assert paid.output == f"unit {paid.sent[0]} stays in payer.prepared()\nfailed\n"
 
 
 @pytest.fixture
