@@ -18,12 +18,17 @@ import requests
 
 from paypercall import wire
 from paypercall.call_book import CallBook
-from paypercall.methods.bit_transfer import MAX_ANSWER_BYTES, BitTransfer
+from paypercall.methods.bit_transfer import (
+    CLOCKS_DIFFER_SECONDS,
+    MAX_AGE_SECONDS,
+    MAX_ANSWER_BYTES,
+    BitTransfer,
+)
 from paypercall.methods.waiting import MAX_WAITING
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.paywall import Answer, Running
-from paypercall.transfer import MAX_TRANSFER, _digest, sign_transfer
+from paypercall.transfer import MAX_TRANSFER, _digest, read_transfer, sign_transfer
 from tests.books import untouched
 from tests.methods.http_merchant import ANSWER, Host, serving
 from tests.methods.third_party import (
@@ -139,14 +144,25 @@ def is_refused_unheard(
         ({"payee_address": "MALLORY"}, "wrong_payee"),
         ({"amount": PRICE - 1}, "underpaid"),
         ({"amount": PRICE + 1}, "overpaid"),
-        ({"timestamp": int(time.time()) - 700}, "wrong_time"),
-        ({"timestamp": int(time.time()) + 3600}, "wrong_time"),
     ],
 )
 def test_a_transfer_that_is_not_what_is_asked_for_is_refused(
     same_shop: TransferShop, host: Host, changes: dict[str, Any], code: str
 ) -> None:
     is_refused_unheard(same_shop, host, same_shop.sign(**changes).headers, 402, code)
+
+
+@pytest.mark.parametrize("age", [-3_600, -CLOCKS_DIFFER_SECONDS - 30, MAX_AGE_SECONDS + 1])
+def test_a_transfer_that_is_too_old_or_of_the_future_is_refused(
+    same_shop: TransferShop, host: Host, age: int
+) -> None:
+    signed = same_shop.sign(timestamp=int(time.time()) - age)
+    is_refused_unheard(same_shop, host, signed.headers, 402, "wrong_time")
+
+
+@pytest.mark.parametrize("age", [-CLOCKS_DIFFER_SECONDS, MAX_AGE_SECONDS - 60])
+def test_a_transfer_is_good_for_a_while_and_clocks_may_differ_a_little(shop: TransferShop, age: int) -> None:
+    shop.sell(shop.sign(timestamp=int(time.time()) - age))
 
 
 def test_what_costs_another_asset_is_not_paid_by_a_transfer(same_shop: TransferShop, host: Host) -> None:
@@ -326,6 +342,17 @@ def lost_answer(body: bytes, forward: Callable[[], requests.Response]) -> None:
     assert forward().ok
 
 
+def redeemed(status: int, more: bytes = b"") -> Act:
+    """Says of whatever transfer comes that it is redeemed, with another status or at more length."""
+
+    def act(body: bytes, forward: Callable[[], requests.Response]) -> tuple[int, bytes, dict[str, str]]:
+        sent = json.loads(body)
+        name = read_transfer(sent["bittransfer"], sent["signature"]).id
+        return status, json.dumps({"redeemed": name}).encode() + more, {}
+
+    return act
+
+
 def answering(status: int, content: object) -> Act:
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
     return lambda body, forward: (status, text, {})
@@ -339,6 +366,8 @@ def answering(status: int, content: object) -> Act:
         answering(400, {"error": 5}), answering(200, b""), answering(200, b"<html>welcome</html>"), answering(200, []),
         answering(200, {"redeemed": True}), answering(200, {"redeemed": "0" * 64}), answering(202, {"error": "later"}),
         answering(200, b"[" * 50_000), answering(200, b" " * (2 * MAX_ANSWER_BYTES)),
+        answering(408, {"error": "too late"}), answering(425, {"error": "too early"}),
+        redeemed(500), redeemed(202), redeemed(402), redeemed(200, b" " * MAX_ANSWER_BYTES),
     ],
 )  # fmt: skip
 def test_when_it_is_unknown_whether_the_money_moved_nothing_is_served_and_nothing_lost(

@@ -10,17 +10,27 @@ from typing import Any
 import pytest
 
 from paypercall import wire
+from paypercall.assets import require_usable_asset
 from paypercall.errors import Refusal
 from paypercall.methods import OnChain
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.composer import Draft, Output
 from paypercall.obyte.keys import key_from_mnemonic
+from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
-from paypercall.obyte.unit import Unit
+from paypercall.obyte.unit import Unit, hash_to_sign
+from paypercall.paid_call import PaymentRefused
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, PriceTag, Request, Running
 from paypercall.server import Server
-from paypercall.unit_payment import COMMITMENT, UnitPayment, check_signatures, commitment
+from paypercall.unit_payment import (
+    COMMITMENT,
+    SECRET_LENGTH,
+    UnitPayment,
+    amount_paid,
+    check_signatures,
+    commitment,
+)
 from tests.methods.ledger_shop import (
     ANSWER,
     PRICE,
@@ -93,6 +103,11 @@ def test_below_the_minimum_it_is_neither_offered_nor_taken(shop: LedgerShop, str
     is_refused_without_a_trace(shop, value, 402, "below_minimum", price=9_999)
 
 
+def test_the_minimum_itself_is_taken(shop: LedgerShop, stranger: Stranger) -> None:
+    value = stranger.offer(Output(shop.payee, 10_000))
+    assert isinstance(shop.ask_with(value, price=10_000), Running)
+
+
 def test_each_asset_has_a_minimum_of_its_own(shop: LedgerShop) -> None:
     asset = asset_of(shop)
     assert terms_at(shop, 1, asset)[wire.METHODS] == "on_chain"
@@ -110,6 +125,33 @@ def test_an_asset_that_the_merchant_does_not_take_is_neither_offered_nor_taken(
     assert terms_at(shop, 100, other)[wire.METHODS] == ""
     value = stranger.offer(Output(shop.payee, 100), asset=other)
     is_refused_without_a_trace(shop, value, 402, "wrong_asset", price=100, asset=other)
+
+
+@pytest.mark.parametrize(
+    "hindrance",
+    [
+        {"is_private": True},
+        {"fixed_denominations": True},
+        {"is_transferrable": False},
+        {"transfer_condition": ["and", []]},
+    ],
+    ids=str,
+)
+def test_an_asset_that_the_merchant_takes_by_mistake_though_it_could_be_kept_from_it_is_not_taken(
+    shop: LedgerShop, stranger: Stranger, monkeypatch: pytest.MonkeyPatch, hindrance: dict[str, Any]
+) -> None:
+    asset = asset_of(shop)
+    shop.net.fund(stranger.wallet.address, 500, asset)
+    shop.net.settle()
+    value = stranger.offer(Output(shop.payee, 120), asset=asset)
+    defined = LightClient.asset_definition
+
+    def definition(light: LightClient, asked: str) -> dict[str, Any]:
+        return {**(defined(light, asked) or {}), **hindrance}
+
+    monkeypatch.setattr(LightClient, "asset_definition", definition)
+    require_usable_asset.cache_clear()
+    is_refused_without_a_trace(shop, value, 402, "wrong_asset", price=120, asset=asset)
 
 
 # --- what buys an answer ---------------------------------------------------------------------------------------------
@@ -320,6 +362,61 @@ def test_of_many_invented_authors_the_hub_is_asked_about_one(offer: dict[str, An
     with pytest.raises(Refusal) as refusal:
         check_signatures(UnitPayment({**offer["unit"], "authors": authors}, SECRET), asked.append)
     assert (refusal.value.code, asked) == ("wrong_signer", ["A" * 32])
+
+
+def test_every_author_must_have_signed(offer: dict[str, Any]) -> None:
+    keys = [key_from_mnemonic(new_mnemonic()) for _ in range(3)]
+    unit = {
+        **offer["unit"],
+        "authors": [{"address": key.address, "definition": key.definition} for key in keys],
+    }
+    payment, digest = UnitPayment(unit, SECRET), hash_to_sign(unit)
+    for key, author in zip(keys, payment.authors, strict=True):
+        author["authentifiers"] = {"r": key.sign(digest)}
+    check_signatures(payment, lambda address: None)
+    for author in payment.authors:
+        own, author["authentifiers"] = author["authentifiers"], {"r": new_signature(digest)}
+        with pytest.raises(Refusal) as refusal:
+            check_signatures(payment, lambda address: None)
+        assert refusal.value.code == "wrong_signature"
+        author["authentifiers"] = own
+
+
+def new_signature(digest: bytes) -> str:
+    return key_from_mnemonic(new_mnemonic()).sign(digest)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_whichever_of_several_authors_the_merchant_is_the_unit_is_refused(
+    shop: LedgerShop, offer: dict[str, Any], place: int
+) -> None:
+    addresses = ["A" * 32, "B" * 32]
+    addresses.insert(place, shop.payee)
+    unit = {**offer["unit"], "authors": [{"address": address} for address in addresses]}
+    with pytest.raises(PaymentRefused) as refusal:
+        amount_paid(UnitPayment(unit, SECRET), shop.payee)
+    assert refusal.value.code == "own_unit"
+
+
+@pytest.mark.parametrize("length", [1, SECRET_LENGTH - 1, SECRET_LENGTH + 1])
+def test_a_unit_that_is_bound_to_a_secret_that_could_be_guessed_is_refused(
+    shop: LedgerShop, stranger: Stranger, length: int
+) -> None:
+    value = stranger.offer(secret="s" * length)
+    is_refused_without_a_trace(shop, value, 400, "wrong_shape")
+
+
+@pytest.mark.parametrize("location", ["none", "uri"])
+def test_a_unit_with_something_private_is_refused(
+    shop: LedgerShop, stranger: Stranger, offer: dict[str, Any], location: str
+) -> None:
+    hidden = {"app": "payment", "payload_location": location, "payload_hash": "A" * 43 + "="}
+    if location == "none":
+        hidden["spend_proofs"] = [{"spend_proof": "A" * 43 + "="}]  # type: ignore[assignment]
+    else:
+        hidden |= {"payload_uri": "https://a", "payload_uri_hash": "A" * 43 + "="}
+    value = stranger.forge(offer["unit"], lambda unit: unit["messages"].append(hidden))
+    is_refused_without_a_trace(shop, value, 400, "wrong_shape")
 
 
 def test_a_unit_that_pays_somebody_else_is_refused(shop: LedgerShop, stranger: Stranger) -> None:

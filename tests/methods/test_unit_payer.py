@@ -227,6 +227,8 @@ def test_after_a_restart_the_unit_is_there_its_coins_are_kept_and_it_buys_what_i
 def test_what_cannot_be_paid_is_not_prepared_and_not_later_either(shop: LedgerShop) -> None:
     with pytest.raises(NotSent):
         shop.prepare(2 * FUNDS)
+    with shop.customer.store.reading() as books:
+        assert books.outbox.unfinished() == []
     with pytest.raises(Refusal):
         shop.prepare(0)
     with pytest.raises(Refusal):
