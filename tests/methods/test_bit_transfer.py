@@ -324,6 +324,19 @@ def test_what_the_third_party_says_is_passed_on_with_its_own_code_whatever_it_me
     assert (code_of(answer), json.loads(answer.body)["detail"]) == ((expected, code), detail)
 
 
+def test_a_refusal_after_a_lost_answer_does_not_take_away_what_may_have_been_paid(shop: TransferShop) -> None:
+    signed = shop.sign()
+    shop.line.act = lost_answer
+    assert code_of(shop.ask(signed)) == (503, "transfer_outcome_unknown")
+    shop.line.act = answering(403, {"error": "your API key has expired"})
+    answer = shop.ask(signed)
+    assert code_of(answer) == (503, "transfer_outcome_unknown")
+    assert isinstance(answer, Answer) and b"your API key has expired" in answer.body
+    shop.line.act = None
+    shop.sell(signed)
+    assert shop.balances() == (900, 1_100)
+
+
 def test_an_endless_error_is_cut(shop: TransferShop) -> None:
     shop.line.act = lambda body, forward: (400, json.dumps({"error": "x" * 5_000}).encode(), {})
     answer = shop.ask(shop.sign())
