@@ -130,7 +130,9 @@ def _watch_outbox(steps: Steps) -> None:
 
         return note
 
-    def finished(self: outbox.Outbox, outbox_id: int, state: OutboxState, _now: int) -> None:
+    def finished(
+        self: outbox.Outbox, outbox_id: int, state: OutboxState, _now: int, won: str | None = None
+    ) -> None:
         reached(state.value)(self, outbox_id)
 
     _follow(outbox.Outbox, "add", decided)
