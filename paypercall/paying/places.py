@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from paypercall.bought_call import (
@@ -113,11 +114,14 @@ class Places:
                 return None
         with self._store.transaction() as books:
             rows = books.bought_calls.lock_in_state(state, request, now - seconds)
-            left = next((row for row in rows if is_left(row, now) and may_take(call, row)), None)
+            left = next(
+                (row for row in map(_as_left, rows) if is_left(row, now) and may_take(call, row)), None
+            )
             if left is None:
                 return None
             row = resume(left, call.request, call.resource, _this.run, now)
             books.bought_calls.save(row)
+        _this.unwritten.discard(row.key)
         self._heartbeat.add(row)
         return row
 
@@ -152,9 +156,7 @@ class Places:
         """Leaves a purchase whose outcome is unknown to whoever makes the call again; one that is over stays so."""
         if purchase is None or not purchase.is_held:
             return
-        self._heartbeat.remove(purchase.row)
-        purchase.is_over = True
-        with self._store.brief_transaction() as books:
+        with self._leaving(purchase) as books:
             row = books.bought_calls.lock(purchase.row)
             # After a long sleep it may be another process's, which may have sent the payment, or given the place back.
             if row is not None and row.run == _this.run:
@@ -192,13 +194,23 @@ class Places:
 
     def end(self, purchase: Purchase, how: EndingRule) -> BoughtCall:
         """Ends a purchase, as a rule of `bought_call.py` has it."""
-        self._heartbeat.remove(purchase.row)
-        purchase.is_over = True
         # If this is forgotten, the same package is sent again and answered again.
-        with self._store.brief_transaction() as books:
+        with self._leaving(purchase) as books:
             row = how(signed_call(books, purchase.row), purchase.aa_address)
             books.bought_calls.save(row)
         return row
+
+    @contextmanager
+    def _leaving(self, purchase: Purchase) -> Iterator[Books]:
+        """The transaction with which this process is done with a purchase; if that fails, it is left all the same."""
+        self._heartbeat.remove(purchase.row)
+        purchase.is_over = True
+        try:
+            with self._store.brief_transaction() as books:
+                yield books
+        except BaseException:
+            _this.unwritten.add(purchase.row.key)
+            raise
 
     def _keep(self, rows: list[BoughtCall]) -> None:
         self.end_dropped()
@@ -261,6 +273,11 @@ def _place_lost() -> PaymentDeclined:
     )
 
 
+def _as_left(row: BoughtCall) -> BoughtCall:
+    """A call as it would be in the books, had this process been able to write that it has let it go."""
+    return let_go(row) if row.run == _this.run and row.key in _this.unwritten else row
+
+
 def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:
     """What becomes of a call whose outcome is unknown."""
     if not purchase.may_have_left:
@@ -269,13 +286,19 @@ def _left(purchase: Purchase, row: BoughtCall) -> BoughtCall:
 
 
 class _Process:
-    """Tells this process from all others, the one that it was forked from included."""
+    """Tells this process from all others, the one that it was forked from included.
+
+    Attributes:
+        run: By which the books know it.
+        unwritten: The keys of the calls that it has let go, though the books do not say so: a write has failed.
+    """
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
         self.run = secrets.token_hex(16)
+        self.unwritten: set[str] = set()
 
 
 _this = _Process()
