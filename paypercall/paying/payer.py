@@ -156,8 +156,7 @@ class Payer:
             row = self.places.take_left(left, call, self._may_take)
         if row is None:
             return None
-        client = self._client_for(row.payee, row.asset)
-        return self._packed(Purchase(call, row, client, may_have_left=True), is_new=False)
+        return self._packed(self._taken(call, row), is_new=False)
 
     def owed(self, call: Call) -> Purchase | None:
         """Takes a call like this one for which the merchant still has to give something back, with its payment."""
@@ -166,7 +165,7 @@ class Payer:
         )
         if row is None:
             return None
-        purchase = Purchase(call, row, self._client_for(row.payee, row.asset), may_have_left=True)
+        purchase = self._taken(call, row)
         try:
             # Never made anew: it has bought what it was made for.
             purchase.package = purchase.client.sent_package(row.key) or {}
@@ -174,6 +173,16 @@ class Payer:
             if not purchase.package:
                 self.places.release(purchase)
         return purchase if purchase.package else None
+
+    def _taken(self, call: Call, row: BoughtCall) -> Purchase:
+        """The purchase of a row that was taken for a call; without its client, it is left again."""
+        purchase = Purchase(call, row, self._client, may_have_left=True)
+        try:
+            purchase.client = self._client_for(row.payee, row.asset)
+        except BaseException:
+            self.places.release(purchase)
+            raise
+        return purchase
 
     def buy(self, call: Call, quote: Quote, offer: Offer | None = None) -> Purchase | None:
         """Pays for a call; gives None where only what was left may pay for it, and does not.

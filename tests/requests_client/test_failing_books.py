@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from paypercall import wire
+from paypercall.client import Client
+from paypercall.methods import Channel
+from paypercall.payment_server import PaymentServer
+from paypercall.paying.payer import ClientFactory
+from paypercall.paywall import Paywall
 from paypercall.requests import Session
 from paypercall.store import Books, Store
 from paypercall.store.errors import StoreError
+from tests.parties import merchant_on
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Reset, Seen
+from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed
 
 Honest = Callable[[], Reply]
 
@@ -76,3 +85,49 @@ def test_a_call_whose_outcome_could_not_be_written_goes_on_with_the_same_package
         assert other.post(url, data=b"order").ok
     assert (len(paid(market)), market.site.served, market.spent() - before) == (1, 1, 100)
     assert market.rows()[-1]["state"] == "answered"
+
+
+def fail_once(market: Market) -> ClientFactory:
+    """Makes clients, but for the first one."""
+    left = [StoreError("the database is away")]
+
+    def make(payee: str, asset: str) -> Client:
+        if left:
+            raise left.pop()
+        return market.client.for_payee(payee, asset)
+
+    return make
+
+
+@pytest.mark.parametrize("is_owed", [False, True])
+def test_a_call_whose_client_could_not_be_made_goes_on_with_the_same_package_at_once(
+    market: Market, tmp_path: Path, is_owed: bool
+) -> None:
+    rows = len(market.rows())
+    with ExitStack() as opened:
+        merchant = opened.enter_context(merchant_on(market.net, tmp_path))
+        server = PaymentServer(merchant)
+        site = opened.enter_context(closing(Site(Paywall(server.calls, [Channel(server)]))))
+        budget = replace(BUDGET, payees=[merchant.address])
+
+        def lose(seen: Seen, honest: Honest) -> Reply:
+            reply = honest()
+            if not is_owed:
+                raise Reset
+            return changed(reply, {wire.PACKAGE: None})
+
+        with Session(market.client, budget, patience=0) as api:
+            api.get_402_info(site.url, "POST")
+            site.view = lambda seen: Reply(500, [], b"")
+            site.trick = lose
+            with suppress(requests.ConnectionError):
+                assert api.post(site.url, data=b"order").status_code == 500
+        site.begin()
+        next_program = Session(market.client, budget, clients=fail_once(market), patience=0)
+        with next_program as api:
+            with pytest.raises(StoreError):
+                api.post(site.url, data=b"order")
+            assert api.post(site.url, data=b"order").ok is is_owed
+    refunds = [(row["refund"], row["state"]) for row in market.rows()[rows:]]
+    assert refunds[0] == (100, "refunded")
+    assert len(refunds) == 1 + is_owed
