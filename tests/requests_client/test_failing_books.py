@@ -15,8 +15,8 @@ import requests
 from paypercall import wire
 from paypercall.client import Client
 from paypercall.methods import Channel
-from paypercall.payment_server import PaymentServer
 from paypercall.paying.payer import ClientFactory
+from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.requests import Session
 from paypercall.store import Books, Store
