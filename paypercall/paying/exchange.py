@@ -1,8 +1,9 @@
 """What to do next in a call that may cost something: probe, pay, send the same package again, give up. No I/O.
 
 `exchange` is a generator. It yields what it wants done and gets the outcome; the shells, one for each HTTP library, do
-it and decide nothing. One payment buys one call. A second one is made only when the first can buy nothing any more: all
-of it was given back, its period has ended before it was taken, or it is lost (`refusals.Outlook`). There is no third.
+it and decide nothing. One payment buys one call. A second one is made only when the first has bought this call nothing
+and never can: all of it was given back, its period has ended before it was taken, or another call had left it, and it
+is lost (`refusals.Outlook`). There is no third.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class _Fate(Enum):
     KEPT = "kept"
     GIVEN_BACK = "given back"
     PERIOD_OVER = "its period has ended before it was taken"
-    LOST = "of no use any more, as when another call has used it"
+    LOST = "left by another call, and of no use any more, as when that has used it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,7 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
 
 
 def _deliver(payer: Payer, purchase: Purchase, deadline: float) -> Generator[Any, Any, tuple[Head, _Fate]]:
-    """Sends a payment and, if one that was left turns out to be good for nothing any more, one of this call's own."""
+    """Sends a payment and, if one that another call had left is good for nothing any more, one of this call's own."""
     head, fate = yield from _deliver_one(payer, purchase, deadline)
     if fate is _Fate.LOST and purchase.call.chain.may_make_new:
         renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.places.release)
@@ -319,7 +320,8 @@ def _deliver_one(
             return outcome, _Fate.KEPT
         if (yield Do(lambda: payer.is_lost(purchase, expected))):
             yield Do(lambda: payer.abandon(purchase))
-            if is_resumed or purchase.is_second_hand:
+            # What was used may have been used by this very call, where one of its answers was lost.
+            if purchase.is_second_hand and not unknown:
                 return outcome, _Fate.LOST
             chain.has_paid()
         else:

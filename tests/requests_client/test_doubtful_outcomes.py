@@ -75,7 +75,7 @@ def test_what_a_merchant_may_have_taken_before_a_proxy_refused_it_pays_for_no_ot
     assert market.spent() - before == 200
 
 
-def test_a_call_that_took_a_used_payment_and_got_no_answer_pays_by_itself_when_it_is_made_again(
+def test_a_call_that_took_a_used_payment_and_got_no_answer_pays_by_itself_when_it_is_made_twice_again(
     market: Market, api: Session, url: str
 ) -> None:
     api.get(url)
@@ -91,7 +91,58 @@ def test_a_call_that_took_a_used_payment_and_got_no_answer_pays_by_itself_when_i
     with pytest.raises(requests.ConnectionError):
         api.post(url, data=b"second")
     market.site.trick = None
-    assert api.post(url, data=b"second").ok
+    # What was used may have been used by it.
+    assert [api.post(url, data=b"second").status_code for _ in range(2)] == [409, 200]
+
+
+@pytest.mark.parametrize("code", ["payment_used", "duplicate", "answer_not_kept"])
+@pytest.mark.parametrize("is_next_call", [True, False])
+def test_a_payment_that_was_used_after_an_answer_was_lost_is_followed_by_another_one_with_the_next_call_only(
+    market: Market, url: str, code: str, is_next_call: bool
+) -> None:
+    rows, sends = len(market.rows()), []
+
+    def lose_then_refuse(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        sends.append(seen)
+        if len(sends) == 2:
+            return Reply(409, [(wire.CODE, code)], b"")
+        honest()
+        raise Reset
+
+    with Session(market.client, BUDGET, patience=0.0 if is_next_call else 1.5) as api:
+        api.get_402_info(url, "POST")
+        market.site.trick = lose_then_refuse
+        if is_next_call:
+            with pytest.raises(requests.ConnectionError):
+                api.post(url, data=b"order")
+        assert api.post(url, data=b"order").status_code == 409
+        assert [(row["amount"], row["state"]) for row in market.rows()[rows:]] == [(100, "given_up")]
+        assert market.site.served == 1
+        market.site.trick = None
+        assert api.post(url, data=b"order").ok
+    assert [row["state"] for row in market.rows()[rows:]] == ["given_up", "answered"]
+
+
+def test_a_payment_that_another_call_has_left_is_not_followed_by_another_one_once_an_answer_to_it_was_lost(
+    market: Market, api: Session, url: str
+) -> None:
+    api.get(url)
+    market.site.trick = lambda seen, honest: Reply(429, [], b"slow down")
+    assert api.get(url + "?first").status_code == 429
+    rows, sends = len(market.rows()), []
+
+    def lose_then_refuse(seen: Seen, honest: Callable[[], Reply]) -> Reply:
+        if seen.package is None:
+            return honest()
+        sends.append(seen)
+        if len(sends) > 1:
+            return Reply(409, [(wire.CODE, "answer_not_kept")], b"")
+        honest()
+        raise Reset
+
+    market.site.trick = lose_then_refuse
+    assert api.post(url, data=b"second").status_code == 409
+    assert len(market.rows()) == rows
 
 
 def test_what_was_sent_for_one_asker_buys_another_one_nothing(
