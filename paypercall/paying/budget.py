@@ -16,6 +16,7 @@ from paypercall.bought_call import Spending, Spent
 from paypercall.errors import PaypercallError
 from paypercall.obyte.amounts import BASE
 from paypercall.paying.offer import Offer
+from paypercall.paywall.signature import is_async
 from paypercall.trigger_data import MAX_AGENT_AMOUNT
 
 HOUR = 3600
@@ -25,7 +26,7 @@ _PORTS = {"https": 443, "http": 80}
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 Approve = Callable[[Offer, int], bool]
-"""Whether a price may be paid that is above the last one paid for the same resource.
+"""Whether a price may be paid that is above the last one for the same resource: `True` if so, all else is a no.
 
 Gets the offer, and that price: 0 if the last one was another payee's, or in another asset.
 """
@@ -77,7 +78,8 @@ class Budget:
         payees: The addresses that may be paid besides that of the client; each gets a channel of its own.
         by_origin: Further limits for some origins.
         by_payee: Further limits for some payees.
-        approve: Asked when a price is above the last one paid for the same resource; without it, the limits decide.
+        approve: Asked when a price is above the last one for the same resource; not async. Without it, the limits
+            decide.
 
     Raises:
         WrongBudget: When something of it makes no sense.
@@ -100,6 +102,9 @@ class Budget:
             isinstance(limits, Limits) for limits in (*self.by_origin.values(), *self.by_payee.values())
         ):
             raise WrongBudget("further limits are written as Limits(…)")
+        # A coroutine is true, whatever it would come to.
+        if self.approve is not None and (not callable(self.approve) or is_async(self.approve)):
+            raise WrongBudget("approve must be a function, and not an async one")
         _ = self.limits
         check_asset(self.asset)
         for payee in (*self.payees, *self.by_payee):

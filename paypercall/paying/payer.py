@@ -41,7 +41,7 @@ from paypercall.paying.chain import FOLLOWED
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places, require_place
 from paypercall.paying.prices import Prices, require_payable
-from paypercall.paying.purchase import Purchase, Verdict, ending_of, price_of_next, weigh
+from paypercall.paying.purchase import Purchase, Verdict, ending_of, price_of_last, price_of_next, weigh
 from paypercall.paying.refusals import Outlook, is_lost
 from paypercall.settlement.node import wall_clock
 
@@ -198,6 +198,8 @@ class Payer:
         """
         budget = self._require_allowed(call, quote)
         self._require_max_price(call, quote)
+        # The sums are asked for with the reservation.
+        require_within(budget, Wish(quote.price, call.origin, quote.payee), Spending())
         self._require_approval(budget, call, quote, offer)
         client = self._client_for(quote.payee, quote.asset)
         if offer is not None:
@@ -269,12 +271,12 @@ class Payer:
         """Asks the owner about a price that has risen, or is another payee's or asset's, once it is told."""
         if budget.approve is None:
             return
-        last = next(iter(self.places.last_paid(call)), None)
+        last = self.places.last_made(call)
         if last is None:
             return
         is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)
-        paid = last.amount if is_alike else 0
-        if quote.price > paid and (offer is None or not budget.approve(offer, paid)):
+        paid = price_of_last(last, self.places.last_paid(call)) if is_alike else 0
+        if quote.price > paid and (offer is None or budget.approve(offer, paid) is not True):
             raise PaymentDeclined(
                 f"the price was {paid}, and {quote.price} is not approved", code="not_approved"
             )

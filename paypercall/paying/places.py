@@ -57,6 +57,11 @@ class Places:
         with self._store.reading() as books:
             return books.bought_calls.last_ended(call.resource)
 
+    def last_made(self, call: Call) -> BoughtCall | None:
+        """The last call to a call's resource, whatever became of it."""
+        with self._store.reading() as books:
+            return books.bought_calls.last(call.resource)
+
     def others_at(self, call: Call) -> dict[int, int]:
         """The pending calls like this one that other processes are at, or died at, and until when they are theirs."""
         now = wall_clock()

@@ -5,7 +5,7 @@ A refund is verified and booked here, in one transaction; nothing else is decide
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -104,6 +104,21 @@ def price_of_next(ended: BoughtCall, verdict: Verdict) -> int | None:
     if receipt.price is None:
         return None if 0 < ended.refund < ended.amount else ended.amount
     return receipt.price if 0 < receipt.price <= ended.amount else None
+
+
+def price_of_last(last: BoughtCall, kept: Sequence[BoughtCall]) -> int:
+    """What the last call to a resource cost, by the books, which know what was paid and what of it came back.
+
+    A part comes back where the price has fallen, or where the view gives one back, as it does each time then.
+
+    Args:
+        last: The last call, whatever became of it.
+        kept: The last two whose price was not given back.
+    """
+    if last.refund == last.amount:
+        return last.amount
+    gives_back = len(kept) > 1 and all(each.refund and each.amount == last.amount for each in kept)
+    return last.amount if gives_back else last.amount - last.refund
 
 
 def ending_of(verdict: Verdict) -> Callable[[BoughtCall, str], BoughtCall]:

@@ -83,6 +83,11 @@ class BoughtCalls:
         """The last two calls for a resource, by its digest, whose price was not given back; the newest first."""
         return [_read(row) for row in self._connection.all(_LAST, {"key_resource": resource})]
 
+    def last(self, resource: str) -> BoughtCall | None:
+        """The last call for a resource, by its digest, in whatever state."""
+        row = self._connection.first(_NEWEST, {"key_resource": resource})
+        return None if row is None else _read(row)
+
     def spending(
         self, asset: str, origin: str | None, payee: str | None, *, hour_ago: int, day_ago: int
     ) -> Spending:
@@ -185,12 +190,7 @@ _PROLONG = Statement(
     .values(runs_until=bindparam("runs_until"))
 )
 _DROP = Statement(delete(bought_calls).where(_IS_IT))
-_LAST = Statement(
-    _selected()
-    .where(
-        bought_calls.c.resource == bindparam("key_resource"),
-        _is_any_of(_KEPT),
-    )
-    .order_by(bought_calls.c.id.desc())
-    .limit(2)
-)
+_IS_FOR = bought_calls.c.resource == bindparam("key_resource")
+_NEWEST_FIRST = bought_calls.c.id.desc()
+_NEWEST = Statement(_selected().where(_IS_FOR).order_by(_NEWEST_FIRST).limit(1))
+_LAST = Statement(_selected().where(_IS_FOR, _is_any_of(_KEPT)).order_by(_NEWEST_FIRST).limit(2))

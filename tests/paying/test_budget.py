@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -22,6 +23,7 @@ from paypercall.paying.budget import (
     require_allowed,
     require_within,
 )
+from paypercall.paying.offer import Offer
 
 ORIGINS = ("https://one.example", "https://two.example")
 PAYEES = ("YZ4HY66BSTM2FFMEQRPFVSZ2WMHCG3L3", "6P2RBKVNIZI7FWHUX5HKAAQW2S5GGRKI")
@@ -185,9 +187,22 @@ def declined_code(budget: Budget, origin: str, payee: str, *, is_proxied: bool =
     return None
 
 
+async def agree(offer: Offer, last: int) -> bool:
+    return False
+
+
+class Agreeing:
+    async def __call__(self, offer: Offer, last: int) -> bool:
+        return False
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        {"approve": "no"},
+        {"approve": agree},
+        {"approve": partial(agree, last=0)},
+        {"approve": Agreeing()},
         {"per_call": -1},
         {"per_hour": True},
         {"per_day": 1.5},

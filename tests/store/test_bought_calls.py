@@ -86,6 +86,15 @@ def test_the_last_calls_of_a_resource_that_ended_and_were_not_given_back_are_fou
         assert books.bought_calls.last_ended("x" * 64) == []
 
 
+def test_the_last_call_of_a_resource_is_found_in_whatever_state_it_is(store: Store) -> None:
+    for state in BoughtCallState:
+        last = add(store, state=state)
+        add(store, resource="y" * 64)
+        with store.reading() as books:
+            assert books.bought_calls.last(CALL.resource) == last
+            assert books.bought_calls.last("x" * 64) is None
+
+
 def test_signs_of_life_prolong_what_is_pending_and_ones_own(store: Store) -> None:
     mine = add(store, run="me", runs_until=5)
     other = add(store, run="you", runs_until=5, made_at=1001)
