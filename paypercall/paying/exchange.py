@@ -145,7 +145,8 @@ def exchange(payer: Payer, call: Call) -> Steps:
         PaymentDeclined: When it costs what this side does not pay.
         PaymentRejected: When the merchant is paid and asks again.
         NotYetAccepted: When it will take the payment later, such as when the ledger has confirmed the deposit.
-        PeriodOver: When the channel is settled just now, and not usable again within the payer's patience.
+        PeriodOver: When the channel is settled just now, and not usable again within the payer's patience, or the call
+            may not cost what was refused and the same again.
         RefundMissing: In strict mode.
         Exception: What the HTTP library raised, when there is no answer.
     """
@@ -167,12 +168,21 @@ def exchange(payer: Payer, call: Call) -> Steps:
         if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
             return head.response
         again = None
-        if fate is not _Fate.KEPT and not is_last:
+        if not is_last and _may_pay_again(payer, purchase, head, fate):
             again = yield from _accept(payer, call, head)
         if again is None:
             break
         purchase = again
     raise _rejection(call, purchase, head)
+
+
+def _may_pay_again(payer: Payer, purchase: Purchase, head: Head, fate: _Fate) -> bool:
+    """Whether another payment may be made in the same call."""
+    if fate is not _Fate.PERIOD_OVER:
+        return fate is not _Fate.KEPT
+    # A merchant may say so of a payment that it has taken.
+    offer = offer_in(head)
+    return offer is not None and payer.may_pay_besides(purchase, offer)
 
 
 def _rejection(call: Call, purchase: Purchase, head: Head) -> PaypercallError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -196,10 +197,7 @@ class Payer:
             PaymentDeclined: When the budget does not allow it, or it cannot be paid from here.
             PaypercallError: When the client cannot pay it; nothing is reserved then.
         """
-        budget = self._require_allowed(call, quote)
-        self._require_max_price(call, quote)
-        # The sums are asked for with the reservation.
-        require_within(budget, Wish(quote.price, call.origin, quote.payee), Spending())
+        budget = self._require_price(call, quote)
         self._require_approval(budget, call, quote, offer)
         client = self._client_for(quote.payee, quote.asset)
         if offer is not None:
@@ -236,18 +234,37 @@ class Payer:
                 self.places.end(purchase, give_up)  # it was never sent, and is of a period that is over
         return None
 
+    def may_pay_besides(self, purchase: Purchase, offer: Offer) -> bool:
+        """Whether a call may cost a price and what was signed for it before, which the merchant may have taken."""
+        row, quote = purchase.row, offer.quote
+        besides = row.amount if row.asset == quote.asset else 0
+        return self._may_cost(purchase.call, replace(quote, price=quote.price + besides))
+
     def _may_take(self, call: Call, row: BoughtCall) -> bool:
         """Whether a call may take a row that another session may have made: it may cost that, or is owed it."""
         quote = Quote(row.amount, row.asset, row.payee)
+        if row.state is BoughtCallState.PENDING:
+            return self._may_cost(call, quote)
         try:
-            budget = self._require_allowed(call, quote)
-            if row.state is BoughtCallState.PENDING:
-                self._require_max_price(call, quote)
-                # What was reserved is among what was spent already.
-                require_within(budget, Wish(row.amount, row.origin, row.payee), Spending())
+            self._require_allowed(call, quote)
         except PaymentDeclined:
             return False
         return True
+
+    def _may_cost(self, call: Call, quote: Quote) -> bool:
+        """Whether a call alone may cost so much, whatever was spent already."""
+        try:
+            self._require_price(call, quote)
+        except PaymentDeclined:
+            return False
+        return True
+
+    def _require_price(self, call: Call, quote: Quote) -> Budget:
+        budget = self._require_allowed(call, quote)
+        self._require_max_price(call, quote)
+        # The sums are asked for with the reservation.
+        require_within(budget, Wish(quote.price, call.origin, quote.payee), Spending())
+        return budget
 
     def _require_allowed(self, call: Call, quote: Quote) -> Budget:
         budget = self._budgets.get(quote.asset)

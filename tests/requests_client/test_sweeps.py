@@ -16,6 +16,7 @@ import requests
 from paypercall import wire
 from paypercall.events import EventKind
 from paypercall.paying import Budget, PeriodOver
+from paypercall.paying.payer import Payer
 from paypercall.requests import Session
 from tests.parties import wait_until, wait_until_open
 from tests.paying.fixtures import BUDGET
@@ -131,6 +132,32 @@ def test_a_merchant_that_says_for_ever_that_the_channel_closes_gets_one_payment_
     market.site.trick = None
     assert api.get(url).ok
     assert market.spent() - before == 100
+
+
+@pytest.mark.parametrize("per_call, max_price", [(199, None), (500, 199), (200, None), (500, 200)])
+def test_a_call_is_paid_in_the_next_period_too_only_if_it_may_cost_both(
+    market: Market, url: str, monkeypatch: pytest.MonkeyPatch, per_call: int, max_price: int | None
+) -> None:
+    refused: list[object] = []
+
+    def refuse_first(seen: Seen, honest: Honest) -> Reply:
+        refused[1:] = []
+        refused.append(seen.package)
+        return refuse(market, "channel_closing")(seen, honest) if seen.package == refused[0] else honest()
+
+    monkeypatch.setattr(Payer, "has_left_period", lambda payer, purchase: True)
+    before, may_cost_both = market.spent(), 200 in (per_call, max_price)
+    with Session(market.client, replace(BUDGET, per_call=per_call), patience=0) as api:
+        api.get_402_info(url)
+        market.site.trick = refuse_first
+        if may_cost_both:
+            assert api.get(url, max_price=max_price).ok
+        else:
+            with pytest.raises(PeriodOver):
+                api.get(url, max_price=max_price)
+            assert market.spent() - before == 100
+            assert api.get(url, max_price=max_price).ok
+    assert [row["state"] for row in market.rows()[-2:]] == ["given_up", "answered"]
 
 
 @pytest.mark.slow
