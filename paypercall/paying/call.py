@@ -106,12 +106,14 @@ class Head:
         headers: The headers.
         response: The library's own, handed through.
         rest: Its body, where that is still to come; None where it is there as a whole.
+        is_refunded: Whether it is known to have brought a refund that is right.
     """
 
     status: int
     headers: ReadHeaders = field(repr=False)
     response: Any = field(repr=False)
     rest: Rest | None = field(default=None, repr=False)
+    is_refunded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

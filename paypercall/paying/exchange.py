@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
 from time import monotonic
@@ -303,7 +303,7 @@ def _deliver_one(
         sends, unknown = 0, 0
         while True:
             chain.leaves(call.request, call.resource, call.asker)
-            outcome = yield from _send(purchase)
+            outcome = yield from _send_for_refund(payer, purchase)
             if _is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
                 yield Do(lambda: payer.abandon(purchase))
                 return outcome, _Fate.PERIOD_OVER
@@ -365,12 +365,18 @@ def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
     return outcome
 
 
+def _send_for_refund(payer: Payer, purchase: Purchase) -> Generator[Send | Do, Any, Head | Lost]:
+    """Sends a payment, and takes what comes back where only that could tell that it was taken."""
+    outcome = yield from _send(purchase)
+    if isinstance(outcome, Lost) or _was_taken(outcome) or outcome.headers.get(wire.PACKAGE) is None:
+        return outcome
+    return replace(outcome, is_refunded=(yield Do(lambda: payer.take_refund(purchase, outcome))))
+
+
 def _was_taken(head: Head) -> bool:
     """Whether the merchant took the payment: it says so, or has served, which who leads elsewhere has not."""
-    return (
-        any(head.headers.get(name) is not None for name in (wire.RECEIPT, wire.PACKAGE))
-        or head.status < HTTPStatus.MULTIPLE_CHOICES
-    )
+    has_served = head.status < HTTPStatus.MULTIPLE_CHOICES
+    return has_served or head.is_refunded or head.headers.get(wire.RECEIPT) is not None
 
 
 def _outlook(outcome: Head | Lost) -> Outlook | None:

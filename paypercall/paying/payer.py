@@ -42,7 +42,15 @@ from paypercall.paying.chain import FOLLOWED
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places, require_place
 from paypercall.paying.prices import Prices, require_payable
-from paypercall.paying.purchase import Purchase, Verdict, ending_of, price_of_last, price_of_next, weigh
+from paypercall.paying.purchase import (
+    Purchase,
+    Verdict,
+    ending_of,
+    price_of_last,
+    price_of_next,
+    take_refund,
+    weigh,
+)
 from paypercall.paying.refusals import Outlook, is_lost
 from paypercall.settlement.node import wall_clock
 
@@ -382,6 +390,11 @@ class Payer:
         elif is_final:
             purchase.call.chain.makes_no_other()
         purchase.is_unheeded = is_redirection or is_final
+
+    def take_refund(self, purchase: Purchase, head: Head) -> bool:
+        """Books what an answer brings that says nothing else of the payment; `settle` books the rest of it then."""
+        refund, _ = take_refund(purchase, head)
+        return refund > 0
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.

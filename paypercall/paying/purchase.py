@@ -87,9 +87,7 @@ class Verdict:
 def weigh(purchase: Purchase, head: Head) -> Verdict:
     """Reads the receipt, and verifies and books the refund."""
     receipt, dispute = _read(purchase, head)
-    text, refund, missing = head.headers.get(wire.PACKAGE), 0, None
-    if text is not None:
-        refund, missing = _take_refund(purchase, text)
+    refund, missing = take_refund(purchase, head)
     due = _due(purchase.row, receipt, head.status)
     if missing is None and refund < due:
         missing = f"the refund is {refund}, it should be {due}"
@@ -164,9 +162,14 @@ def signed_call(books: Books, row: BoughtCall) -> BoughtCall:
     return place
 
 
-def _take_refund(purchase: Purchase, text: str) -> tuple[int, str | None]:
-    """Verifies a refund and books it in one transaction; gives it, and what is wrong with it."""
-    booked = 0
+def take_refund(purchase: Purchase, head: Head) -> tuple[int, str | None]:
+    """Verifies a refund and books it in one transaction; gives all that came back, and what is wrong with it.
+
+    The same one again changes nothing, and is not wrong.
+    """
+    text, booked = head.headers.get(wire.PACKAGE), 0
+    if text is None:
+        return 0, None
 
     def book(books: Books, channel: Channel, payment: Payment) -> None:
         nonlocal booked

@@ -53,6 +53,36 @@ def test_402_for_ever_gets_one_payment_and_no_more(market: Market, api: Api[Answ
     assert market.rows()[-1]["state"] == "pending"
 
 
+@pytest.mark.parametrize("status", [402, 409])
+@pytest.mark.parametrize("refund", ["!!", "own"])
+def test_a_refusal_with_a_refund_that_is_none_gets_one_payment_and_no_more(
+    market: Market, api: Api[Answer], url: str, status: int, refund: str
+) -> None:
+    def refuse(seen: Seen, honest: Honest) -> Reply:
+        asked = market.site.ask()
+        if seen.package is None:
+            return asked
+        brought = wire.encode_package(seen.package) if refund == "own" else refund
+        return Reply(status, changed(asked, {wire.PACKAGE: brought}).headers, b"")
+
+    before, market.site.trick = market.spent(), refuse
+    for number in range(3):
+        with suppress(PaymentRejected):
+            assert api.request("GET", f"{url}?{number}").status_code == status
+    assert (amounts(market), market.spent() - before) == ([100], 100)
+    assert market.rows()[-1]["state"] == "pending"
+
+
+@pytest.mark.parametrize("status", [402, 404, 500])
+def test_a_refund_without_a_receipt_counts(market: Market, api: Api[Answer], url: str, status: int) -> None:
+    before, market.site.view = market.spent(), lambda seen: Reply(status, [], b"")
+    market.site.trick = lambda seen, honest: changed(honest(), {wire.RECEIPT: None})
+    with suppress(PaymentRejected):
+        assert api.request("GET", url).status_code == status
+    assert (amounts(market), market.spent() - before) == ([100], 0)
+    assert market.rows()[-1]["state"] == "refunded"
+
+
 def raise_price(market: Market, *kept: str) -> None:
     """Has each request cost more than the one before; what the answers say of payments is left out, if it is named."""
     prices = count(100, 100)
