@@ -227,7 +227,7 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
 
 
 def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]:
-    """Asks once for what is owed for an earlier call like this one; gives the answer if that has served this one."""
+    """Asks once for what is owed for an earlier call like this one; gives the answer if that is this one's."""
     purchase: Purchase | None = yield Do(lambda: payer.owed(call), payer.places.release)
     if purchase is None:
         return None
@@ -235,13 +235,15 @@ def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]
     try:
         outcome = yield from _send(purchase)
         if isinstance(outcome, Lost):
-            return None
+            raise outcome.error
         if outcome.headers.get(wire.PACKAGE) is not None:
             yield Do(lambda: payer.collect(purchase, outcome))
-        elif outcome.headers.get(wire.RECEIPT) is None and outcome.status < HTTPStatus.BAD_REQUEST:
-            # It costs nothing by now, and has done what the program wants done once.
-            return outcome
-        return None
+            return None
+        is_of_payment = outcome.headers.get(wire.RECEIPT) is not None or _outlook(outcome) is not None
+        if is_of_payment or outcome.status == HTTPStatus.PAYMENT_REQUIRED:
+            return None
+        # It may cost nothing by now, and have done, or tried, what the program wants done once.
+        return outcome
     except GeneratorExit:
         is_cut_short = True
         raise

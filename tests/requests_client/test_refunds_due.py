@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from paypercall import wire
 from paypercall.bought_call import end
@@ -16,7 +17,7 @@ from paypercall.paying import PaymentRejected, RefundMissing
 from paypercall.requests import Session
 from tests.parties import wait_until, wait_until_open
 from tests.paying.fixtures import BUDGET
-from tests.paying.merchant import Market, Reply, Seen, call_of, changed, open_market
+from tests.paying.merchant import Market, Reply, Reset, Seen, call_of, changed, open_market
 
 Honest = Callable[[], Reply]
 
@@ -95,6 +96,46 @@ def test_what_serves_the_call_in_place_of_the_refund_is_its_answer(
     market.site.trick = lambda seen, honest: Reply(200, [], b"free now")
     assert api.post(url, data=b"order").text == "free now"
     assert len(market.site.seen) == 1
+
+
+@pytest.mark.parametrize("status", [None, 404, 409, 503])
+def test_what_may_have_done_the_call_in_place_of_the_refund_is_not_done_again(
+    market: Market, url: str, status: int | None
+) -> None:
+    def answer(seen: Seen, honest: Honest) -> Reply:
+        if status is None:
+            raise Reset
+        return Reply(status, [], b"failed")
+
+    market.site.view, market.site.trick = lambda seen: Reply(500, [], b"failed"), withhold
+    with Session(market.client, BUDGET, patience=0) as api:
+        assert api.post(url, data=b"order").status_code == 500
+        market.site.begin()
+        market.site.trick = answer
+        if status is None:
+            with pytest.raises(requests.ConnectionError):
+                api.post(url, data=b"order")
+        else:
+            assert api.post(url, data=b"order").status_code == status
+        assert len(market.site.seen) == 1
+        market.site.trick = None
+        assert api.post(url, data=b"order").ok
+    assert [row["state"] for row in market.rows()[-2:]] == ["refunded", "answered"]
+
+
+@pytest.mark.parametrize("status, code", [(402, None), (409, "payment_used"), (503, "ledger_unreachable")])
+def test_a_merchant_that_refuses_the_payment_it_owes_something_for_is_paid_for_the_call_all_the_same(
+    market: Market, api: Session, url: str, status: int, code: str | None
+) -> None:
+    market.site.view, market.site.trick = lambda seen: Reply(500, [], b"failed"), withhold
+    assert api.post(url, data=b"order").status_code == 500
+    [owed] = {str(package) for package in market.site.packages}
+    market.site.begin()
+    headers = [] if code is None else [(wire.CODE, code)]
+    market.site.trick = lambda seen, honest: (
+        Reply(status, headers, b"") if str(seen.package) == owed else honest()
+    )
+    assert api.post(url, data=b"order").ok
 
 
 def test_a_refund_that_comes_and_is_wrong_is_told_once_and_not_asked_for_again(
