@@ -7,11 +7,13 @@ durable before anything is signed, and the package before it is handed out.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakSet
 
 from paypercall.bought_call import (
     REFUND_SECONDS,
@@ -117,6 +119,12 @@ class Payer:
         self._timeout = client.conf.default_timeout_in_seconds
         self.prices = Prices(self._network, self._timeout)
         self.places = Places(client.store)
+        _payers.add(self)
+
+    def begin_in_child(self) -> None:
+        """Begins anew in a forked process: another thread may have held a lock, and is not there to free it."""
+        self._making = threading.Lock()
+        self.prices.begin_in_child()
 
     def close(self) -> None:
         """Closes the clients that were made here; not the one that was given."""
@@ -307,6 +315,9 @@ class Payer:
             )
 
     def _client_for(self, payee: str, asset: str) -> Client:
+        client = self._clients.get((payee, asset))
+        if client is not None:
+            return client
         with self._making:
             client = self._clients.get((payee, asset))
             if client is None:
@@ -442,3 +453,12 @@ class Payer:
         period = purchase.package["signed_message"]["period"]
         row = purchase.row
         purchase.client.events.publish(Event(kind, purchase.aa_address, period, row.asset, row.amount))
+
+
+def _begin_all_in_child() -> None:
+    for payer in tuple(_payers):
+        payer.begin_in_child()
+
+
+_payers: WeakSet[Payer] = WeakSet()
+os.register_at_fork(after_in_child=_begin_all_in_child)

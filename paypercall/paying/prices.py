@@ -24,7 +24,7 @@ _Known = TypeVar("_Known")
 
 
 class Prices:
-    """The prices that are known. Safe to use from many threads.
+    """The prices that are known. Safe to use from many threads; `begin_in_child` is for after a fork.
 
     Args:
         network: The network's unit version.
@@ -38,6 +38,10 @@ class Prices:
         self._quotes: dict[str, dict[str, Quote | None]] = {}
         self._endpoints: dict[str, str] = {}
         self._lists: dict[str, PriceList] = {}
+
+    def begin_in_child(self) -> None:
+        """Begins anew in a forked process, with what is known."""
+        self._lock = Lock()
 
     def quote(self, call: Call) -> Quote | None:
         """What a call costs, or None if that is not known."""
