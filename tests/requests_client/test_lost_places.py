@@ -125,3 +125,21 @@ def test_of_two_that_have_a_call_the_one_that_signs_keeps_its_place(
         assert api.get(url).ok
     assert len({str(package) for package in market.site.packages[-2:]}) == 1
     assert market.spent() - spent == 100
+
+
+def test_a_place_that_another_process_has_taken_over_is_not_given_back(
+    market: Market, url: str, before_signing: Sleep
+) -> None:
+    rows = len(market.rows())
+
+    def take_over_and_fail() -> None:
+        with market.client.store.transaction() as books:
+            books.bought_calls.save(replace(call_of(books, market.rows()[-1]), run="b" * 32))
+        raise Refusal(RefusalCode.CHANNEL_CLOSING, "it cannot sign")
+
+    before_signing(take_over_and_fail)
+    with Session(market.client, BUDGET) as api, pytest.raises(Refusal):
+        api.get(url)
+    [row] = market.rows()[rows:]
+    assert (row["state"], row["run"]) == ("pending", "b" * 32)
+    market.signed_besides -= row["amount"]  # the other process has still to sign it

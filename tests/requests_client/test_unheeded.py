@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -131,6 +132,24 @@ def test_a_payment_that_is_lost_gives_way_to_another_one_with_the_next_call(
     market.site.trick = lambda seen, honest: left.pop() if seen.package and left else honest()
     assert api.get(url).status_code == 409
     assert api.get(url).ok
+    assert packages(market) == 2
+
+
+@pytest.mark.parametrize("code", ["uneconomic", "deposit_too_young", "wrong_shape"])
+def test_a_payment_that_is_refused_in_a_period_that_has_ended_gives_way_to_another_one_with_the_next_call(
+    market: Market, url: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [Reply(409, [(wire.CODE, code)], b"")]
+    balance = market.client.balance()
+    market.site.trick = lambda seen, honest: left.pop() if seen.package and left else honest()
+    with Session(market.client, BUDGET, patience=0) as api:
+        with monkeypatch.context() as in_next_period:
+            in_next_period.setattr(
+                market.client, "balance", lambda: replace(balance, period=balance.period + 1)
+            )
+            assert api.get(url).status_code == 409
+        assert market.rows()[-1]["state"] == "given_up"
+        assert api.get(url).ok
     assert packages(market) == 2
 
 
