@@ -26,10 +26,11 @@ from paypercall.paying.body import CHUNK, Kept, Traits
 from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.call import Call, Head, Lost, join_cookies
 from paypercall.paying.chain import Chain
+from paypercall.paying.clients import ClientFactory
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer
-from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
+from paypercall.paying.payer import PATIENCE_SECONDS, Payer
 from paypercall.paying.price_list import MAX_LIST
 from paypercall.paying.rest import Fate, Rest
 

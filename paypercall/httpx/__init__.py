@@ -21,10 +21,11 @@ from paypercall.httpx.driving import drive_async
 from paypercall.httpx.sending import AsyncSending, Sending, has_proxy
 from paypercall.paying.budget import Budget, origin_of
 from paypercall.paying.chain import Chain
+from paypercall.paying.clients import ClientFactory
 from paypercall.paying.driving import drive
 from paypercall.paying.exchange import exchange
 from paypercall.paying.offer import Offer, require_offer
-from paypercall.paying.payer import PATIENCE_SECONDS, ClientFactory, Payer
+from paypercall.paying.payer import PATIENCE_SECONDS, Payer
 
 __all__ = ["MAX_PRICE", "AsyncPaymentTransport", "PaymentTransport"]
 

@@ -14,16 +14,17 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
 from time import monotonic
-from typing import Any, TypeGuard
+from typing import Any
 
 from paypercall import wire
 from paypercall.errors import PaypercallError
 from paypercall.paying.budget import PaymentDeclined, check_max_price
 from paypercall.paying.call import Call, Head, Lost
 from paypercall.paying.offer import Offer, Quote, WrongOffer, read_offer
+from paypercall.paying.outcomes import is_of_another_period, outlook_of, retry_after, was_taken
 from paypercall.paying.payer import Payer
 from paypercall.paying.purchase import Purchase
-from paypercall.paying.refusals import REFUSALS, Outlook, outlook
+from paypercall.paying.refusals import REFUSALS, Outlook
 
 SENDS = 3
 """How often a payment is sent when its outcome stays unknown, before the call fails."""
@@ -40,7 +41,6 @@ _PROXY_ERRORS = (
     HTTPStatus.GATEWAY_TIMEOUT,
     *range(520, 525),  # Cloudflare's words for the same
 )
-_LATER = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
@@ -182,14 +182,14 @@ def _may_pay_again(payer: Payer, purchase: Purchase, head: Head, fate: _Fate) ->
         return fate is not _Fate.KEPT
     # A merchant may say so of a payment that it has taken.
     offer = offer_in(head)
-    return offer is not None and payer.may_pay_besides(purchase, offer)
+    return offer is not None and payer.allowance.may_pay_besides(purchase, offer)
 
 
 def _rejection(call: Call, purchase: Purchase, head: Head) -> PaypercallError:
-    expected, amount = _outlook(head), purchase.row.amount
+    expected, amount = outlook_of(head), purchase.row.amount
     if expected is Outlook.OTHER_PERIOD:
         return PeriodOver(f"{call.origin} settles the channel; call again later", head.response)
-    if expected is Outlook.NOT_YET or (_retry_after(head) is not None and not _was_taken(head)):
+    if expected is Outlook.NOT_YET or (retry_after(head) is not None and not was_taken(head)):
         return NotYetAccepted(
             f"{call.origin} does not take the payment of {amount} yet; call again later, the same one goes along",
             head.response,
@@ -239,7 +239,7 @@ def _collect(payer: Payer, call: Call) -> Generator[Do | Send, Any, Head | None]
         if outcome.headers.get(wire.PACKAGE) is not None:
             yield Do(lambda: payer.collect(purchase, outcome))
             return None
-        is_of_payment = outcome.headers.get(wire.RECEIPT) is not None or _outlook(outcome) is not None
+        is_of_payment = outcome.headers.get(wire.RECEIPT) is not None or outlook_of(outcome) is not None
         if is_of_payment or outcome.status == HTTPStatus.PAYMENT_REQUIRED:
             return None
         # It may cost nothing by now, and have done, or tried, what the program wants done once.
@@ -306,26 +306,26 @@ def _deliver_one(
         while True:
             chain.leaves(call.request, call.resource, call.asker)
             outcome = yield from _send_for_refund(payer, purchase)
-            if _is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
+            if is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
                 yield Do(lambda: payer.abandon(purchase))
                 return outcome, _Fate.PERIOD_OVER
             pause = _pause_before_next(outcome, sends)
             if pause is None:
                 break
             sends += 1
-            if _retry_after(outcome) is None and not _is_of_another_period(outcome):
+            if retry_after(outcome) is None and not is_of_another_period(outcome):
                 unknown += 1
             if unknown >= SENDS or sends >= MOST_SENDS or monotonic() + pause > deadline:
                 break
             yield Pause(pause)
         if isinstance(outcome, Lost):
             raise outcome.error
-        if _was_taken(outcome):
+        if was_taken(outcome):
             refund = yield Do(lambda: payer.settle(purchase, outcome))
             all_came_back = refund == purchase.row.amount
             chain.settles(all_came_back=all_came_back)
             return outcome, _Fate.GIVEN_BACK if all_came_back else _Fate.KEPT
-        expected = _outlook(outcome)
+        expected = outlook_of(outcome)
         if expected is None:
             if pause is None or outcome.status not in REFUSALS:
                 payer.doubt(purchase, outcome.status, is_new=unknown == 0 and not is_resumed)
@@ -370,34 +370,9 @@ def _send(purchase: Purchase) -> Generator[Send, Head | Lost, Head | Lost]:
 def _send_for_refund(payer: Payer, purchase: Purchase) -> Generator[Send | Do, Any, Head | Lost]:
     """Sends a payment, and takes what comes back where only that could tell that it was taken."""
     outcome = yield from _send(purchase)
-    if isinstance(outcome, Lost) or _was_taken(outcome) or outcome.headers.get(wire.PACKAGE) is None:
+    if isinstance(outcome, Lost) or was_taken(outcome) or outcome.headers.get(wire.PACKAGE) is None:
         return outcome
     return replace(outcome, is_refunded=(yield Do(lambda: payer.take_refund(purchase, outcome))))
-
-
-def _was_taken(head: Head) -> bool:
-    """Whether the merchant took the payment: it says so, or has served, which who leads elsewhere has not."""
-    has_served = head.status < HTTPStatus.MULTIPLE_CHOICES
-    return has_served or head.is_refunded or head.headers.get(wire.RECEIPT) is not None
-
-
-def _outlook(outcome: Head | Lost) -> Outlook | None:
-    """What is to be expected of a payment that was refused by name; None if it was not."""
-    if isinstance(outcome, Lost) or _was_taken(outcome):
-        return None
-    return outlook(outcome.status, outcome.headers.get(wire.CODE))
-
-
-def _is_of_another_period(outcome: Head | Lost) -> TypeGuard[Head]:
-    """Whether the payment was refused since the channel is being settled, or was meanwhile."""
-    return _outlook(outcome) is Outlook.OTHER_PERIOD
-
-
-def _retry_after(outcome: Head | Lost) -> str | None:
-    """When to come again, where somebody says so: nothing is lost then."""
-    if isinstance(outcome, Lost) or outcome.status not in _LATER:
-        return None
-    return outcome.headers.get("Retry-After")
 
 
 def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:
@@ -405,11 +380,11 @@ def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:
     longer: float = min(_SHORTEST_PAUSE * 2.0**sends, _LONGEST_PAUSE)
     if isinstance(outcome, Lost):
         return longer
-    if _was_taken(outcome):
+    if was_taken(outcome):
         return None
-    text = _retry_after(outcome)
+    text = retry_after(outcome)
     if text is not None:
         seconds = int(text) if _SECONDS.fullmatch(text) else 1
         return max(longer, min(seconds, _LONGEST_PAUSE))
-    is_later = outcome.status in _PROXY_ERRORS or _is_of_another_period(outcome)
+    is_later = outcome.status in _PROXY_ERRORS or is_of_another_period(outcome)
     return longer if is_later else None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakSet
@@ -19,7 +17,6 @@ from paypercall.bought_call import (
     REFUND_SECONDS,
     BoughtCall,
     BoughtCallState,
-    Spending,
     end,
     give_up,
     unheeded,
@@ -29,18 +26,11 @@ from paypercall.channel import Status
 from paypercall.client import Client
 from paypercall.errors import PaypercallError
 from paypercall.events import Event, EventKind
-from paypercall.paying.budget import (
-    Budget,
-    PaymentDeclined,
-    Wish,
-    WrongBudget,
-    check_patience,
-    may_pay_at,
-    require_allowed,
-    require_within,
-)
+from paypercall.paying.allowance import Allowance
+from paypercall.paying.budget import Budget, check_patience
 from paypercall.paying.call import Call, Head
 from paypercall.paying.chain import FOLLOWED
+from paypercall.paying.clients import ClientFactory, PayeeClients
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places, require_place
 from paypercall.paying.prices import Prices, require_payable
@@ -48,7 +38,6 @@ from paypercall.paying.purchase import (
     Purchase,
     Verdict,
     ending_of,
-    price_of_last,
     price_of_next,
     take_refund,
     weigh,
@@ -60,9 +49,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 """How long a call goes on sending its payment, by the clock."""
-
-ClientFactory = Callable[[str, str], Client]
-"""Makes the client for a payee and an asset."""
 
 
 class RefundMissing(PaypercallError):
@@ -105,35 +91,28 @@ class Payer:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         check_patience(patience)
-        budgets = [budget] if isinstance(budget, Budget) else list(budget)
         self.patience = patience
-        self._budgets = {each.asset: each for each in budgets}
-        if len(self._budgets) != len(budgets):
-            raise WrongBudget("each asset has one budget")
         self._client = client
-        self._make_client = clients or client.for_payee
-        self._clients = {(client.peer_address, client.asset): client}
-        self._making = threading.Lock()
+        self._clients = PayeeClients(client, clients)
         self._is_strict = strict
         self._network = client.conf.network_constants().version
         self._timeout = client.conf.default_timeout_in_seconds
         self.prices = Prices(self._network, self._timeout)
         self.places = Places(client.store)
+        self.allowance = Allowance(
+            [budget] if isinstance(budget, Budget) else budget, client.peer_address, client.asset, self.places
+        )
         _payers.add(self)
 
     def begin_in_child(self) -> None:
         """Begins anew in a forked process: another thread may have held a lock, and is not there to free it."""
-        self._making = threading.Lock()
+        self._clients.begin_in_child()
         self.prices.begin_in_child()
 
     def close(self) -> None:
         """Closes the clients that were made here; not the one that was given."""
-        with self._making:
-            made = [client for client in self._clients.values() if client is not self._client]
-            self._clients = {(self._client.peer_address, self._client.asset): self._client}
         self.places.end_dropped()
-        for client in made:
-            client.close_node()
+        self._clients.close()
 
     # --- prices ------------------------------------------------------------------------------------------------------
 
@@ -155,10 +134,7 @@ class Payer:
 
     def price_list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before, or nothing is paid there."""
-        is_payable = any(
-            may_pay_at(budget, call.origin, is_proxied=call.is_proxied) for budget in self._budgets.values()
-        )
-        return self.prices.list_at(call) if is_payable else None
+        return self.prices.list_at(call) if self.allowance.may_pay_at(call) else None
 
     # --- paying ------------------------------------------------------------------------------------------------------
 
@@ -167,10 +143,10 @@ class Payer:
 
         It may be the one that this one follows from, too.
         """
-        row = self.places.take_left(call.request, call, self._may_take)
+        row = self.places.take_left(call.request, call, self.allowance.may_take)
         left = call.chain.left_at(call.resource)
         if row is None and left is not None:
-            row = self.places.take_left(left, call, self._may_take)
+            row = self.places.take_left(left, call, self.allowance.may_take)
         if row is None:
             return None
         return self._packed(self._taken(call, row), is_new=False)
@@ -178,7 +154,7 @@ class Payer:
     def owed(self, call: Call) -> Purchase | None:
         """Takes a call like this one for which the merchant still has to give something back, with its payment."""
         row = self.places.take_left(
-            call.request, call, self._may_take, BoughtCallState.REFUND_DUE, REFUND_SECONDS
+            call.request, call, self.allowance.may_take, BoughtCallState.REFUND_DUE, REFUND_SECONDS
         )
         if row is None:
             return None
@@ -195,7 +171,7 @@ class Payer:
         """The purchase of a row that was taken for a call; without its client, it is left again."""
         purchase = Purchase(call, row, self._client, may_have_left=True)
         try:
-            purchase.client = self._client_for(row.payee, row.asset)
+            purchase.client = self._clients.of(row.payee, row.asset)
         except BaseException:
             self.places.release(purchase)
             raise
@@ -213,9 +189,8 @@ class Payer:
             PaymentDeclined: When the budget does not allow it, or it cannot be paid from here.
             PaypercallError: When the client cannot pay it; nothing is reserved then.
         """
-        budget = self._require_price(call, quote)
-        self._require_approval(budget, call, quote, offer)
-        client = self._client_for(quote.payee, quote.asset)
+        budget = self.allowance.require(call, quote, offer)
+        client = self._clients.of(quote.payee, quote.asset)
         if offer is not None:
             require_payable(offer, self._network, self._timeout if client.aa_address is None else None)
         purchase = self._second_hand(call, quote, client)
@@ -232,7 +207,7 @@ class Payer:
         """
         call, row = purchase.call, purchase.row
         quote = Quote(row.amount, row.asset, row.payee)
-        reserved = self.places.reserve(self._budgets[row.asset], call, quote)
+        reserved = self.places.reserve(self.allowance.budget_in(row.asset), call, quote)
         return self._packed(Purchase(call, reserved, purchase.client))
 
     def _second_hand(self, call: Call, quote: Quote, client: Client) -> Purchase | None:
@@ -242,96 +217,13 @@ class Payer:
         askers = {call.asker, call.chain.left_asker or call.asker}
         for request in (unsent(*place), *(unheeded(*place, asker) for asker in askers)):
             has_left = request != unsent(*place)
-            while (row := self.places.take_left(request, call, self._may_take)) is not None:
+            while (row := self.places.take_left(request, call, self.allowance.may_take)) is not None:
                 purchase = Purchase(call, row, client, may_have_left=has_left, is_second_hand=True)
                 self._packed(purchase, is_new=False)
                 if has_left or not self.has_left_period(purchase):
                     return purchase
                 self.places.end(purchase, give_up)  # it was never sent, and is of a period that is over
         return None
-
-    def may_pay_besides(self, purchase: Purchase, offer: Offer) -> bool:
-        """Whether a call may cost a price and what was signed for it before, which the merchant may have taken."""
-        row, quote = purchase.row, offer.quote
-        besides = row.amount if row.asset == quote.asset else 0
-        return self._may_cost(purchase.call, replace(quote, price=quote.price + besides))
-
-    def _may_take(self, call: Call, row: BoughtCall) -> bool:
-        """Whether a call may take a row that another session may have made: it may cost that, or is owed it."""
-        quote = Quote(row.amount, row.asset, row.payee)
-        if row.state is BoughtCallState.PENDING:
-            return self._may_cost(call, quote)
-        try:
-            self._require_allowed(call, quote)
-        except PaymentDeclined:
-            return False
-        return True
-
-    def _may_cost(self, call: Call, quote: Quote) -> bool:
-        """Whether a call alone may cost so much, whatever was spent already."""
-        try:
-            self._require_price(call, quote)
-        except PaymentDeclined:
-            return False
-        return True
-
-    def _require_price(self, call: Call, quote: Quote) -> Budget:
-        budget = self._require_allowed(call, quote)
-        self._require_max_price(call, quote)
-        # The sums are asked for with the reservation.
-        require_within(budget, Wish(quote.price, call.origin, quote.payee), Spending())
-        return budget
-
-    def _require_allowed(self, call: Call, quote: Quote) -> Budget:
-        budget = self._budgets.get(quote.asset)
-        if budget is None:
-            raise PaymentDeclined(f"there is no budget in {quote.asset}", code="asset_not_allowed")
-        own_payee = self._client.peer_address
-        require_allowed(budget, call.origin, quote.payee, own_payee, is_proxied=call.is_proxied)
-        return budget
-
-    def _require_max_price(self, call: Call, quote: Quote) -> None:
-        if call.max_price is None:
-            return
-        asset = self._client.asset
-        if quote.asset != asset or quote.price > call.max_price:
-            raise PaymentDeclined(
-                f"the price is {quote.price} of {quote.asset}, this call may cost {call.max_price} of {asset}",
-                code="above_max_price",
-            )
-
-    def _require_approval(self, budget: Budget, call: Call, quote: Quote, offer: Offer | None) -> None:
-        """Asks the owner about a price that has risen, or is another payee's or asset's, once it is told."""
-        if budget.approve is None:
-            return
-        last = self.places.last_made(call)
-        if last is None:
-            return
-        is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)
-        paid = price_of_last(last, self.places.last_paid(call)) if is_alike else 0
-        if quote.price > paid and (offer is None or budget.approve(offer, paid) is not True):
-            raise PaymentDeclined(
-                f"the price was {paid}, and {quote.price} is not approved", code="not_approved"
-            )
-
-    def _client_for(self, payee: str, asset: str) -> Client:
-        client = self._clients.get((payee, asset))
-        if client is not None:
-            return client
-        with self._making:
-            client = self._clients.get((payee, asset))
-            if client is None:
-                client = self._clients[payee, asset] = self._made_client(payee, asset)
-        return client
-
-    def _made_client(self, payee: str, asset: str) -> Client:
-        client = self._make_client(payee, asset)
-        if (client.peer_address, client.asset, client.store.url) != (payee, asset, self._client.store.url):
-            client.close_node()
-            raise WrongBudget(
-                "clients must make one of the payee and asset that it is told, with the same database"
-            )
-        return client
 
     def _packed(self, purchase: Purchase, *, is_new: bool = True) -> Purchase:
         """Has the package made, or finds the one that was made before."""
@@ -340,7 +232,7 @@ class Payer:
             made = None if is_new else client.sent_package(row.key)
             if made is None and not is_new:
                 # What is signed now counts from now on, not since a process died that had not come to that.
-                purchase.row = self.places.reserve_anew(self._budgets[row.asset], row)
+                purchase.row = self.places.reserve_anew(self.allowance.budget_in(row.asset), row)
             purchase.package = made or client.pay_for(
                 row.amount, row.key, lambda books: require_place(books, purchase.row)
             )

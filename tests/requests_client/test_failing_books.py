@@ -15,7 +15,7 @@ import requests
 from paypercall import wire
 from paypercall.client import Client
 from paypercall.methods import Channel
-from paypercall.paying.payer import ClientFactory
+from paypercall.paying.clients import ClientFactory
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.requests import Session

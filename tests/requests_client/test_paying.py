@@ -22,7 +22,7 @@ from paypercall.errors import Refusal
 from paypercall.methods import Channel, Order, PaymentMethod
 from paypercall.paid_call import PaidCall
 from paypercall.paying import Budget, Limits, PaymentDeclined, WrongBudget, WrongOffer
-from paypercall.paying.payer import ClientFactory
+from paypercall.paying.clients import ClientFactory
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Answer, Paywall, Price, Request
 from paypercall.requests import PaymentAdapter, Session
