@@ -9,7 +9,7 @@ import pytest
 from paypercall.paying import Budget
 from tests.paying.merchant import Market, open_market
 
-BUDGET = Budget(per_call=500, per_hour=50_000, per_day=50_000)
+BUDGET = Budget(per_call=500, per_hour=500_000, per_day=500_000)
 
 
 @pytest.fixture(scope="package")

@@ -54,7 +54,7 @@ def test_a_place_that_another_process_gave_back_is_not_signed_for(
     market: Market, url: str, monkeypatch: pytest.MonkeyPatch, before_signing: Sleep
 ) -> None:
     spent, signed = market.spent(), market.client.balance().owed_by_me
-    budget = type(BUDGET)(500, spent + 100, 50_000)
+    budget = type(BUDGET)(500, spent + 100, 500_000)
 
     def take_over() -> None:
         def fail(*_: object) -> None:

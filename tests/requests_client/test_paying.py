@@ -333,9 +333,9 @@ def test_a_price_above_the_last_one_is_asked_about_and_not_paid_when_refused(
 @pytest.mark.parametrize(
     "budget, code",
     [
-        (Budget(99, 50_000, 50_000), "above_per_call"),
-        (Budget(500, 99, 50_000), "above_per_hour"),
-        (Budget(500, 50_000, 99), "above_per_day"),
+        (Budget(99, 500_000, 500_000), "above_per_call"),
+        (Budget(500, 99, 500_000), "above_per_hour"),
+        (Budget(500, 500_000, 99), "above_per_day"),
         (replace(BUDGET, origins=["https://other.example"]), "origin_not_allowed"),
         (replace(BUDGET, asset="A" * 43 + "="), "asset_not_allowed"),
     ],

@@ -201,7 +201,7 @@ def test_one_of_the_calls_own_is_bought_within_the_limits_only(market: Market, u
         return Reply(403, [], b"filtered") if honest().status == 200 else honest()
 
     spent = market.spent()
-    with Session(market.client, type(BUDGET)(500, spent + 150, 50_000)) as api:
+    with Session(market.client, type(BUDGET)(500, spent + 150, 500_000)) as api:
         market.site.trick = hide
         assert api.post(url, data=b"one").status_code == 403
         market.site.trick = None

@@ -243,7 +243,7 @@ def test_no_answer_with_its_refund_is_thrown_away_by_retries_of_urllib3(
 
 def test_what_may_have_been_spent_counts_until_its_time_is_over(market: Market, url: str) -> None:
     spent = sum(row["amount"] - row["refund"] for row in market.rows())
-    budget = type(BUDGET)(500, spent + 150, 50_000)
+    budget = type(BUDGET)(500, spent + 150, 500_000)
     with Session(market.client, budget) as api:
         api.get_402_info(url)
         market.site.trick = reset_before
