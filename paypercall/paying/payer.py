@@ -220,8 +220,12 @@ class Payer:
             while (row := self.places.take_left(request, call, self.allowance.may_take)) is not None:
                 purchase = Purchase(call, row, client, may_have_left=has_left, is_second_hand=True)
                 self._packed(purchase, is_new=False)
-                if has_left or not self.has_left_period(purchase):
-                    return purchase
+                try:
+                    if has_left or not self.has_left_period(purchase):
+                        return purchase
+                except BaseException:
+                    self.places.release(purchase)
+                    raise
                 self.places.end(purchase, give_up)  # it was never sent, and is of a period that is over
         return None
 

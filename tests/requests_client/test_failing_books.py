@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -16,6 +17,8 @@ from paypercall import wire
 from paypercall.client import Client
 from paypercall.methods import Channel
 from paypercall.paying.clients import ClientFactory
+from paypercall.paying.payer import Payer
+from paypercall.paying.purchase import Purchase
 from paypercall.payment_server import PaymentServer
 from paypercall.paywall import Paywall
 from paypercall.requests import Session
@@ -131,3 +134,27 @@ def test_a_call_whose_client_could_not_be_made_goes_on_with_the_same_package_at_
     refunds = [(row["refund"], row["state"]) for row in market.rows()[rows:]]
     assert refunds[0] == (100, "refunded")
     assert len(refunds) == 1 + is_owed
+
+
+def test_an_unsent_payment_whose_period_could_not_be_looked_up_pays_for_the_next_call(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, site = len(market.rows()), Site(market.site.paywall)
+    port = urlsplit(site.url).port or 0
+    really_look = Payer.has_left_period
+
+    def fail(self: Payer, purchase: Purchase) -> bool:
+        monkeypatch.setattr(Payer, "has_left_period", really_look)
+        raise StoreError("the database is away")
+
+    with Session(market.client, BUDGET) as api:
+        api.get_402_info(site.url)
+        site.close()
+        with pytest.raises(requests.ConnectionError):
+            api.get(site.url)
+        with closing(Site(market.site.paywall, port)):
+            monkeypatch.setattr(Payer, "has_left_period", fail)
+            with pytest.raises(StoreError):
+                api.get(f"{site.url}/another")
+            assert api.get(f"{site.url}/another").ok
+    assert [row["state"] for row in market.rows()[rows:]] == ["answered"]
