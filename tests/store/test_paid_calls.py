@@ -141,7 +141,7 @@ def test_answers_are_dropped_while_calls_go_on(store: Store, monkeypatch: pytest
 def test_a_sign_of_life_of_a_run_that_was_lost_changes_nothing(store: Store) -> None:
     book = CallBook(store)
     lost = book.take(attempt(), method="voucher", payment="one", amount=100)
-    second = book.take(attempt("second", now=10**6), method="voucher", payment="one", amount=100)
+    second = book.take(attempt("second", now=10**10), method="voucher", payment="one", amount=100)
     book.keep_running([lost])
     with store.transaction() as books:
         found = books.paid_calls.lock("voucher", "one")
