@@ -20,14 +20,13 @@ def is_published(books: Books, channel: Channel, package: PaymentPackage) -> boo
         channel: As it is now, in the package's period or a later one.
         package: The package.
     """
-    if package.period == channel.period:
-        last = channel.signed_by_peer if channel.freeze is not None else None
-        if last is None:
-            return False
-    else:
+    last: int | None = channel.signed_by_peer
+    if package.period != channel.period:
         last = books.periods.signed_by_peer(channel.aa_address, package.period)
-        if last is None:  # books that were restored may not know a period that was over before
-            return True
+    elif channel.freeze is None:
+        return False
+    if last is None:  # books that were restored may not know a period that was over before
+        return True
     return package.amount_spent >= last and _is_shown(books, package)
 
 
