@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -131,7 +131,7 @@ class Payment(CurrentPayment):
             if not tag.is_fixed and (too_large := self._read(visit, tag)) is not None:
                 return too_large
             try:
-                price = _price(tag, request, args, kwargs)
+                price = tag.ask_now(async_to_sync, request, *args, **kwargs)
             except Exception as error:
                 answer = self._answer_without_price(visit, tag, error)
                 if answer is None:
@@ -367,18 +367,6 @@ def _answer_with(answer: Answer, response: HttpResponseBase | None) -> HttpRespo
         money = [(name, value) for name, value in answer.headers if name.lower() in MONEY_HEADERS]
         put_money_on(response, money)
     return response
-
-
-def _price(tag: PriceTag, request: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Price | None:
-    """The price of a request for a view that is not async; its function may be."""
-    asked = tag.ask(request, *args, **kwargs)
-    if not isinstance(asked, Awaitable):
-        return asked
-
-    async def wait() -> object:
-        return await asked
-
-    return tag.checked(async_to_sync(wait)())
 
 
 async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -38,7 +38,6 @@ from paypercall.paywall import (
     CurrentPayment,
     Endpoint,
     Paywall,
-    Price,
     PriceTag,
     Resource,
     Running,
@@ -397,7 +396,9 @@ def _payable(view: object, method: str) -> _Payable | None:
 def _begin_to_serve(paywall: Paywall, tag: PriceTag, view_args: Mapping[str, Any]) -> Answer | Running | None:
     """What happens to a request; None if its view is to be run without a payment."""
     try:
-        price = _price(tag, view_args) or paywall.price_of_free(request_of(), tag)
+        asked = request._get_current_object()  # type: ignore[attr-defined]
+        price = tag.ask_now(current_app.ensure_sync, asked, **view_args)
+        price = price or paywall.price_of_free(request_of(), tag)
     except Exception as error:
         answer = paywall.answer_without_price(request_with_form(body_of(paywall)), tag, error)
         if answer is None:
@@ -406,14 +407,3 @@ def _begin_to_serve(paywall: Paywall, tag: PriceTag, view_args: Mapping[str, Any
     if price is not None:
         return paywall.begin(request_with_form(body_of(paywall)), price)
     return None if tag.is_fixed else paywall.answer_without_price(request_with_form(body_of(paywall)), tag)
-
-
-def _price(tag: PriceTag, view_args: Mapping[str, Any]) -> Price | None:
-    asked = tag.ask(request._get_current_object(), **view_args)  # type: ignore[attr-defined]
-    if not isinstance(asked, Awaitable):
-        return asked
-
-    async def wait() -> object:
-        return await asked
-
-    return tag.checked(current_app.ensure_sync(wait)())

@@ -94,6 +94,33 @@ class PriceTag:
         amount = self._function(request, *args, **kwargs)
         return amount if isinstance(amount, Awaitable) else self.checked(amount)
 
+    def ask_now(
+        self,
+        run: Callable[[Callable[[], Any]], Callable[[], Any]],
+        request: object,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Price | None:
+        """The price of a request, where nothing can be awaited; see `ask`.
+
+        Args:
+            run: Makes a function that blocks of an async one.
+            request: The framework's.
+            *args: The view's.
+            **kwargs: The view's.
+
+        Raises:
+            WrongPrice: When the function gives no price.
+        """
+        asked = self.ask(request, *args, **kwargs)
+        if not isinstance(asked, Awaitable):
+            return asked
+
+        async def wait() -> object:
+            return await asked
+
+        return self.checked(run(wait)())
+
     def checked(self, amount: object) -> Price | None:
         """A price of an amount; None is free.
 
