@@ -243,7 +243,7 @@ class CallBook:
             with self._store.brief_transaction() as books:
                 return change(books)
         except StoreError:
-            if not self._store.soon(lambda books: _ignore(change(books)), 0):
+            if not self._store.soon(change, 0):
                 raise
             return None
 
@@ -318,10 +318,6 @@ def _now(attempt: Attempt) -> Attempt:
     """An attempt as of now: it may have waited for the ledger or for its money, and its run begins here."""
     now = wall_clock()
     return attempt if now <= attempt.now else replace(attempt, now=now)
-
-
-def _ignore(call: PaidCall) -> None:
-    """Has no use for a call that was changed too late to be told of."""
 
 
 def _save_change(books: Books, known: PaidCall, changed: PaidCall) -> PaidCall:

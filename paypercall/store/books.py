@@ -82,7 +82,7 @@ class Store:
         """
         self._database = Database(url)
         self._is_prepared = False
-        self._later: Later[Callable[[Books], None]] = Later(self._make)
+        self._later: Later[Callable[[Books], object]] = Later(self._make)
 
     @property
     def url(self) -> str:
@@ -111,7 +111,7 @@ class Store:
         with self._database.transaction(is_durable=False) as connection:
             yield Books(connection)
 
-    def soon(self, change: Callable[[Books], None], size: int) -> bool:
+    def soon(self, change: Callable[[Books], object], size: int) -> bool:
         """Has a change made a moment later in a brief transaction, and waits for nothing; see `Later`.
 
         Args:
@@ -127,7 +127,7 @@ class Store:
         """Makes the changes that wait; waits at most `timeout` seconds for another thread that does so."""
         self._later.flush(timeout)
 
-    def _make(self, changes: Sequence[Callable[[Books], None]]) -> None:
+    def _make(self, changes: Sequence[Callable[[Books], object]]) -> None:
         with self.brief_transaction() as books:
             for change in changes:
                 change(books)
