@@ -69,11 +69,14 @@ class PaymentMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        tell_prices(scope.get("app"), self._payment, self._payment.table.resources)
         own = routes_of(self.app)
         routes = own or routes_of(scope.get("app"))
         # Those of an application that this one is mounted in have other paths.
-        self._check(routes, self._payment.endpoint_path if own or "app_root_path" not in scope else None)
+        self._check(
+            scope.get("app"),
+            routes,
+            self._payment.endpoint_path if own or "app_root_path" not in scope else None,
+        )
         if scope["type"] == "http":
             await self._handle(scope, receive, send, routes)
         elif self._payment.table.lets_socket_pass(path_of(scope) or "/"):
@@ -81,12 +84,13 @@ class PaymentMiddleware:
         else:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
-    def _check(self, routes: Sequence[Any], endpoint: str | None) -> None:
+    def _check(self, host: Any, routes: Sequence[Any], endpoint: str | None) -> None:
         """Looks at the routes, again when there are more of them."""
         present = (len(routes), len(self._payment.unpaid))
         if present != self._checked:
             require_payable(routes, self._payment.unpaid)
             require_own_path(endpoint, paths_of(routes))
+            tell_prices(host, self._payment, self._payment.table.resources)
             self._checked = present
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send, routes: Sequence[Any]) -> None:
