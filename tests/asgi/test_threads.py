@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
+import weakref
 
 import pytest
 
-from paypercall.asgi.threads import Threads
+from paypercall.asgi.threads import MAX_THREADS, Threads
 
 
 def fail() -> None:
@@ -81,8 +85,92 @@ def test_a_call_ends_though_its_loop_is_closed_before(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.ERROR):
         asyncio.run(main())
         may_end.set()
-        threads._executor.shutdown()
-    assert "as asked" in caplog.text
+        threads.wait()
+        while "as asked" not in caplog.text:
+            time.sleep(0.01)
+
+
+def test_so_many_calls_run_at_once_and_the_others_after_them() -> None:
+    threads, may_end = Threads(), threading.Event()
+    inside: list[str] = []
+
+    def slow() -> None:
+        inside.append(threading.current_thread().name)
+        may_end.wait(20)
+
+    async def main() -> None:
+        calls = [threads.run(slow) for _ in range(MAX_THREADS + 3)]
+        while len(inside) < MAX_THREADS:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len(inside) == len(set(inside)) == MAX_THREADS
+        may_end.set()
+        await asyncio.wait_for(asyncio.gather(*calls), 20)
+
+    asyncio.run(main())
+    assert len(inside) == MAX_THREADS + 3
+
+
+def test_one_call_after_the_other_needs_one_thread() -> None:
+    async def main() -> set[int]:
+        threads = Threads()
+        return {await threads.run(threading.get_ident) for _ in range(50)}
+
+    assert len(asyncio.run(main())) == 1
+
+
+def test_threads_that_are_idle_end_and_others_take_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paypercall.asgi.threads.IDLE_SECONDS", 0.02)
+    threads = Threads()
+
+    async def main() -> None:
+        for _ in range(3):
+            worker = await threads.run(threading.current_thread)
+            worker.join(20)
+            assert not worker.is_alive()
+        await asyncio.wait_for(asyncio.gather(*(threads.run(time.sleep, 0.02) for _ in range(200))), 20)
+
+    asyncio.run(main())
+
+
+def test_what_was_begun_ends_before_the_interpreter_does() -> None:
+    program = """if True:
+        import asyncio, time
+        from paypercall.asgi.threads import Threads
+
+        def slow():
+            time.sleep(0.3)
+            print("ended", flush=True)
+
+        async def main():
+            threads.run(slow)
+
+        threads = Threads()
+        asyncio.run(main())
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("ended\n", "", 0)
+
+
+def test_what_a_call_was_given_does_not_outlive_it() -> None:
+    class Given:
+        def work(self) -> None:
+            pass
+
+    async def main() -> None:
+        given = Given()
+        gone = weakref.ref(given)
+        await threads.run(given.work)
+        del given
+        while gone() is not None:
+            await asyncio.sleep(0.01)
+
+    threads = Threads()
+    gc.disable()
+    try:
+        asyncio.run(asyncio.wait_for(main(), 5))
+    finally:
+        gc.enable()
 
 
 def run_one(threads: Threads) -> None:
