@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -155,6 +155,7 @@ class Payment(CurrentPayment):
         if endpoint is not None:
             check_endpoint(endpoint)
         self.endpoint = endpoint
+        self.endpoint_path = None if endpoint is None else unquote(endpoint)  # as requests have it
         self.table = PriceTable(prices or {})
         require_own_path(self.endpoint_path, [resource.path for resource in self.table.resources])
         self.unpaid: list[Callable[..., Any]] = [self.required, self.dependency]
@@ -185,18 +186,25 @@ class Payment(CurrentPayment):
             if hasattr(view, MARK):
                 raise WrongUse(f"{view!r} is payable already; give it one price")
             self.unpaid.append(view)
+            run = _awaitable(view)
 
             @functools.wraps(view)
             async def paid(*arguments: Any) -> Any:
                 request: StarletteRequest = arguments[-1]  # a method of an HTTPEndpoint has itself before it
                 exchange = charge.exchange_of(request)
                 if exchange.is_inside:  # called by another payable view, whose price covers it
-                    return await _run(view, arguments)
+                    return await run(*arguments)
                 await exchange.charge(charge.tag, request.path_params)
-                with exchange.refunding_failures(), exchange.inside():
-                    answer = await _run(view, arguments)
+                token = exchange.enter()
+                try:
+                    answer = await run(*arguments)
                     if not callable(answer):
                         raise WrongUse(f"a view must return a response, not {type(answer).__name__}")
+                except Exception as error:
+                    exchange.refund_failure(error)
+                    raise
+                finally:
+                    exchange.leave(token)
                 if isinstance(answer, StreamingResponse):
                     answer.body_iterator = exchange.watched(answer.body_iterator)
                 return answer
@@ -236,11 +244,6 @@ class Payment(CurrentPayment):
             if self.endpoint is not None and (self.endpoint, exchange.path) == (other.endpoint, outside.path):
                 raise WrongUse(f"two Payments have the endpoint {self.endpoint}: give one of them another")
 
-    @property
-    def endpoint_path(self) -> str | None:
-        """Where the endpoint is, as requests have it: decoded."""
-        return None if self.endpoint is None else unquote(self.endpoint)
-
     async def charge_by_table(self, exchange: Exchange) -> None:
         """Takes the payment for a request whose path is in the table of prices.
 
@@ -269,10 +272,8 @@ class Payment(CurrentPayment):
         return await self.threads.run(endpoint.answer, await exchange.beginning(MAX_BODY + 1))
 
 
-async def _run(view: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    if inspect.iscoroutinefunction(view):
-        return await view(*arguments)
-    return await run_in_threadpool(view, *arguments)
+def _awaitable(view: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    return view if inspect.iscoroutinefunction(view) else functools.partial(run_in_threadpool, view)
 
 
 def _payment_server(

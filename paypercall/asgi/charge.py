@@ -43,5 +43,8 @@ class Charge:
         """Takes the payment for a request, and refunds it if the view fails."""
         exchange = self.exchange_of(request)
         running = await exchange.charge(self.tag, request.path_params)
-        with exchange.refunding_failures():
+        try:
             yield running
+        except Exception as error:
+            exchange.refund_failure(error)
+            raise

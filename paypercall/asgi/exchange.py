@@ -7,16 +7,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Collection,
-    Iterator,
-    Mapping,
-)
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import replace
 from http import HTTPStatus
 from threading import Lock
@@ -67,6 +60,13 @@ class Exchange:
         scope: The request's.
         receive: Where the request's body comes from.
         send: Where the answer goes to.
+
+    Attributes:
+        method: The request's method, in capitals: some applications take it in any case.
+        path: Its path, without the root path of the server.
+        body: Its body.
+        running: The payment, while the request is answered for it.
+        stopped: What the paywall answers itself.
     """
 
     def __init__(
@@ -88,16 +88,11 @@ class Exchange:
         self._ending = Lock()
         self._is_over = False
         self._has_begun = False
+        self.method: str = scope["method"].upper()
         self.path = path_of(scope)
         self.body = Body(receive)
         self.running: Running | None = None
         self.stopped: Answer | None = None
-
-    @property
-    def method(self) -> str:
-        """The request's method, in capitals: some applications take it in any case."""
-        method: str = self._scope["method"]
-        return method.upper()
 
     def stop(self, answer: Answer) -> NoReturn:
         """Ends the view before it begins.
@@ -125,24 +120,16 @@ class Exchange:
     async def _charge(self, tag: PriceTag, arguments: Mapping[str, Any]) -> Running | None:
         if self._has_begun:
             raise WrongUse("the response has begun: call payable views before a stream of yours begins")
+        exchanges: Iterable[Exchange] = self._scope[SCOPE_KEY].values()
+        for exchange in exchanges:
+            if exchange.running is not None and exchange.running.price:
+                raise WrongUse("this request has two prices: leave one of them out")
         free = self.running
-        exchanges: Collection[Exchange] = self._scope[SCOPE_KEY].values()
-        if any(exchange.running is not None and exchange.running.price for exchange in exchanges):
-            raise WrongUse("this request has two prices: leave one of them out")
         if self.method in FREE_METHODS and not tag.is_free:
             raise Stop(self._paywall.look(tag))
         self._is_for_all = self._is_for_all and tag.is_free
         CURRENT.set(free or Unpaid.FREE)
-        try:
-            price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
-            if isinstance(price, Awaitable):
-                price = tag.checked(await price)
-        except Stop:
-            raise
-        except Exception as error:
-            if free is None:
-                await self._answer_without_price(tag, error)
-            raise
+        price = tag.fixed if tag.is_fixed else await self._ask(tag, arguments, free)
         price = price or self._paywall.price_of_free(self._bodiless(), tag)
         if price is None and free is None and not tag.is_fixed:
             await self._answer_without_price(tag)
@@ -158,6 +145,18 @@ class Exchange:
         assert running is not None
         CURRENT.set(running)
         return running
+
+    async def _ask(self, tag: PriceTag, arguments: Mapping[str, Any], free: Running | None) -> Price | None:
+        """The price that a function gives."""
+        try:
+            price = tag.ask(StarletteRequest(self._scope, self.body.again), **arguments)
+            return tag.checked(await price) if isinstance(price, Awaitable) else price
+        except Stop:
+            raise
+        except Exception as error:
+            if free is None:
+                await self._answer_without_price(tag, error)
+            raise
 
     async def _answer_without_price(self, tag: PriceTag, error: Exception | None = None) -> None:
         """Has the paywall answer a request whose price failed, or which is free by now, if the books know it.
@@ -194,33 +193,30 @@ class Exchange:
         """Whether it is a decorated view of this request that calls another."""
         return _INSIDE.get() is self
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Around a decorated view: what it calls is covered by its price, unlike what stands beside it."""
-        token = _INSIDE.set(self)
-        try:
-            yield
-        finally:
-            _INSIDE.reset(token)
+    def enter(self) -> Token[Exchange | None]:
+        """Before a decorated view: what it calls is covered by its price, unlike what stands beside it."""
+        return _INSIDE.set(self)
 
-    @contextmanager
-    def refunding_failures(self) -> Iterator[None]:
-        """Around the view: what it raises is refunded, whatever an error handler of the application answers."""
-        try:
-            yield
-        except Exception as error:
-            status = error.status_code if isinstance(error, HTTPException) else None
-            if self.running is not None and status is not None:
-                self._paywall.fail(self.running, status)
-            self._has_raised = self._has_raised or status is None or status >= HTTPStatus.BAD_REQUEST
-            self._note_failure(error)
-            raise
+    def leave(self, token: Token[Exchange | None]) -> None:
+        """After it."""
+        _INSIDE.reset(token)
+
+    def refund_failure(self, error: Exception) -> None:
+        """Notes what the view has raised: it is refunded, whatever an error handler of the application answers."""
+        status = error.status_code if isinstance(error, HTTPException) else None
+        if self.running is not None and status is not None:
+            self._paywall.fail(self.running, status)
+        self._has_raised = self._has_raised or status is None or status >= HTTPStatus.BAD_REQUEST
+        self._note_failure(error)
 
     async def watched(self, parts: AsyncIterable[_Part]) -> AsyncIterator[_Part]:
         """The parts of a stream; that its view fails is noticed also where a middleware ends it as if it were whole."""
-        with self.refunding_failures():
+        try:
             async for part in parts:
                 yield part
+        except Exception as error:
+            self.refund_failure(error)
+            raise
 
     def _note_failure(self, error: Exception) -> None:
         # What may be the client's doing must never give the money back.
@@ -335,12 +331,11 @@ class Exchange:
         start, running = self._start, self.running
         assert start is not None and running is not None
         headers = decoded(start)
-        content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
         self.running = None
         if self._has_raised and start["status"] < HTTPStatus.BAD_REQUEST:
             # A handler that answers as if nothing had happened keeps no money.
             self._paywall.fail(running, HTTPStatus.INTERNAL_SERVER_ERROR)
-        ending = self._paywall.finish_or_defer(running, start["status"], headers, body, content_type)
+        ending = self._paywall.finish_or_defer(running, start["status"], headers, body)
         if not isinstance(ending, Ending):
             ending = await self._threads.run(ending)
         if ending.instead is not None:

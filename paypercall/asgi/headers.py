@@ -10,6 +10,8 @@ from starlette.types import Message, Scope
 
 from paypercall.paywall.caching import cache_headers
 
+_WITHOUT_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
 
 class Headers:
     """The request's headers; one that comes several times has all its values, which no payment has."""
@@ -31,7 +33,7 @@ class Headers:
 
 def length_of(start: Message) -> int | None:
     """The length of an answer's body, or None if it tells none."""
-    if start["status"] in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+    if start["status"] in _WITHOUT_BODY:
         return 0
     return next((int(value) for name, value in start["headers"] if name.lower() == b"content-length"), None)
 

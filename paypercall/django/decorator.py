@@ -327,9 +327,7 @@ class Payment(CurrentPayment):
             return response
         body = response.content if isinstance(response, HttpResponse) else None
         with self._leaving_unanswered(running):
-            ending = self.project.paywall.finish(
-                running, response.status_code, pairs_of(response), body, response.get("Content-Type", "")
-            )
+            ending = self.project.paywall.finish(running, response.status_code, pairs_of(response), body)
         if ending.instead is not None:
             take_over(response, ending.instead)
             return response

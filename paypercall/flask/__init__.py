@@ -354,7 +354,6 @@ def _finish(app: Flask, response: Response, **_: Any) -> None:
         response.status_code,
         list(response.headers),
         None if is_streamed else response.get_data(),
-        content_type=response.content_type or "",
     )
     if ending.instead is not None:
         take_over(response, ending.instead)

@@ -95,6 +95,16 @@ class Ending:
     instead: Answer | None = None
 
 
+def value_of(name: str, headers: Iterable[tuple[str, str]]) -> str | None:
+    """The value of a header, or None if it is not there.
+
+    Args:
+        name: In small letters.
+        headers: In which it may be.
+    """
+    return next((value for each, value in headers if each.lower() == name), None)
+
+
 def problem(
     status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = (), **members: Any
 ) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
 from paypercall.paywall.answer import Pairs
 
@@ -11,20 +11,31 @@ _NAME = "cache-control"
 _DIRECTIVE = re.compile(r'([^\s,="]+)(?:\s*=\s*(?:"[^"]*"|[^\s,]*))?')
 _WHO_MAY_STORE = frozenset({"private", "public", "s-maxage"})
 _OF_SHARED_CACHES = {"surrogate-control": "no-store", "x-accel-expires": "0"}
+"""The headers that are for one kind of shared cache, and overrule the common one there."""
+
+_OF_SOME_CACHE = "cdn-cache-control"
+"""So the names of more of them end."""
 
 
-def cache_headers(headers: Pairs, *, has_refund: bool) -> Pairs:
+def cache_headers(headers: Iterable[tuple[str, str]], *, has_refund: bool) -> Pairs:
     """What takes the place of what a view says to caches, by the same names.
 
     Args:
         headers: The view's.
         has_refund: Whether money goes back with the answer, which nobody at all may store.
     """
-    return ("Cache-Control", _control(headers, has_refund)), *_for_shared_caches(headers)
+    said = []
+    for_shared_caches = []
+    for name, value in headers:
+        small = name.lower()
+        if small == _NAME:
+            said.append(value)
+        elif small in _OF_SHARED_CACHES or small.endswith(_OF_SOME_CACHE):
+            for_shared_caches.append((name, _OF_SHARED_CACHES.get(small, "no-store")))
+    return ("Cache-Control", _control(said, has_refund)), *for_shared_caches
 
 
-def _control(headers: Pairs, has_refund: bool) -> str:
-    said = [value for name, value in headers if name.lower() == _NAME]
+def _control(said: Sequence[str], has_refund: bool) -> str:
     if has_refund or not said or said == ["no-store"]:
         return "no-store"
     directives = {match[1].lower(): match[0] for match in _DIRECTIVE.finditer(",".join(said))}
@@ -32,12 +43,3 @@ def _control(headers: Pairs, has_refund: bool) -> str:
         return "no-store"
     # A payment is no `Authorization`: what says nothing of who may store it is stored by all.
     return ", ".join(["private", *(text for name, text in directives.items() if name not in _WHO_MAY_STORE)])
-
-
-def _for_shared_caches(headers: Pairs) -> Iterator[tuple[str, str]]:
-    """The headers that are for one kind of shared cache, and overrule the common one there."""
-    for name, _ in headers:
-        if name.lower().endswith("cdn-cache-control"):
-            yield name, "no-store"
-        elif name.lower() in _OF_SHARED_CACHES:
-            yield name, _OF_SHARED_CACHES[name.lower()]

@@ -31,7 +31,7 @@ from paypercall.paid_call import (
     give_back,
     release,
 )
-from paypercall.paywall.answer import Answer, Ending, Pairs, problem, refused, unavailable
+from paypercall.paywall.answer import Answer, Ending, Pairs, problem, refused, unavailable, value_of
 from paypercall.paywall.caching import cache_headers
 from paypercall.paywall.finding import FoundPayment, find_payment, require_distinct
 from paypercall.paywall.price import Price, PriceTag
@@ -258,7 +258,6 @@ class Paywall:
         status: int,
         headers: Iterable[tuple[str, str]],
         body: bytes | None,
-        content_type: str = "",
     ) -> Ending:
         """Ends a paid request with what its view answered, before that is sent.
 
@@ -267,12 +266,11 @@ class Paywall:
             status: Of the view's answer; 500 for an exception.
             headers: Of the view's answer.
             body: Of the view's answer, or None for a stream, which is neither kept nor changed.
-            content_type: Of the view's answer.
 
         Returns:
             What to add to the answer: receipt, refund.
         """
-        ending = self.finish_or_defer(running, status, headers, body, content_type)
+        ending = self.finish_or_defer(running, status, headers, body)
         return ending if isinstance(ending, Ending) else ending()
 
     def finish_or_defer(
@@ -281,21 +279,20 @@ class Paywall:
         status: int,
         headers: Iterable[tuple[str, str]],
         body: bytes | None,
-        content_type: str = "",
     ) -> Ending | Callable[[], Ending]:
         """Like `finish`, for an event loop: where the books must be waited for, it returns what does so in a thread."""
         self._heartbeat.remove(running.call)
         if not running.end():
             return lambda: self._instead(running)
-        pairs = tuple((name, value) for name, value in headers if name.lower() not in _NOT_KEPT)
+        pairs = [pair for pair in headers if pair[0].lower() not in _NOT_KEPT]
         call = self._end_of(running, status)
         caching = cache_headers(pairs, has_refund=call.refund > 0)
-        replaced = {name.lower() for name, _ in caching}
-        others = (pair for pair in pairs if pair[0].lower() not in replaced)
         kept = None
         if call.is_over and body is not None:
+            replaced = {name.lower() for name, _ in caching}
+            others = [pair for pair in pairs if pair[0].lower() not in replaced]
             kept = StoredAnswer(status, (*others, *caching), body)
-        in_body = body if running.was_paid_in_body and is_json(content_type) else None
+        in_body = body if running.was_paid_in_body and is_json(value_of("content-type", pairs)) else None
         if kept is not None and self._calls.finish_soon(call, kept):
             return self._ending(running, call, caching, in_body)
 

@@ -10,23 +10,22 @@ import json
 from dataclasses import replace
 
 from paypercall import wire
-from paypercall.paywall.answer import Answer
+from paypercall.paywall.answer import Answer, value_of
 
 _WHITE = b" \t\r\n"
 
 
-def is_json(content_type: str) -> bool:
+def is_json(content_type: str | None) -> bool:
     """Whether a content type is one of JSON."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = (content_type or "").partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
 
 
 def with_refund_in_body(answer: Answer) -> Answer:
     """An answer with the refund that is in its headers also in its body, if that is JSON."""
-    headers = {name.lower(): value for name, value in answer.headers}
-    if not is_json(headers.get("content-type", "")):
+    if not is_json(value_of("content-type", answer.headers)):
         return answer
-    body = with_refund(answer.body, headers.get(wire.PACKAGE.lower()))
+    body = with_refund(answer.body, value_of(wire.PACKAGE.lower(), answer.headers))
     return answer if body is None else replace(answer, body=body)
 
 

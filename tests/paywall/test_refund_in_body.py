@@ -70,12 +70,11 @@ def test_without_a_refund_nothing_changes() -> None:
 
 def test_the_refund_of_a_payment_in_a_form_arrives_however_deep_the_answer_is(shop: Shop) -> None:
     package = wire.encode_package(shop.pay(130))
-    content_type = "application/json"
     form = Headers({"Content-Type": "application/x-www-form-urlencoded"})
     request = shop.request(form, body=b"paid", form_packages=(package,))
     running = shop.paywall.begin(request, Price(100))
     assert isinstance(running, Running)
-    ending = shop.paywall.finish(running, 200, [("Content-Type", content_type)], DEEP, content_type)
+    ending = shop.paywall.finish(running, 200, [("Content-Type", "application/json")], DEEP)
     assert ending.body is None
     refund = shop.client.verify_payment_package(wire.decode_package(headers_of(ending)[wire.PACKAGE]))
     assert refund.amount == 30
