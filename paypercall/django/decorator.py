@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -15,9 +14,9 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from paypercall.django.exchange import (
+    keep_from_caches,
     keep_from_proxies,
     keep_to_limit,
-    kept_from_caches,
     pairs_of,
     put_money_on,
     request_of,
@@ -40,6 +39,7 @@ from paypercall.paywall import (
     Answer,
     AsyncWatchedParts,
     CurrentPayment,
+    Paywall,
     Price,
     PriceTag,
     Request,
@@ -71,6 +71,9 @@ class Payment(CurrentPayment):
         Raises:
             ImproperlyConfigured: When a setting is wrong.
         """
+        project = self._project
+        if project is not None:
+            return project
         with self._opening:
             if self._project is None:
                 self._project = open_project()
@@ -128,15 +131,17 @@ class Payment(CurrentPayment):
             visit = visit_of(request)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
-            if not tag.is_fixed and (too_large := self._read(visit, tag)) is not None:
-                return too_large
-            try:
-                price = tag.ask_now(async_to_sync, request, *args, **kwargs)
-            except Exception as error:
-                answer = self._answer_without_price(visit, tag, error)
-                if answer is None:
-                    raise
-                return answer
+            price = tag.fixed
+            if not tag.is_fixed:
+                if (too_large := self._read(visit, tag)) is not None:
+                    return too_large
+                try:
+                    price = tag.ask_now(async_to_sync, request, *args, **kwargs)
+                except Exception as error:
+                    answer = self._answer_without_price(visit, tag, error)
+                    if answer is None:
+                        raise
+                    return answer
             price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
             outcome = self._begin(visit, tag, price)
             if isinstance(outcome, HttpResponse):
@@ -146,12 +151,15 @@ class Payment(CurrentPayment):
                 if isinstance(outcome, Unpaid):
                     keep_to_limit(visit.request)
                     return atomic(request, *args, **kwargs)  # type: ignore[no-any-return]
-                with self._passing_failures_on(outcome, visit):
+                try:
                     response = require_response(atomic(request, *args, **kwargs))
                     if isinstance(request, HttpRequest):
                         response = rendered(response)
                     else:  # of a framework around the view, which has yet to tell the response how
                         watch_rendering(outcome, response, self.project.paywall.fail)
+                except BaseException as error:
+                    self._leave_failure(outcome, error, visit)
+                    raise
                 return self._leave(outcome, response, visit)
             finally:
                 CURRENT.reset(token)
@@ -159,8 +167,12 @@ class Payment(CurrentPayment):
         def kept_from_others(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if tag.is_free or CURRENT.get() is not Unpaid.OUTSIDE:
                 return paid(request, *args, **kwargs)
-            with kept_from_caches(visit_of(request).request):
+            asked = visit_of(request).request
+            keep_from_caches(asked)
+            try:
                 return keep_from_proxies(paid(request, *args, **kwargs))
+            finally:
+                keep_from_caches(asked)
 
         return kept_from_others
 
@@ -173,17 +185,18 @@ class Payment(CurrentPayment):
             visit = visit_of(request)
             if request.method in FREE_METHODS and not tag.is_free:
                 return response_of(self.project.paywall.look(tag))
-            if not tag.is_fixed and (too_large := await _in_thread(self._read, visit, tag)) is not None:
-                return too_large
-            try:
-                price = tag.ask(request, *args, **kwargs)
-                if isinstance(price, Awaitable):
-                    price = tag.checked(await price)
-            except Exception as error:
-                answer = await _in_thread(self._answer_without_price, visit, tag, error)
-                if answer is None:
-                    raise
-                return answer
+            price = tag.fixed
+            if not tag.is_fixed:
+                if (too_large := await _in_thread(self._read, visit, tag)) is not None:
+                    return too_large
+                try:
+                    asked = tag.ask(request, *args, **kwargs)
+                    price = tag.checked(await asked) if isinstance(asked, Awaitable) else asked
+                except Exception as error:
+                    answer = await _in_thread(self._answer_without_price, visit, tag, error)
+                    if answer is None:
+                        raise
+                    return answer
             price = price or self.project.paywall.price_of_free(request_of(visit.request), tag)
             if price is not None or not tag.is_fixed:
                 # To its end though its client goes away: who hung up before each answer would have it made again.
@@ -203,8 +216,12 @@ class Payment(CurrentPayment):
         async def kept_from_others(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if tag.is_free or CURRENT.get() is not Unpaid.OUTSIDE:
                 return await paid(request, *args, **kwargs)
-            with kept_from_caches(visit_of(request).request):
+            asked = visit_of(request).request
+            keep_from_caches(asked)
+            try:
                 return keep_from_proxies(await paid(request, *args, **kwargs))
+            finally:
+                keep_from_caches(asked)
 
         return markcoroutinefunction(kept_from_others)
 
@@ -225,39 +242,27 @@ class Payment(CurrentPayment):
         if isinstance(outcome, HttpResponse):
             return outcome
         CURRENT.set(outcome)
-        with self._passing_failures_on(outcome, visit):
+        try:
             response = await sync_to_async(rendered)(require_response(await view(request, *args, **kwargs)))
+        except BaseException as error:
+            self._leave_failure(outcome, error, visit)
+            raise
         return self._leave(outcome, response, visit)
 
     def _leave(self, running: Running, response: HttpResponseBase, visit: Visit) -> HttpResponseBase:
         """Leaves the end to the middleware: what stands around a view may yet fail, or answer something else."""
-        with self._leaving_unanswered(running):
-            self.project.paywall.fail(running, response.status_code)
+        self.project.paywall.fail(running, response.status_code)
         visit.leave(Outcome(functools.partial(self._finish, running), response))
         return response
 
-    @contextmanager
-    def _passing_failures_on(self, running: Running, visit: Visit) -> Iterator[None]:
-        """Around a view: what it raises is refunded, on the response that the project makes of it."""
-        try:
-            yield
-        except Exception as error:
-            with self._leaving_unanswered(running):
-                self.project.paywall.fail(running, status_of(error))
-            visit.leave(Outcome(functools.partial(self._finish, running), None))
-            raise
-        except BaseException:  # the worker is told to end: the same payment runs the view anew
+    def _leave_failure(self, running: Running, error: BaseException, visit: Visit) -> None:
+        """What a view raises is refunded, on the response that the project makes of it."""
+        if not isinstance(error, Exception):  # the worker is told to end: the same payment runs the view anew
             self.project.paywall.abandon(running)
-            raise
-
-    @contextmanager
-    def _leaving_unanswered(self, running: Running) -> Iterator[None]:
-        """Where the end cannot be booked, the same payment runs the view anew."""
-        try:
-            yield
-        except BaseException:
-            self.project.paywall.abandon(running)
-            raise
+            return
+        with _Unanswered(self.project.paywall, running):
+            self.project.paywall.fail(running, status_of(error))
+        visit.leave(Outcome(functools.partial(self._finish, running), None))
 
     def _read(self, visit: Visit, tag: PriceTag) -> HttpResponse | None:
         """Reads the body, as far as it is paid for, before a price function reads a part of it."""
@@ -289,16 +294,17 @@ class Payment(CurrentPayment):
         """Leaves the payment of a client that has gone meanwhile to the next attempt: its view has not begun."""
         outcome = self._begin(visit, tag, price)
         if isinstance(outcome, Running):
-            with self._leaving_unanswered(outcome):
+            with _Unanswered(self.project.paywall, outcome):
                 visit.require_awaited()
         return outcome
 
     def _asked(self, request: HttpRequest) -> Request | Answer:
         """The request as the paywall sees it, with its body as far as that is needed; an answer if it has no such."""
         asked, paywall = request_of(request), self.project.paywall
-        if not paywall.needs_body(asked):
+        is_paid = paywall.has_payment_header(asked)
+        if not is_paid and not paywall.needs_body(asked):
             return asked
-        body = whole_body(request, is_paid=paywall.has_payment_header(asked))
+        body = whole_body(request, is_paid=is_paid)
         if isinstance(body, Answer):
             return body
         return request_of(request, body) if body else asked
@@ -319,14 +325,14 @@ class Payment(CurrentPayment):
     def _finish(self, running: Running, response: HttpResponseBase | None) -> HttpResponseBase | None:
         """Ends a paid request with the response as it leaves; None where its failure came to none."""
         if response is None:
-            with self._leaving_unanswered(running):
+            with _Unanswered(self.project.paywall, running):
                 self.project.paywall.finish(running, HTTPStatus.INTERNAL_SERVER_ERROR, (), None)
             return None
         if not getattr(response, "is_rendered", True):  # its client has gone before it could be
             self.project.paywall.abandon(running)
             return response
         body = response.content if isinstance(response, HttpResponse) else None
-        with self._leaving_unanswered(running):
+        with _Unanswered(self.project.paywall, running):
             ending = self.project.paywall.finish(running, response.status_code, pairs_of(response), body)
         if ending.instead is not None:
             take_over(response, ending.instead)
@@ -349,6 +355,23 @@ class Payment(CurrentPayment):
             response.streaming_content = AsyncWatchedParts(parts, in_thread)
         else:
             response.streaming_content = WatchedParts(parts, break_off)
+
+
+class _Unanswered:
+    """Where the end of a paid request cannot be booked, the same payment runs the view anew."""
+
+    __slots__ = ("_paywall", "_running")
+
+    def __init__(self, paywall: Paywall, running: Running) -> None:
+        self._paywall = paywall
+        self._running = running
+
+    def __enter__(self) -> None:
+        """Nothing is done yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            self._paywall.abandon(self._running)
 
 
 def _leave_answer(visit: Visit, answer: Answer) -> HttpResponse:

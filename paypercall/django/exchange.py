@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -44,7 +43,7 @@ def request_of(request: HttpRequest, body: bytes = b"") -> Request:
         Headers(request),
         body,
     )
-    if not asked.has_form or not asked.may_hold_package or FIELD.encode() not in body:
+    if FIELD.encode() not in body or not asked.has_form or not asked.may_hold_package:
         return asked
     return replace(asked, form_packages=tuple(map(str, _fields(request, body).getlist(FIELD))))
 
@@ -142,22 +141,17 @@ def _form_read_before(request: HttpRequest) -> bytes:
     return urlencode(fields).encode()
 
 
-@contextmanager
-def kept_from_caches(request: HttpRequest) -> Iterator[None]:
+def keep_from_caches(request: HttpRequest) -> None:
     """Has Django's own caches pass on what not everybody gets for nothing, and not give it to those who pay nothing.
 
-    Also afterwards: a `cache_page` below the price asks for it anew, and would have the cache of the whole site do it.
+    To be asked for after the view again: a `cache_page` below the price has the cache of the whole site keep it.
     """
     request._cache_update_cache = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        request._cache_update_cache = False  # type: ignore[attr-defined]
 
 
 def keep_from_proxies(response: HttpResponseBase) -> HttpResponseBase:
     """Has caches on the way to the client not give a response to those who must pay for it."""
-    for name, value in cache_headers(tuple(pairs_of(response)), has_refund=False):
+    for name, value in cache_headers(response.items(), has_refund=False):
         response[name] = value
     return response
 

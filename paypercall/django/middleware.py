@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,14 +142,20 @@ class PaymentMiddleware:
         return self._answer_async(request, visit) if self._is_async else self._answer(request, visit)
 
     def _answer(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:
-        with _ending_what_is_broken_off(visit):
+        try:
             response: HttpResponseBase = self._get_response(request)
+        except BaseException as error:
+            _end_broken_off(visit, error)
+            raise
         outcome = visit.take()
         return response if outcome is None else outcome.finish(response) or response
 
     async def _answer_async(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:
-        with _ending_what_is_broken_off(visit):
+        try:
             response: HttpResponseBase = await self._get_response(request)
+        except BaseException as error:
+            _end_broken_off(visit, error)
+            raise
         outcome = visit.take()
         if outcome is None:
             return response
@@ -159,15 +164,11 @@ class PaymentMiddleware:
         return await sync_to_async(outcome.finish, thread_sensitive=False)(response) or response
 
 
-@contextmanager
-def _ending_what_is_broken_off(visit: Visit) -> Iterator[None]:
+def _end_broken_off(visit: Visit, error: BaseException) -> None:
     """Where the client has gone, or DEBUG_PROPAGATE_EXCEPTIONS passes the exception on, there is no response."""
-    try:
-        yield
-    except BaseException as error:
-        if (outcome := visit.take()) is not None:
-            outcome.finish_alone(is_failure=isinstance(error, Exception) and not _is_cancelled())
-        raise
+    outcome = visit.take()
+    if outcome is not None:
+        outcome.finish_alone(is_failure=isinstance(error, Exception) and not _is_cancelled())
 
 
 def _is_cancelled() -> bool:

@@ -7,7 +7,7 @@ are over when they return. Nothing is locked while a view runs.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
@@ -178,7 +178,7 @@ class Paywall:
         method = found.method
         # What can be given back needs no price that was agreed before.
         digest = request.digest() if method.can_refund else request.digest_with_headers()
-        attempt = Attempt(digest, secrets.token_hex(16), price, asset, int(time.time()))
+        attempt = Attempt(digest, os.urandom(16).hex(), price, asset, int(time.time()))
         order = Order(attempt, self._calls, method.name, method.can_refund)
         try:
             return method.redeem_payment(found.payment, order)

@@ -93,8 +93,8 @@ class Request:
 
         The answer that is given again is the one that was made for the headers then, `Accept` and `Range` included.
         """
-        query = (part for pair in self._query() if pair[0] != FIELD for part in pair)
-        return _digest((self.method, self.path, *query), b"body:" + self.body)[:SAME_REQUEST]
+        query = [part for pair in self._query() if pair[0] != FIELD for part in pair]
+        return _digest([self.method, self.path, *query], b"body:" + self.body)[:SAME_REQUEST]
 
     def digest_with_headers(self) -> str:
         """`digest`, and as many digits of what the price may depend on besides and a retry may change: headers, root
@@ -104,7 +104,7 @@ class Request:
             for name, value in ((name.lower(), value) for name, value in self.headers.items())
             if name not in OF_ONE_ATTEMPT
         )
-        return self.digest() + _digest((self.root_path, *headers))[SAME_REQUEST:]
+        return self.digest() + _digest([self.root_path, *headers])[SAME_REQUEST:]
 
     def packages(self) -> list[Any]:
         """The payment packages outside of the headers: in the form, the JSON body or the query."""
@@ -136,8 +136,8 @@ def packages_in_json(body: bytes) -> list[Any]:
 
 
 def _digest(texts: Iterable[str], rest: bytes = b"") -> str:
-    encoded = [_encoded(text) for text in texts]
-    return hashlib.sha256(b"".join([b"%d:%b" % (len(text), text) for text in encoded]) + rest).hexdigest()
+    parts = [b"%d:%b" % (len(text), text) for text in map(_encoded, texts)]
+    return hashlib.sha256(b"".join(parts) + rest).hexdigest()
 
 
 def _encoded(text: str) -> bytes:
