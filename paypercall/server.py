@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from threading import BoundedSemaphore
 from typing import Any
 
 from paypercall.arguments import check_aa_address, check_amount, check_idempotency_key
@@ -22,6 +21,7 @@ from paypercall.results import ChannelBalance, Payment
 from paypercall.settlement.discovery import MAX_ANNOUNCED, MAX_ANNOUNCED_BY_CUSTOMER
 from paypercall.store import Store
 from paypercall.sweeping import cost_of_sweep, require_paid_close
+from paypercall.waiting import Waiting
 
 LEDGER_SECONDS = 15.0
 """How long a package may wait for what the ledger is about to show: its deposit, the end of the last period."""
@@ -35,6 +35,8 @@ MAX_WAITING = 8
 MAX_UNKNOWN_WAITING = 2
 """Packages of unknown channels that do. Announcing costs nothing, so more would take all threads of a host with few.
 What is sent again finds its channel, which is watched for meanwhile."""
+
+_WHAT_IS_SHOWN_SOON = "what the ledger is about to show"
 
 _MAY_PASS_SOON = frozenset(
     {
@@ -79,11 +81,8 @@ class Server(Party):
         super().__init__(conf, wallet, store)
         self._keep_sweeping_period(max_sweeping_period)
         self._ledger_timeout = ledger_timeout
-        self._let_wait()
-
-    def _let_wait(self) -> None:
-        self._waiting = BoundedSemaphore(MAX_WAITING)
-        self._unknown_waiting = BoundedSemaphore(MAX_UNKNOWN_WAITING)
+        self._waiting = Waiting(_WHAT_IS_SHOWN_SOON, MAX_WAITING)
+        self._unknown_waiting = Waiting(_WHAT_IS_SHOWN_SOON, MAX_UNKNOWN_WAITING)
 
     def _keep_sweeping_period(self, seconds: int) -> None:
         try:
@@ -92,10 +91,6 @@ class Server(Party):
         except BaseException:
             self.close_node()
             raise
-
-    def _begin_in_child(self) -> None:
-        super()._begin_in_child()
-        self._let_wait()
 
     @counted
     def create_payment_package(
@@ -217,26 +212,20 @@ class Server(Party):
             try:
                 self._watch(package)
             except PaypercallError as error:
-                return Payment(
-                    aa_address=package.aa_address, period=package.period, error=str(error), code=error.code
-                )
+                return _refused(package, error)
             waiting = self._unknown_waiting
-        if not waiting.acquire(blocking=False):
-            return Payment(
-                aa_address=package.aa_address,
-                period=package.period,
-                error="too many payments wait for what the ledger is about to show; send the same one again soon",
-                code=RefusalCode.TOO_MANY_WAITING.value,
-            )
         try:
-            deadline = time.monotonic() + self._ledger_timeout
-            while self._may_pass_soon(payment, package) and (remaining := deadline - time.monotonic()) > 0:
-                self._calls.require_open()
-                self._node.wait_for_change(remaining)
-                payment = super()._verify(package, asset, min_amount, also_book)
-            return payment
-        finally:
-            waiting.release()
+            with waiting.turn():
+                deadline = time.monotonic() + self._ledger_timeout
+                while (
+                    self._may_pass_soon(payment, package) and (remaining := deadline - time.monotonic()) > 0
+                ):
+                    self._calls.require_open()
+                    self._node.wait_for_change(remaining)
+                    payment = super()._verify(package, asset, min_amount, also_book)
+                return payment
+        except Refusal as refusal:
+            return _refused(package, refusal)
 
     def _may_pass_soon(self, payment: Payment, package: PaymentPackage) -> bool:
         """Whether the ledger is about to show what the package builds on."""
@@ -293,3 +282,7 @@ class Server(Party):
                 limit_by_customer=MAX_ANNOUNCED_BY_CUSTOMER,
             )
         self._node.wake()
+
+
+def _refused(package: PaymentPackage, error: PaypercallError) -> Payment:
+    return Payment(aa_address=package.aa_address, period=package.period, error=str(error), code=error.code)

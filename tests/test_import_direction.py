@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom to the top. A part may import those of lower layers and of its own.
 LAYERS = (
     ("errors",),
-    ("announcer", "costs", "heartbeat"),
+    ("announcer", "costs", "heartbeat", "waiting"),
     ("obyte",),
     ("conf", "events"),
     ("trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"),

@@ -21,7 +21,7 @@ import requests
 from paypercall import wire
 from paypercall.errors import PaypercallError
 from paypercall.methods.base import Order, PaymentMethod
-from paypercall.methods.waiting import Waiting
+from paypercall.methods.waiting import WaitingPayments
 from paypercall.obyte.amounts import BASE
 from paypercall.paid_call import PaidCall, PaymentRefused
 from paypercall.transfer import SignedTransfer, Transfer, is_name, read_transfer
@@ -113,7 +113,7 @@ class BitTransfer(PaymentMethod):
         self._asset = asset
         self._max_age = max_age
         self._timeout = timeout
-        self._waiting = Waiting("the third party")
+        self._waiting = WaitingPayments("the third party")
 
     def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
         """Price, asset, and the payee's address and username at the third party."""

@@ -13,7 +13,7 @@ from paypercall import wire
 from paypercall.assets import require_usable_asset
 from paypercall.errors import Refusal, RefusalCode
 from paypercall.methods.base import Order, PaymentMethod
-from paypercall.methods.waiting import Waiting
+from paypercall.methods.waiting import WaitingPayments
 from paypercall.obyte.amounts import BASE
 from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.light import LightClient
@@ -54,7 +54,7 @@ class OnChain(PaymentMethod):
         self._network = self._server.conf.network_constants()
         self._minimums = {BASE: MINIMUM, **(minimums or {})}
         self._only_when_stable = only_when_stable
-        self._waiting = Waiting("the hub")
+        self._waiting = WaitingPayments("the hub")
 
     def get_402_headers(self, price: int, asset: str) -> Mapping[str, str]:
         """Price, asset, payee, network and the terms; nothing below the minimum."""

@@ -1,55 +1,27 @@
-"""Lets few payments at a time wait for somebody else: more would take all threads of a host. Holds no money rule."""
+"""Payments that wait for hub or third party while they are collected, few at a time. Holds no money rule."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import BoundedSemaphore
+from collections.abc import Callable
 from typing import Any
 
-from paypercall.errors import Refusal, RefusalCode
 from paypercall.methods.base import Order
 from paypercall.paid_call import PaidCall
+from paypercall.waiting import Waiting
 
 MAX_WAITING = 8
 """Payments that wait at a time in a process, of each method; an ASGI host has 32 threads for all that it does."""
 
 
-class Waiting:
-    """Lets payments wait for somebody, few at a time, and after a fork, too.
+class WaitingPayments(Waiting):
+    """Lets the payments of a method wait.
 
     Args:
         whom: Whom they wait for.
     """
 
     def __init__(self, whom: str) -> None:
-        self._whom = whom
-        self._start_afresh()
-
-    def _start_afresh(self) -> None:
-        self._process = os.getpid()
-        self._free = BoundedSemaphore(MAX_WAITING)
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Lets one wait.
-
-        Raises:
-            Refusal: With `too_many_waiting`, at once.
-        """
-        if self._process != os.getpid():  # a forked worker has none of the threads that its parent let wait
-            self._start_afresh()
-        free = self._free
-        if not free.acquire(blocking=False):
-            raise Refusal(
-                RefusalCode.TOO_MANY_WAITING,
-                f"too many payments wait for {self._whom}; send the same one again soon",
-            )
-        try:
-            yield
-        finally:
-            free.release()
+        super().__init__(whom, MAX_WAITING)
 
     def collect(
         self,

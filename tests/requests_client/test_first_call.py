@@ -69,7 +69,7 @@ def test_a_newcomer_in_a_crowd_of_first_packages_is_asked_to_come_again_with_the
             return requests.get(market.site.url, headers=headers, timeout=60)
 
         waiting = [crowd.submit(announce_nothing_real, number) for number in range(MAX_UNKNOWN_WAITING)]
-        wait_until(lambda: merchant._unknown_waiting._value == 0, "as many wait as may")
+        wait_until(lambda: merchant._unknown_waiting._free._value == 0, "as many wait as may")
         market.site.seen.clear()
 
         def watch(seen: Seen, honest: Callable[[], Reply]) -> Reply:

@@ -28,7 +28,7 @@ def test_of_packages_that_announce_nothing_real_only_a_few_keep_the_hosts_thread
 
     with ThreadPoolExecutor(MAX_UNKNOWN_WAITING) as pool, merchant:
         waiting = [pool.submit(verify, number) for number in range(MAX_UNKNOWN_WAITING)]
-        wait_until(lambda: merchant._unknown_waiting._value == 0, "as many wait as may")
+        wait_until(lambda: merchant._unknown_waiting._free._value == 0, "as many wait as may")
         assert verify(MAX_UNKNOWN_WAITING).code == "too_many_waiting"
         assert not any(each.done() for each in waiting)
     merchant.wallet.close()
