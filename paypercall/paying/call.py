@@ -107,6 +107,7 @@ class Head:
         response: The library's own, handed through.
         rest: Its body, where that is still to come; None where it is there as a whole.
         is_refunded: Whether it is known to have brought a refund that is right.
+        forgery: What is wrong with what came as a refund, where nothing else in it speaks of the payment; or None.
     """
 
     status: int
@@ -114,6 +115,7 @@ class Head:
     response: Any = field(repr=False)
     rest: Rest | None = field(default=None, repr=False)
     is_refunded: bool = False
+    forgery: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from time import monotonic
@@ -287,9 +287,11 @@ def _look_up(payer: Payer, call: Call) -> Generator[Do | Look, Any, Quote | None
 def _deliver(payer: Payer, purchase: Purchase, deadline: float) -> Generator[Any, Any, tuple[Head, _Fate]]:
     """Sends a payment and, if one that another call had left is good for nothing any more, one of this call's own."""
     head, fate = yield from _deliver_one(payer, purchase, deadline)
+    payer.require_no_forgery(purchase, head)
     if fate is _Fate.LOST and purchase.call.chain.may_make_new:
         renewed: Purchase = yield Do(lambda: payer.renew(purchase), payer.places.release)
         head, fate = yield from _deliver_one(payer, renewed, deadline)
+        payer.require_no_forgery(renewed, head)
     return head, fate
 
 
@@ -372,7 +374,8 @@ def _send_for_refund(payer: Payer, purchase: Purchase) -> Generator[Send | Do, A
     outcome = yield from _send(purchase)
     if isinstance(outcome, Lost) or was_taken(outcome) or outcome.headers.get(wire.PACKAGE) is None:
         return outcome
-    return replace(outcome, is_refunded=(yield Do(lambda: payer.take_refund(purchase, outcome))))
+    weighed: Head = yield Do(lambda: payer.take_refund(purchase, outcome))
+    return weighed
 
 
 def _pause_before_next(outcome: Head | Lost, sends: int) -> float | None:

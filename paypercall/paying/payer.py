@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakSet
@@ -298,10 +299,25 @@ class Payer:
             purchase.call.chain.makes_no_other()
         purchase.is_unheeded = is_redirection or is_final
 
-    def take_refund(self, purchase: Purchase, head: Head) -> bool:
-        """Books what an answer brings that says nothing else of the payment; `settle` books the rest of it then."""
-        refund, _ = take_refund(purchase, head)
-        return refund > 0
+    def take_refund(self, purchase: Purchase, head: Head) -> Head:
+        """Books what an answer brings that says nothing else of the payment; `settle` books the rest of it then.
+
+        Returns:
+            The answer, with what its refund was found to be.
+        """
+        refund, forgery = take_refund(purchase, head)
+        if forgery is not None:
+            self._tell_missing(purchase, forgery)
+        return replace(head, is_refunded=refund > 0, forgery=forgery)
+
+    def require_no_forgery(self, purchase: Purchase, head: Head) -> None:
+        """Checks an answer that does not take a payment, once all that it means for that is booked.
+
+        Raises:
+            RefundMissing: In strict mode, when what came as a refund is none.
+        """
+        if self._is_strict and head.forgery is not None:
+            raise RefundMissing(f"{purchase.row.origin}: {head.forgery}", head.response)
 
     def settle(self, purchase: Purchase, head: Head) -> int:
         """Books what a merchant answered to a payment that it took, and tells what disagrees with the books.
@@ -342,7 +358,13 @@ class Payer:
             self._tell(EventKind.RECEIPT_DISPUTED, purchase, verdict.dispute)
         missing = verdict.missing or verdict.kept
         if missing is not None:
-            self._tell(EventKind.REFUND_MISSING, purchase, missing)
+            self._tell_missing(purchase, missing)
+
+    def _tell_missing(self, purchase: Purchase, what: str) -> None:
+        """Tells once of a payment that its refund is missing, however often it is sent and answered so."""
+        if not purchase.is_missed:
+            purchase.is_missed = True
+            self._tell(EventKind.REFUND_MISSING, purchase, what)
 
     def _tell(self, kind: EventKind, purchase: Purchase, what: str) -> None:
         logger.error("call %d to %s: %s", purchase.row.id, purchase.row.origin, what)

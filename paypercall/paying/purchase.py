@@ -39,6 +39,7 @@ class Purchase:
             that it was not taken.
         is_second_hand: Whether the payment was made for another call, which it may have been used for.
         is_handed_on: Whether its outcome is that of the answer's body, which the program is still to read.
+        is_missed: Whether a refund for it was told to be missing.
     """
 
     call: Call
@@ -50,6 +51,7 @@ class Purchase:
     is_unheeded: bool = False
     is_second_hand: bool = False
     is_handed_on: bool = False
+    is_missed: bool = False
 
     @property
     def is_held(self) -> bool:

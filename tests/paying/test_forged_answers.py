@@ -153,6 +153,64 @@ def test_a_forged_refund_is_told_not_booked_and_raised_where_that_is_wanted(
     assert market.spent() - before == 200
 
 
+def forged_refusal(market: Market, status: int, code: str | None) -> Reply:
+    """An answer that says nothing of the payment, or that it was not taken, with what claims to be a refund."""
+    terms = market.site.ask().headers if status == 402 else []
+    named = {} if code is None else {wire.CODE: code}
+    return changed(Reply(status, terms, b""), {**named, wire.PACKAGE: "!" * 100})
+
+
+LEFT = [(302, None), (404, None), (400, "wrong_shape"), (402, "above_deposit"), (402, None)]
+
+
+@pytest.mark.parametrize(("status", "code"), [*LEFT, (500, None), (503, None)])
+def test_a_forged_refund_with_an_answer_that_takes_no_payment_is_told_and_the_payment_stays_good(
+    market: Market, api: Api[Answer], url: str, events: list[Event], status: int, code: str | None
+) -> None:
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.package is None else forged_refusal(market, status, code)
+    )
+    with suppress(PaymentRejected):
+        assert api.request("GET", url).status_code == status
+    assert kinds_of(market, events) == [EventKind.REFUND_MISSING]
+    assert (market.rows()[-1]["state"], market.rows()[-1]["refund"]) == ("pending", 0)
+    market.site.trick = None
+    assert api.request("GET", url).status_code == 200
+    assert len({str(package) for package in market.site.packages}) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), LEFT)
+def test_a_forged_refund_with_an_answer_that_takes_no_payment_is_raised_where_that_is_wanted(
+    market: Market, make_api: ApiMaker[Answer], url: str, events: list[Event], status: int, code: str | None
+) -> None:
+    strict = make_api(strict=True)
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.package is None else forged_refusal(market, status, code)
+    )
+    with pytest.raises(RefundMissing) as missing:
+        strict.request("GET", url)
+    assert missing.value.response.status_code == status
+    assert kinds_of(market, events) == [EventKind.REFUND_MISSING]
+    market.site.trick = None
+    assert strict.request("GET", url + "/another").status_code == 200
+    assert len({str(package) for package in market.site.packages}) == 1
+
+
+def test_no_payment_is_made_anew_after_a_forged_refund_where_that_is_raised(
+    market: Market, make_api: ApiMaker[Answer], url: str
+) -> None:
+    strict = make_api(strict=True)
+    market.site.trick = lambda seen, honest: honest() if seen.package is None else Reply(404, [], b"")
+    assert strict.request("GET", url).status_code == 404
+    market.site.trick = lambda seen, honest: (
+        honest() if seen.package is None else forged_refusal(market, 409, "payment_used")
+    )
+    with pytest.raises(RefundMissing):
+        strict.request("GET", url + "/another")
+    assert len({str(package) for package in market.site.packages}) == 1
+    assert market.rows()[-1]["state"] == "given_up"
+
+
 def test_a_refund_over_a_channel_to_another_payee_is_none(
     market: Market, api: Api[Answer], url: str, events: list[Event], tmp_path: Path
 ) -> None:
