@@ -21,6 +21,7 @@ from paypercall.paying.budget import (
 from paypercall.paying.call import Call
 from paypercall.paying.offer import Offer, Quote
 from paypercall.paying.places import Places
+from paypercall.paying.prices import Prices
 from paypercall.paying.purchase import Purchase, price_of_last
 
 
@@ -32,12 +33,15 @@ class Allowance:
         own_payee: Who may be paid without being on a list.
         own_asset: In which a call's own limit is.
         places: Where the last prices are found.
+        prices: Where those are that were only shown.
 
     Raises:
         WrongBudget: When there are two budgets in an asset.
     """
 
-    def __init__(self, budgets: Iterable[Budget], own_payee: str, own_asset: str, places: Places) -> None:
+    def __init__(
+        self, budgets: Iterable[Budget], own_payee: str, own_asset: str, places: Places, prices: Prices
+    ) -> None:
         self._budgets: dict[str, Budget] = {}
         for budget in budgets:
             if budget.asset in self._budgets:
@@ -46,6 +50,7 @@ class Allowance:
         self._own_payee = own_payee
         self._own_asset = own_asset
         self._places = places
+        self._prices = prices
 
     def budget_in(self, asset: str) -> Budget:
         """The budget in an asset that may be paid in."""
@@ -125,12 +130,24 @@ class Allowance:
         """Asks the owner about a price that has risen, or is another payee's or asset's, once it is told."""
         if budget.approve is None:
             return
+        before = [each for each in (self._paid(call), self._prices.shown(call)) if each is not None]
+        if not before:
+            return
+        # A program that only asks for a price agrees to none: it cannot raise what the owner was asked about.
+        last = min(_alike(each, quote) for each in before)
+        if quote.price > last and (offer is None or budget.approve(offer, last) is not True):
+            raise PaymentDeclined(
+                f"the price was {last}, and {quote.price} is not approved", code="not_approved"
+            )
+
+    def _paid(self, call: Call) -> Quote | None:
+        """What the last call to a resource cost; None if none was paid for."""
         last = self._places.last_made(call)
         if last is None:
-            return
-        is_alike = (last.asset, last.payee) == (quote.asset, quote.payee)
-        paid = price_of_last(last, self._places.last_paid(call)) if is_alike else 0
-        if quote.price > paid and (offer is None or budget.approve(offer, paid) is not True):
-            raise PaymentDeclined(
-                f"the price was {paid}, and {quote.price} is not approved", code="not_approved"
-            )
+            return None
+        return Quote(price_of_last(last, self._places.last_paid(call)), last.asset, last.payee)
+
+
+def _alike(last: Quote, quote: Quote) -> int:
+    """The price before, or 0 where that is in another asset or for another payee."""
+    return last.price if (last.asset, last.payee) == (quote.asset, quote.payee) else 0

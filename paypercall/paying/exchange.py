@@ -221,6 +221,7 @@ def _accept(payer: Payer, call: Call, head: Head) -> Generator[Do, Any, Purchase
         return None
     payer.prices.learn_offer(call, offer)
     if not call.may_pay:
+        payer.prices.show(call, offer.quote)
         return None
     purchase: Purchase | None = yield Do(lambda: payer.buy(call, offer.quote, offer), payer.places.release)
     return purchase

@@ -101,7 +101,11 @@ class Payer:
         self.prices = Prices(self._network, self._timeout)
         self.places = Places(client.store)
         self.allowance = Allowance(
-            [budget] if isinstance(budget, Budget) else budget, client.peer_address, client.asset, self.places
+            [budget] if isinstance(budget, Budget) else budget,
+            client.peer_address,
+            client.asset,
+            self.places,
+            self.prices,
         )
         _payers.add(self)
 
@@ -195,9 +199,11 @@ class Payer:
         if offer is not None:
             require_payable(offer, self._network, self._timeout if client.aa_address is None else None)
         purchase = self._second_hand(call, quote, client)
-        if purchase is not None or not call.chain.may_make_new:
-            return purchase
-        return self._packed(Purchase(call, self.places.reserve(budget, call, quote), client))
+        if purchase is None and call.chain.may_make_new:
+            purchase = self._packed(Purchase(call, self.places.reserve(budget, call, quote), client))
+        if purchase is not None:
+            self.prices.forget_shown(call)
+        return purchase
 
     def renew(self, purchase: Purchase) -> Purchase:
         """Pays for a call anew, where the payment that was to be used a second time was used before.

@@ -36,6 +36,7 @@ class Prices:
         self._timeout = timeout
         self._lock = Lock()
         self._quotes: dict[str, dict[str, Quote | None]] = {}
+        self._shown: dict[str, dict[str, Quote]] = {}
         self._endpoints: dict[str, str] = {}
         self._lists: dict[str, PriceList] = {}
 
@@ -85,6 +86,25 @@ class Prices:
         if endpoint.startswith("/") and not endpoint.startswith("//"):
             with self._lock:
                 _remember(self._endpoints, call.origin, endpoint)
+
+    def show(self, call: Call, quote: Quote) -> None:
+        """Remembers a price that is handed on to the program without being paid."""
+        with self._lock:
+            shown = self._shown.get(call.resource, {})
+            shown.pop(call.request, None)
+            _remember(shown, call.request, quote, _MOST_REQUESTS)
+            _remember(self._shown, call.resource, shown)
+
+    def shown(self, call: Call) -> Quote | None:
+        """What was shown last: for a call itself, or else for its resource; None since that was paid for."""
+        with self._lock:
+            shown = self._shown.get(call.resource, {})
+            return shown.get(call.request) or next(reversed(shown.values()), None)
+
+    def forget_shown(self, call: Call) -> None:
+        """Has what was paid count, and not what was shown before."""
+        with self._lock:
+            self._shown.pop(call.resource, None)
 
     def list_at(self, call: Call) -> str | None:
         """Where the price list is that a call may be on; None if it was read before."""

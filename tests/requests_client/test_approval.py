@@ -114,3 +114,57 @@ def test_the_owner_is_not_asked_about_what_the_limits_do_not_allow(market: Marke
         market.site.price = 501
         assert code_of(api, url) == "above_per_call"
     assert owner.asked == []
+
+
+# --- a price that was shown -------------------------------------------------------------------------------------------
+
+
+def show(market: Market, api: Session, url: str, price: int) -> None:
+    market.site.price = price
+    offer = api.get_402_info(url)
+    assert offer is not None and offer.price == price
+
+
+def test_a_price_above_the_one_that_was_shown_is_asked_about_before_anything_is_paid(
+    market: Market, url: str
+) -> None:
+    owner, before = Owner(False), market.spent()
+    with session(market, owner) as api:
+        show(market, api, url + "?of=1", 100)
+        show(market, api, url + "?of=2", 120)
+        market.site.price = 150
+        assert code_of(api, url + "?of=3") == "not_approved"
+    assert (owner.asked, market.site.packages, market.spent() - before) == ([(150, 120)], [], 0)
+
+
+def test_the_price_that_was_shown_for_the_call_itself_is_not_asked_about(market: Market, url: str) -> None:
+    owner = Owner(False)
+    with session(market, owner) as api:
+        show(market, api, url + "?of=2", 120)
+        show(market, api, url + "?of=1", 100)
+        market.site.price = 120
+        assert api.get(url + "?of=2").ok
+    assert owner.asked == []
+
+
+def test_a_price_that_was_only_shown_is_asked_about_if_it_is_above_the_one_that_was_paid(
+    market: Market, url: str
+) -> None:
+    owner = Owner(True)
+    with session(market, owner) as api:
+        assert api.get(url).ok
+        show(market, api, url, 150)
+        assert api.get(url).ok
+        assert api.get(url).ok
+    assert owner.asked == [(150, 100)]
+
+
+def test_what_was_shown_counts_until_the_next_call_is_paid(market: Market, url: str) -> None:
+    owner = Owner(True)
+    with session(market, owner) as api:
+        for number, price in enumerate((50, 60)):
+            show(market, api, f"{url}?shown={number}", price)
+        market.site.price = 100
+        for number in range(2):
+            assert api.get(f"{url}?paid={number}").ok
+    assert owner.asked == [(100, 60)]
