@@ -102,10 +102,10 @@ class CallBook:
         call = call_of(method, payment, amount, asset or attempt.asset, attempt.now, details=details)
         return self._book(call, attempt, partial(hold, can_refund=can_refund))
 
-    def drop_uncollected(self, method: str, payment: str) -> None:
-        """Drops a payment that was kept for a request, but could not be collected."""
+    def drop_uncollected(self, held: PaidCall) -> None:
+        """Drops a payment that was kept for a request, but could not be collected; not one that was kept anew since."""
         with self._store.transaction() as books:
-            books.paid_calls.drop_uncollected(method, payment)
+            books.paid_calls.drop_uncollected(held)
 
     def take(
         self,

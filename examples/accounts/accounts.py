@@ -34,15 +34,29 @@ CREATE TABLE IF NOT EXISTS transfers (
     redemption TEXT NOT NULL,
     redeemed_at INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS refusals (
+    id TEXT NOT NULL,
+    redemption TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (id, redemption)
+);
 """
 
 
 class AccountError(PaypercallError):
-    """What was asked for is not done; nothing has changed. `status` is the HTTP status to answer with."""
+    """What was asked for is not done; no money has moved.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    Attributes:
+        status: The HTTP status to answer with.
+        refused: The transfer that will never move by this redemption, or None.
+    """
+
+    def __init__(self, status: int, code: str, message: str, refused: str | None = None) -> None:
         super().__init__(message, code=code)
         self.status = status
+        self.refused = refused
 
 
 class Accounts:
@@ -94,7 +108,7 @@ class Accounts:
             text: The transfer.
             signature: Its signature.
             redemption: What tells this redemption from all others. Repeated, because its answer got lost, it moves
-                nothing more and is answered alike; any other one is a replay.
+                nothing more and is answered alike, be it with a refusal; any other one of what was moved is a replay.
 
         Raises:
             Refusal: When the transfer is malformed or not signed.
@@ -104,11 +118,9 @@ class Accounts:
         if signed.transfer.payee_username != username:
             raise AccountError(403, "wrong_payee", "the transfer is to another payee")
         with self._transaction() as database:
-            known = database.execute("SELECT redemption FROM transfers WHERE id = ?", (signed.id,)).fetchone()
-            if known is None:
-                _move(database, signed, redemption)
-            elif known != (redemption,):
-                raise AccountError(409, "already_redeemed", "the transfer was redeemed already")
+            refusal = _refusal_of(database, signed, redemption)
+        if refusal is not None:
+            raise refusal
         return signed
 
     @contextmanager
@@ -119,7 +131,29 @@ class Accounts:
                 yield database
 
 
+def _refusal_of(database: sqlite3.Connection, signed: SignedTransfer, redemption: str) -> AccountError | None:
+    """Moves the money of a transfer, unless this redemption has moved it, or is refused; tells why it is, for good."""
+    use = (signed.id, redemption)
+    query = "SELECT status, code, message FROM refusals WHERE id = ? AND redemption = ?"
+    refused = database.execute(query, use).fetchone()
+    if refused is not None:
+        return AccountError(*refused, refused=signed.id)
+    moved = database.execute("SELECT redemption FROM transfers WHERE id = ?", (signed.id,)).fetchone()
+    if moved is not None:
+        replay = AccountError(409, "already_redeemed", "the transfer was redeemed already", signed.id)
+        return None if moved == (redemption,) else replay
+    try:
+        _move(database, signed, redemption)
+    except AccountError as error:
+        # A repetition that is still on its way must not move later what the payee is told was not moved.
+        why = (error.status, error.code, str(error))
+        database.execute("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", (*use, *why))
+        return AccountError(*why, refused=signed.id)
+    return None
+
+
 def _move(database: sqlite3.Connection, signed: SignedTransfer, redemption: str) -> None:
+    """Moves the money of a transfer; what it refuses has changed nothing."""
     transfer, now = signed.transfer, int(time.time())
     if not -CLOCKS_DIFFER_SECONDS <= now - transfer.timestamp <= MAX_AGE_SECONDS:
         raise AccountError(410, "wrong_time", "the transfer is too old, or of the future")

@@ -62,7 +62,8 @@ def redeem_transfer(username: str) -> Answer:
 @app.errorhandler(AccountError)
 def refuse(error: AccountError) -> Answer:
     """Says why nothing was done."""
-    return jsonify(error=str(error), code=error.code), error.status
+    named = {} if error.refused is None else {"refused": error.refused}
+    return jsonify(error=str(error), code=error.code, **named), error.status
 
 
 @app.errorhandler(Refusal)

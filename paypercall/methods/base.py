@@ -98,7 +98,7 @@ class Order:
             try:
                 collect(held)
             except PaymentRefused:
-                self.calls.drop_uncollected(self.method, payment)
+                self.calls.drop_uncollected(held)
                 raise
         return self.take(payment, amount, asset=asset, **details)
 

@@ -1,7 +1,8 @@
 """Payments by transfers between accounts at a third party, which the merchant redeems there.
 
-The third party holds the money; it must move a transfer once, answer a repeated redemption as the first time, and
-refuse every other one. A module of its own, so that only who takes transfers loads an HTTP client.
+The third party holds the money; it must move a transfer once, answer a repeated redemption as the first time, be it
+with a refusal, and refuse every other one of what it has moved. A module of its own, so that only who takes transfers
+loads an HTTP client.
 """
 
 from __future__ import annotations
@@ -173,9 +174,9 @@ class BitTransfer(PaymentMethod):
             return
         error = _error_of(answer)
         if error is not None and 400 <= status < 500 and status not in _NOT_NOW:
-            if is_first:
+            if is_first or answer.get("refused") == signed.id:
                 raise PaymentRefused(error, code="transfer_refused")
-            # Perhaps that is of a gateway, or of now: an attempt whose answer got lost may have moved the money.
+            # Perhaps that is a gateway's, which knows nothing of the attempts before: one may have moved the money.
             raise OutcomeUnknown(
                 f"an earlier attempt may have moved the money, and this one is refused: {error}"
             )

@@ -64,9 +64,9 @@ class PaidCalls:
         """Whether a payment is in the books."""
         return self._connection.first(_LOOK, {"key_method": method, "key_payment": payment}) is not None
 
-    def drop_uncollected(self, method: str, payment: str) -> None:
-        """Drops a payment that was kept for a request, and never taken for one."""
-        self._connection.change(_DROP_UNCOLLECTED, {"key_method": method, "key_payment": payment})
+    def drop_uncollected(self, held: PaidCall) -> None:
+        """Drops a payment that was kept for a request, and never taken for one; not one that was kept anew since."""
+        self._connection.change(_DROP_UNCOLLECTED, {"held_receipt": held.receipt, **_key(held)})
 
     def save(self, call: PaidCall) -> None:
         """Saves the state of a locked call."""
@@ -203,6 +203,7 @@ _DROP_UNCOLLECTED = Statement(
         _IS_PAYMENT,
         one_of(paid_calls.c.state, [PaidCallState.ACCEPTED.value, PaidCallState.UNTIED.value]),
         paid_calls.c.run.is_(None),
+        paid_calls.c.receipt == bindparam("held_receipt"),
     )
 )
 _LOCK_TOKEN = Statement(

@@ -55,6 +55,22 @@ def test_a_replay_is_refused_and_moves_nothing(accounts: str) -> None:
     assert (balance(accounts, "heidi"), balance(accounts, "merchant")) == (900, before)
 
 
+def test_a_redemption_that_was_refused_moves_nothing_any_more_but_another_one_may(accounts: str) -> None:
+    payer, poor = open_account(accounts, "judy"), open_account(accounts, "mallory")
+    signed = sign_transfer(transfer(poor, payer="mallory", amount=1_500), poor)
+    refusal = redeem(accounts, "merchant", signed)
+    assert (refusal.status_code, refusal.json()["code"]) == (402, "insufficient_funds")
+    assert refusal.json()["refused"] == signed.id
+    gift = sign_transfer(transfer(payer, payer="judy", payee_username="mallory", amount=500), payer)
+    assert redeem(accounts, "mallory", gift).status_code == 200
+    again = redeem(accounts, "merchant", signed)
+    assert (again.status_code, again.text) == (402, refusal.text)
+    assert balance(accounts, "mallory") == 1_500
+    assert redeem(accounts, "merchant", signed, '"second"').status_code == 200
+    assert redeem(accounts, "merchant", signed).text == refusal.text
+    assert balance(accounts, "mallory") == 0
+
+
 @pytest.mark.parametrize("key", ["", "x" * 101])
 def test_a_redemption_without_a_key_that_tells_it_from_others_is_refused(accounts: str, key: str) -> None:
     before = balance(accounts, "merchant")

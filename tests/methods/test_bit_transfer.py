@@ -268,6 +268,12 @@ def test_a_merchant_without_a_proper_name_is_told_so_at_once(names: tuple[str, s
 # --- what the third party refuses ------------------------------------------------------------------------------------
 
 
+def give_alice(shop: TransferShop, amount: int) -> None:
+    bob = open_account(shop.accounts, "bob")
+    to_alice = sign_transfer(transfer(bob, payer="bob", payee_username="alice", amount=amount), bob)
+    assert redeem(shop.accounts, "alice", to_alice).ok
+
+
 def test_the_error_of_the_third_party_is_passed_on_and_nothing_is_kept(shop: TransferShop) -> None:
     signed = shop.sign(amount=1_001)
     answer = shop.ask(signed, price=1_001)
@@ -275,9 +281,7 @@ def test_the_error_of_the_third_party_is_passed_on_and_nothing_is_kept(shop: Tra
     assert isinstance(answer, Answer)
     assert json.loads(answer.body)["detail"] == "alice has less than 1001 (insufficient_funds)"
     assert not shop.calls.is_known("bit_transfer", signed.id)
-    bob = open_account(shop.accounts, "bob")
-    to_alice = sign_transfer(transfer(bob, payer="bob", payee_username="alice", amount=500), bob)
-    assert redeem(shop.accounts, "alice", to_alice).ok
+    give_alice(shop, 500)
     shop.sell(signed, price=1_001)
 
 
@@ -335,6 +339,69 @@ def test_a_refusal_after_a_lost_answer_does_not_take_away_what_may_have_been_pai
     shop.line.act = None
     shop.sell(signed)
     assert shop.balances() == (900, 1_100)
+
+
+def test_a_transfer_that_the_third_party_names_as_refused_after_a_lost_answer_is_good_for_another_attempt(
+    shop: TransferShop,
+) -> None:
+    signed = shop.sign(amount=1_001)
+    shop.line.act = lambda body, forward: None
+    assert code_of(shop.ask(signed, price=1_001)) == (503, "transfer_outcome_unknown")
+    shop.line.act = None
+    assert code_of(shop.ask(signed, price=1_001)) == (402, "transfer_refused")
+    assert not shop.calls.is_known("bit_transfer", signed.id)
+    give_alice(shop, 500)
+    shop.sell(signed, price=1_001, path="/other")
+    assert shop.balances() == (499, 2_001)
+
+
+@pytest.mark.parametrize("status, of", [(402, "another"), (429, "it"), (500, "it"), (200, "it")])
+def test_no_other_refusal_after_a_lost_answer_is_the_last_word(
+    shop: TransferShop, status: int, of: str
+) -> None:
+    signed = shop.sign()
+    shop.line.act = lost_answer
+    assert code_of(shop.ask(signed)) == (503, "transfer_outcome_unknown")
+    named = signed.id if of == "it" else "0" * 64
+    shop.line.act = answering(status, {"error": "no", "refused": named})
+    assert code_of(shop.ask(signed)) == (503, "transfer_outcome_unknown")
+    shop.line.act = None
+    shop.sell(signed)
+    assert shop.balances() == (900, 1_100)
+
+
+def test_a_refusal_that_comes_late_does_not_take_away_what_was_kept_and_moved_since(
+    shop: TransferShop,
+) -> None:
+    signed, has_come, may_go_on = shop.sign(amount=1_001), Event(), Event()
+
+    def dawdle(body: bytes, forward: Callable[[], requests.Response]) -> tuple[int, bytes, dict[str, str]]:
+        has_come.set()
+        may_go_on.wait(30)
+        answer = forward()
+        return answer.status_code, answer.content, {}
+
+    def ask() -> tuple[int, str]:
+        return code_of(shop.ask(signed, price=1_001))
+
+    shop.line.act = lambda body, forward: None
+    assert ask() == (503, "transfer_outcome_unknown")
+    shop.line.act = dawdle
+    with ThreadPoolExecutor(1) as threads:
+        late = threads.submit(ask)
+        try:
+            assert has_come.wait(30)
+            shop.line.act = None
+            assert ask() == (402, "transfer_refused")
+            give_alice(shop, 500)
+            shop.line.act = lost_answer
+            assert ask() == (503, "transfer_outcome_unknown")
+        finally:
+            may_go_on.set()
+        assert late.result() == (402, "transfer_refused")
+    shop.line.act = None
+    shop.sell(signed, price=1_001)
+    assert shop.balances() == (499, 2_001)
 
 
 def test_an_endless_error_is_cut(shop: TransferShop) -> None:

@@ -15,8 +15,8 @@ def attempt(request: str = "a", price: int = 100) -> Attempt:
     return Attempt(request, "first", price, "base", 7)
 
 
-def keep(calls: CallBook, on: Attempt) -> PaidCall:
-    return calls.hold(on, method="cheque", payment="1", amount=100, can_refund=False)
+def keep(calls: CallBook, on: Attempt, **details: str) -> PaidCall:
+    return calls.hold(on, method="cheque", payment="1", amount=100, details=details, can_refund=False)
 
 
 def test_a_payment_is_kept_for_one_request_at_its_price_and_then_taken(store: Store) -> None:
@@ -35,20 +35,30 @@ def test_a_payment_is_kept_for_one_request_at_its_price_and_then_taken(store: St
 
 def test_only_what_was_never_taken_is_dropped(store: Store) -> None:
     calls = CallBook(store)
-    keep(calls, attempt())
-    calls.drop_uncollected("cheque", "1")
+    held = keep(calls, attempt())
+    calls.drop_uncollected(held)
     assert not calls.is_known("cheque", "1")
     calls.take(attempt(), method="cheque", payment="1", amount=100, can_refund=False)
-    calls.drop_uncollected("cheque", "1")
+    calls.drop_uncollected(held)
     assert calls.is_known("cheque", "1")
+
+
+def test_what_was_kept_anew_is_not_dropped_by_who_could_not_collect_it_before(store: Store) -> None:
+    calls = CallBook(store)
+    before, anew = keep(calls, attempt(), use="before"), None
+    for _ in range(2):
+        calls.drop_uncollected(before)
+        anew = anew or keep(calls, attempt(), use="anew")
+    assert keep(calls, attempt()) == anew
 
 
 def test_what_is_kept_and_dropped_by_many_at_once_is_there_or_not(store: Store) -> None:
     calls = CallBook(store)
+    held = keep(calls, attempt())
 
     def keep_or_drop(number: int) -> None:
         if number % 2:
-            calls.drop_uncollected("cheque", "1")
+            calls.drop_uncollected(held)
         else:
             assert keep(calls, attempt()).request == "a"
 
