@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, get_urlconf, reverse
 from django.utils.module_loading import import_string
 
 from paypercall.call_book import AnswerLimits
@@ -28,6 +29,9 @@ from paypercall.paywall.refunds import RefundPolicy
 from paypercall.server import Server
 
 logger = logging.getLogger(__name__)
+
+_ENDPOINT = "paypercall.django.endpoint.answer"
+"""The view that answers at the channel endpoint, as URLconfs know it."""
 
 _OWN = ("answers", "max_sweeping_period", "methods", "refunds")
 """What `PAYPERCALL` may hold besides the settings of `conf.example.py`."""
@@ -96,10 +100,20 @@ def watch_again(server: Server) -> None:
 
 def endpoint_path() -> str | None:
     """Where the project has the channel endpoint, or None if `paypercall.django.urls` is in no URLconf."""
-    try:
-        return reverse("paypercall:endpoint")
-    except NoReverseMatch:
-        return None
+    for name in _names_of_endpoint(get_resolver(get_urlconf()).url_patterns):
+        with suppress(NoReverseMatch):  # its path has arguments
+            return reverse(name)
+    return None
+
+
+def _names_of_endpoint(patterns: Iterable[URLPattern | URLResolver], *namespaces: str) -> Iterator[Any]:
+    """What Django knows the endpoint by: a name in its namespaces or, where it is in none, the view."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            inner = [pattern.namespace] if pattern.namespace else []
+            yield from _names_of_endpoint(pattern.url_patterns, *namespaces, *inner)
+        elif pattern.lookup_str == _ENDPOINT:
+            yield ":".join((*namespaces, str(pattern.name))) if namespaces else pattern.callback
 
 
 def _wallet() -> Wallet | None:

@@ -1,17 +1,22 @@
-"""The project mounted twice, behind its WSGI and its ASGI interface."""
+"""The project mounted twice, behind its WSGI and its ASGI interface; the channel endpoint included in many ways."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
+from django.urls import URLResolver, include, path, re_path
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
+from paypercall import wire
 from paypercall.client import Client
 from tests.asgi.running_app import serving
 from tests.django_app.conftest import Site
@@ -58,3 +63,44 @@ def test_the_same_path_below_another_mount_is_another_request(
     other = site.ask("v2/by-length/100", header)
     assert (other.status_code, other.json()["code"]) == (409, "payment_used")
     assert site.ask("v1/by-length/100", header).content == first.content
+
+
+def plainly(endpoint: str) -> URLResolver:
+    return path("pay", include(endpoint))
+
+
+def in_a_namespace_of_its_own(endpoint: str) -> URLResolver:
+    return path("pay", include((endpoint, "ns"), namespace="ns"))
+
+
+def as_one_of_many(endpoint: str) -> URLResolver:
+    return path("pay", include(endpoint, namespace="first"))
+
+
+def without_a_namespace(endpoint: str) -> URLResolver:
+    return path("pay", include(import_module(endpoint).urlpatterns))
+
+
+def below_others(endpoint: str) -> URLResolver:
+    inner = [re_path("^other$", nothing_here, name="endpoint"), path("pay", include((endpoint, "ns")))]
+    return path("api/", include(([path("v1/", include((inner, "inner")))], "outer")))
+
+
+@pytest.mark.parametrize(
+    "how", [plainly, in_a_namespace_of_its_own, as_one_of_many, without_a_namespace, below_others]
+)
+def test_a_402_names_the_endpoint_however_its_urls_are_included(
+    wsgi: Site, how: Callable[[str], URLResolver]
+) -> None:
+    from django.conf import settings
+    from django.test import override_settings
+
+    from paypercall.django import Payment
+
+    payment = Payment()
+    answer = payment.required(100)(lambda request: HttpResponse("42"))
+    settings_of_its_own = {name: value for name, value in settings.PAYPERCALL.items() if name != "methods"}
+    urls = path("answer", answer), how("paypercall.django.urls")
+    with override_settings(ROOT_URLCONF=urls, PAYPERCALL=settings_of_its_own), closing(payment):
+        named = wsgi.ask("answer").headers[wire.ENDPOINT]
+        assert wsgi.ask(named.removeprefix("/")).json()["resources"][0]["path"] == "/answer"
