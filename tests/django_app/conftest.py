@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from paypercall.client import Client
 from paypercall.devnet import Devnet
 from tests.asgi.running_app import serving
 from tests.django_app import project
+from tests.http_server import running
 from tests.parties import customer_on
 
 
@@ -66,12 +66,8 @@ def wsgi(customer: Client) -> Iterator[Site]:
 
     server = ThreadedWSGIServer(("127.0.0.1", 0), Quiet)
     server.set_app(get_wsgi_application())
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield Site(customer, f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server) as address:
+        yield Site(customer, address)
 
 
 @pytest.fixture(scope="session")

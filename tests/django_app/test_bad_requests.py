@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ from paypercall import wire
 from paypercall.client import Client
 from tests.django_app.conftest import Site
 from tests.django_app.project import RUNS
+from tests.http_server import running
 from tests.paywall.bad_requests import (
     BODIES_WITHOUT_A_PACKAGE,
     NO_PACKAGE_CODES,
@@ -101,13 +101,8 @@ def telling(customer: Client) -> Iterator[Site]:
     """A server of WSGI that tells where a body without a length ends."""
     from django.core.wsgi import get_wsgi_application
 
-    server = make_server("127.0.0.1", 0, get_wsgi_application(), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield Site(customer, f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(make_server("127.0.0.1", 0, get_wsgi_application(), threaded=True)) as address:
+        yield Site(customer, address)
 
 
 @pytest.mark.parametrize("interface", ["telling", "asgi"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import import_module
@@ -20,6 +19,7 @@ from paypercall import wire
 from paypercall.client import Client
 from tests.asgi.running_app import serving
 from tests.django_app.conftest import Site
+from tests.http_server import running
 
 
 def nothing_here(environ: Any, start_response: Any) -> list[bytes]:
@@ -35,12 +35,8 @@ def mounted_wsgi(customer: Client) -> Iterator[Site]:
     server = make_server(
         "127.0.0.1", 0, DispatcherMiddleware(nothing_here, {"/v1": app, "/v2": app}), threaded=True
     )
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield Site(customer, f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server) as address:
+        yield Site(customer, address)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from paypercall import Client, Server, wire
 from paypercall.devnet import Devnet
+from tests.http_server import running
 from tests.parties import customer_on, merchant_on
 
 Package = Mapping[str, Any]
@@ -101,11 +101,5 @@ def served(app: Flask) -> Iterator[str]:
     """Serves an app with threads on a free port until the end of the block; gives its URL."""
     http = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
     http.daemon_threads = False
-    thread = threading.Thread(target=http.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}"
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    with running(http) as url:
+        yield url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socketserver
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from paypercall.flask import Payment
 from paypercall.obyte.amounts import BASE
 from paypercall.server import MAX_UNKNOWN_WAITING
 from tests.flask.site import QuietHandler, Site, code_in, open_site
+from tests.http_server import running
 from tests.parties import wait_until
 from tests.two_sides import CUSTOMER, signed_package
 
@@ -43,15 +43,8 @@ class _FewThreads(socketserver.ThreadingMixIn, BaseWSGIServer):
 @contextmanager
 def served_by_few_threads(app: Flask) -> Iterator[str]:
     http = _FewThreads(app)
-    thread = threading.Thread(target=http.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}"
-    finally:
-        http.shutdown()
-        http.pool.shutdown()
-        http.server_close()
-        thread.join()
+    with http.pool, running(http) as url:
+        yield url
 
 
 def of_a_channel_that_nobody_opens(site: Site, number: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,9 +13,9 @@ import requests
 
 from paypercall.obyte.amounts import BASE
 from paypercall.paywall import Answer, Paywall, Price, Request
+from tests.http_server import running
 
 ANSWER = b"21 degrees"
-_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +72,6 @@ def serving(paywall: Paywall, price: int) -> Iterator[Host]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    host = Host(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = Thread(target=server.serve_forever, args=(_POLL_SECONDS,))
-    thread.start()
-    try:
+    host = Host(f"http://127.0.0.1:{server.server_port}")
+    with running(server):
         yield host
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
