@@ -354,11 +354,13 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The agent paid out and went to the next period."""
+    """The agent paid out and went to the next period: what each side got, in bytes or units of the channel's asset."""
 
     event_id: int
     period: int
     is_fraud_proven: bool
+    paid_to_a: int
+    paid_to_b: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,12 +391,12 @@ def read_response(parameters: ChannelParameters, unit: Unit) -> AgentEvent | Non
     if not isinstance(data, dict):
         return None
     try:
-        return _read_event(parameters, data, unit["timestamp"])
+        return _read_event(parameters, data, unit)
     except ValueError:
         return None
 
 
-def _read_event(parameters: ChannelParameters, data: dict[str, Any], timestamp: int) -> AgentEvent:
+def _read_event(parameters: ChannelParameters, data: dict[str, Any], unit: Unit) -> AgentEvent:
     event_id = _number(data, "event_id")
     if data.get("open"):
         return Opened(
@@ -412,10 +414,14 @@ def _read_event(parameters: ChannelParameters, data: dict[str, Any], timestamp: 
             _number(data, parameters.address_a),
             _number(data, parameters.address_b),
             _text(data, "trigger_unit"),
-            timestamp,
+            unit["timestamp"],
         )
     if data.get("closed"):
-        return Closed(event_id, _number(data, "period"), bool(data.get("fraud_proof")))
+        paid_to_a, paid_to_b = (
+            _received(address, unit["messages"]).get(parameters.asset, 0)
+            for address in (parameters.address_a, parameters.address_b)
+        )
+        return Closed(event_id, _number(data, "period"), bool(data.get("fraud_proof")), paid_to_a, paid_to_b)
     return DepositRefused(event_id, _text(data, "trigger_unit"))
 
 

@@ -25,7 +25,8 @@ class EventKind(Enum):
     A deposit is refused, too, when the agent has not taken it long after it was final; a channel is refilled when the
     deposit is decided, whether by itself, by a payment that needs it, or for the next period. A receipt is disputed
     when what a merchant writes of a payment is not what the books say; a refund is missing when one is due that did
-    not come as it should, or when the price is kept for an answer that most merchants would give it back for.
+    not come as it should, when the price is kept for an answer that most merchants would give it back for, or when a
+    merchant claims a payment on the ledger that it says it has not taken, and does not give it back.
     """
 
     CHANNEL_CREATED = "channel_created"

@@ -510,7 +510,7 @@ def test_the_end_of_a_period_settles_everything_and_lifts_the_freeze() -> None:
         freeze=Freeze(Decision.CONFIRM, 2, 3),
         pending_close=PendingClose(False, 2, 3, 4),
     )
-    assert apply_event(channel, Closed(6, 1, False)) == Channel(
+    assert apply_event(channel, Closed(6, 1, False, 0, 0)) == Channel(
         channel_parameters(),
         PAYEE.address,
         period=2,
@@ -521,7 +521,7 @@ def test_the_end_of_a_period_settles_everything_and_lifts_the_freeze() -> None:
 
 
 def test_after_the_end_of_a_period_the_next_deposit_opens_the_next_one() -> None:
-    channel = apply_event(payees_channel(last_event_id=2, known_event_id=2), Closed(3, 1, False))
+    channel = apply_event(payees_channel(last_event_id=2, known_event_id=2), Closed(3, 1, False, 0, 0))
     after = apply_event(channel, Opened(4, 2, 0, 500, "u"))
     assert (after.status, after.period, after.deposited_by_peer) == (Status.OPEN, 2, 500)
 
@@ -535,7 +535,7 @@ def test_a_refused_deposit_only_counts_as_an_event() -> None:
 EVERY_KIND: list[AgentEvent] = [
     Opened(1, 1, 9, 9, "u"),
     Closing(1, 1, CUSTOMER.address, 9, 9, "u", 1),
-    Closed(1, 1, False),
+    Closed(1, 1, False, 0, 0),
     DepositRefused(1, "u"),
 ]
 
@@ -625,7 +625,9 @@ def test_a_distrusted_channel_still_proves_a_fraud_that_it_can_see() -> None:
 
 
 def test_a_distrusted_channel_is_used_again_in_the_next_period() -> None:
-    channel = apply_event(distrust_current_period(payees_channel(deposited_by_me=100)), Closed(2, 1, False))
+    channel = apply_event(
+        distrust_current_period(payees_channel(deposited_by_me=100)), Closed(2, 1, False, 0, 0)
+    )
     assert not channel.is_distrusted
     channel = apply_event(channel, Opened(3, 2, 100, 100_000, "u"))
     assert accepted(channel, parsed_package(10, period=2)).accepted_from_peer == 10
@@ -633,9 +635,9 @@ def test_a_distrusted_channel_is_used_again_in_the_next_period() -> None:
 
 
 def test_what_may_be_forgotten_stays_so_over_the_end_of_a_period() -> None:
-    channel = apply_event(payees_channel(signs_from_period=4), Closed(2, 1, False))
+    channel = apply_event(payees_channel(signs_from_period=4), Closed(2, 1, False, 0, 0))
     assert (channel.period, channel.is_distrusted) == (2, True)
-    channel = apply_event(apply_event(channel, Closed(3, 2, False)), Closed(4, 3, False))
+    channel = apply_event(apply_event(channel, Closed(3, 2, False, 0, 0)), Closed(4, 3, False, 0, 0))
     assert (channel.period, channel.is_distrusted) == (4, False)
 
 

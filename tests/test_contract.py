@@ -260,6 +260,12 @@ def answer_to(step: Step) -> Step:
     return (step["result"] or {}).get("data") or {}
 
 
+def paid_to(step: Step, asset: str, address: str) -> int:
+    """What the agent was recorded to pay to an address."""
+    payments = step["result"]["payments"].get(asset, [])
+    return sum(payment["amount"] for payment in payments if payment["address"] == address)
+
+
 def is_from_party(trace: Step, step: Step) -> bool:
     return step["trigger"]["address"] in (trace["params"]["addressA"], trace["params"]["addressB"])
 
@@ -361,7 +367,12 @@ def test_every_answer_is_read_as_recorded(trace: Step) -> None:
                 step["state"]["close_start_ts"],
             )
         elif "closed" in data:
-            expected = Closed(data["event_id"], data["period"], data.get("fraud_proof") == 1)
+            expected = Closed(
+                data["event_id"],
+                data["period"],
+                data.get("fraud_proof") == 1,
+                *(paid_to(step, trace["params"]["asset"], address) for address in (address_a, address_b)),
+            )
         else:
             assert "refused" in data
             expected = DepositRefused(data["event_id"], step["trigger"]["unit"])
@@ -536,7 +547,7 @@ def test_an_answer_without_its_messages_tells_nothing() -> None:
 
 def test_what_anybody_else_writes_into_a_unit_is_no_answer_of_the_agent() -> None:
     answer = answer_unit({"closed": 1, "event_id": 1, "period": 50})
-    assert read_response(channel_parameters(), answer) == Closed(1, 50, is_fraud_proven=False)
+    assert read_response(channel_parameters(), answer) == Closed(1, 50, False, 0, 0)
     for sender in (CUSTOMER, PAYEE, STRANGER):
         for data in ({"closed": 1, "event_id": 1, "period": 50}, {"close": 1, "period": 1}, {"x": 1}):
             unit = {**answer_unit(data), "authors": [{"address": sender.address}]}

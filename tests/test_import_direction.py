@@ -19,7 +19,7 @@ LAYERS = (
     ("announcer", "costs", "heartbeat", "waiting"),
     ("obyte",),
     ("conf", "events"),
-    ("trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"),
+    ("trigger_data", "contract", "package", "backing", "channel", "decisions", "settled", "sweeping"),
     ("payment_token",),
     ("bought_call", "close_request", "paid_call", "terms", "transfer", "unit_payment", "wire"),
     ("store",),
@@ -44,7 +44,7 @@ LAYERS = (
 PUBLIC_NAMES = {name: home.removeprefix("paypercall.") for name, home in paypercall._HOMES.items()}
 PUBLIC_NAMES |= {"PaypercallError": "errors", "__version__": "errors"}
 RULES = {"costs", "trigger_data", "contract", "package", "backing", "channel", "decisions", "sweeping"}
-RULES |= {"bought_call", "close_request", "paid_call", "payment_token"}
+RULES |= {"settled", "bought_call", "close_request", "paid_call", "payment_token"}
 RULES |= {"terms", "transfer", "unit_payment", "wire"}
 PURE_OBYTE = {"address", "canonical", "composer", "errors", "joint", "keys", "mnemonics", "network", "proof"}
 PURE_OBYTE |= {

@@ -31,7 +31,7 @@ def published(store: Store, channel: Channel, *kinds: OutboxKind, is_noted: bool
         for kind in kinds:
             books.outbox.add(kind, aa_address=OPEN.aa_address, period=1, details={}, now=1)
         if channel.period > 1 and is_noted:
-            books.periods.add(OPEN, is_fraud_proven=False, unit=unit_hash(1), now=1)
+            books.periods.add(OPEN, None, is_fraud_proven=False, unit=unit_hash(1), now=1)
         return [is_published(books, channel, package(OPEN, total)) for total in (99, 100)]
 
 

@@ -6,9 +6,9 @@ An adapter makes a `Call` of its request, and does what `exchange` wants done.
 from __future__ import annotations
 
 from paypercall.paying.budget import Budget, Limits, PaymentDeclined, WrongBudget
-from paypercall.paying.exchange import NotYetAccepted, PaymentRejected, PeriodOver
 from paypercall.paying.offer import Offer, WrongOffer
 from paypercall.paying.payer import RefundMissing
+from paypercall.paying.rejections import NotYetAccepted, PaymentRejected, PeriodOver
 
 __all__ = [
     "Budget",

@@ -2,8 +2,8 @@
 
 `exchange` is a generator. It yields what it wants done and gets the outcome; the shells, one for each HTTP library, do
 it and decide nothing. One payment buys one call. A second one is made only when the first has bought this call nothing
-and never can: all of it was given back, its period has ended before it was taken, or another call had left it, and it
-is lost (`refusals.Outlook`). There is no third.
+and never can: all of it was given back, its period has ended and the ledger tells that the merchant does not have it,
+or another call had left it, and it is lost (`refusals.Outlook`). There is no third.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from time import monotonic
 from typing import Any
 
 from paypercall import wire
-from paypercall.errors import PaypercallError
 from paypercall.paying.budget import PaymentDeclined, check_max_price
 from paypercall.paying.call import Call, Head, Lost
 from paypercall.paying.offer import Offer, Quote, WrongOffer, read_offer
@@ -25,6 +24,8 @@ from paypercall.paying.outcomes import is_of_another_period, outlook_of, retry_a
 from paypercall.paying.payer import Payer
 from paypercall.paying.purchase import Purchase
 from paypercall.paying.refusals import REFUSALS, Outlook
+from paypercall.paying.rejections import claimed, rejection
+from paypercall.settled import Standing
 
 SENDS = 3
 """How often a payment is sent when its outcome stays unknown, before the call fails."""
@@ -45,46 +46,13 @@ _PROXY_ERRORS = (
 _SECONDS = re.compile(r"[0-9]{1,4}")
 
 
-class PaymentRejected(PaypercallError):
-    """The merchant was paid and still asks for payment; nothing more is paid in this call.
-
-    Attributes:
-        response: The HTTP library's answer.
-    """
-
-    code = "rejected"
-
-    def __init__(self, message: str, response: Any = None) -> None:
-        super().__init__(message)
-        self.response = response
-
-
-class NotYetAccepted(PaymentRejected):
-    """The merchant does not take the payment yet: call again later, and the same payment goes along."""
-
-    code = "not_yet_accepted"
-
-
-class PeriodOver(PaypercallError):
-    """The merchant settles the channel, and has not taken the payment: call again later. What was signed stays counted.
-
-    Attributes:
-        response: The HTTP library's answer.
-    """
-
-    code = "period_over"
-
-    def __init__(self, message: str, response: Any = None) -> None:
-        super().__init__(message)
-        self.response = response
-
-
 class _Fate(Enum):
     """What became of a payment that was sent."""
 
     KEPT = "kept"
     GIVEN_BACK = "given back"
-    PERIOD_OVER = "its period has ended before it was taken"
+    PERIOD_OVER = "its period has ended, and the merchant does not have it"
+    CLAIMED = "the merchant has claimed it on the ledger, and says that it has not taken it"
     LOST = "left by another call, and of no use any more, as when that has used it"
 
 
@@ -143,7 +111,7 @@ def exchange(payer: Payer, call: Call) -> Steps:
     Raises:
         WrongBudget: When the call's own limit is none; nothing is sent then.
         PaymentDeclined: When it costs what this side does not pay.
-        PaymentRejected: When the merchant is paid and asks again.
+        PaymentRejected: When the merchant is paid and asks again, or says that it has not taken what it has claimed.
         NotYetAccepted: When it will take the payment later, such as when the ledger has confirmed the deposit.
         PeriodOver: When the channel is settled just now, and not usable again within the payer's patience, or the call
             may not cost what was refused and the same again.
@@ -165,6 +133,8 @@ def exchange(payer: Payer, call: Call) -> Steps:
     deadline = monotonic() + payer.patience
     for is_last in (False, True):
         head, fate = yield from _deliver(payer, purchase, deadline)
+        if fate is _Fate.CLAIMED:
+            raise claimed(purchase, head)
         if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
             return head.response
         again = None
@@ -173,28 +143,15 @@ def exchange(payer: Payer, call: Call) -> Steps:
         if again is None:
             break
         purchase = again
-    raise _rejection(call, purchase, head)
+    raise rejection(purchase, head)
 
 
 def _may_pay_again(payer: Payer, purchase: Purchase, head: Head, fate: _Fate) -> bool:
     """Whether another payment may be made in the same call."""
     if fate is not _Fate.PERIOD_OVER:
         return fate is not _Fate.KEPT
-    # A merchant may say so of a payment that it has taken.
     offer = offer_in(head)
     return offer is not None and payer.allowance.may_pay_besides(purchase, offer)
-
-
-def _rejection(call: Call, purchase: Purchase, head: Head) -> PaypercallError:
-    expected, amount = outlook_of(head), purchase.row.amount
-    if expected is Outlook.OTHER_PERIOD:
-        return PeriodOver(f"{call.origin} settles the channel; call again later", head.response)
-    if expected is Outlook.NOT_YET or (retry_after(head) is not None and not was_taken(head)):
-        return NotYetAccepted(
-            f"{call.origin} does not take the payment of {amount} yet; call again later, the same one goes along",
-            head.response,
-        )
-    return PaymentRejected(f"{call.origin} was paid {amount} and asks for payment again", head.response)
 
 
 def offer_in(head: Head) -> Offer | None:
@@ -309,9 +266,10 @@ def _deliver_one(
         while True:
             chain.leaves(call.request, call.resource, call.asker)
             outcome = yield from _send_for_refund(payer, purchase)
-            if is_of_another_period(outcome) and (yield Do(lambda: payer.has_left_period(purchase))):
-                yield Do(lambda: payer.abandon(purchase))
-                return outcome, _Fate.PERIOD_OVER
+            if is_of_another_period(outcome):
+                fate = yield from _look_at_ledger(payer, purchase)
+                if fate is not None:
+                    return outcome, fate
             pause = _pause_before_next(outcome, sends)
             if pause is None:
                 break
@@ -333,15 +291,17 @@ def _deliver_one(
             if pause is None or outcome.status not in REFUSALS:
                 payer.doubt(purchase, outcome.status, is_new=unknown == 0 and not is_resumed)
             return outcome, _Fate.KEPT
-        if (yield Do(lambda: payer.is_lost(purchase, expected))):
-            yield Do(lambda: payer.abandon(purchase))
-            # What was used may have been used by this very call, where one of its answers was lost.
-            if purchase.is_second_hand and not unknown:
-                return outcome, _Fate.LOST
-            chain.has_paid()
-        else:
+        fate = yield from _end_refused(payer, purchase, expected)
+        if fate is None:
             payer.keep(purchase, expected)
             chain.makes_no_other()
+            return outcome, _Fate.KEPT
+        if fate is _Fate.CLAIMED:
+            return outcome, fate
+        # What was used may have been used by this very call, where one of its answers was lost.
+        if purchase.is_second_hand and not unknown:
+            return outcome, _Fate.LOST
+        chain.has_paid()
         return outcome, _Fate.KEPT
     except GeneratorExit:
         is_cut_short = True
@@ -349,6 +309,25 @@ def _deliver_one(
     finally:
         # What has no outcome is there for whoever makes the call again, or what follows from it.
         yield from _let_go(payer, purchase, is_cut_short=is_cut_short)
+
+
+def _end_refused(payer: Payer, purchase: Purchase, expected: Outlook) -> Generator[Do, Any, _Fate | None]:
+    """Ends a purchase whose payment was refused by name; gives what became of that, or None if it may be taken yet."""
+    if expected is Outlook.IN_USE:
+        return None
+    if payer.is_lost(purchase, expected):
+        yield Do(lambda: payer.abandon(purchase))
+        return _Fate.LOST
+    return (yield from _look_at_ledger(payer, purchase))
+
+
+def _look_at_ledger(payer: Payer, purchase: Purchase) -> Generator[Do, Any, _Fate | None]:
+    """Ends a purchase if the ledger tells what has become of its payment; gives that, or None."""
+    standing: Standing = yield Do(lambda: payer.end_by_ledger(purchase))
+    if standing is Standing.KEPT:
+        purchase.call.chain.has_paid()
+        return _Fate.CLAIMED
+    return _Fate.PERIOD_OVER if standing.is_told else None
 
 
 def _let_go(payer: Payer, purchase: Purchase, *, is_cut_short: bool) -> Generator[Do, Any, None]:

@@ -44,6 +44,7 @@ from paypercall.paying.purchase import (
     weigh,
 )
 from paypercall.paying.refusals import Outlook, is_lost
+from paypercall.settled import Standing
 from paypercall.settlement.node import wall_clock
 
 logger = logging.getLogger(__name__)
@@ -276,10 +277,17 @@ class Payer:
         self.places.end(purchase, give_up)
 
     def is_lost(self, purchase: Purchase, expected: Outlook) -> bool:
-        """Whether a payment that was refused by name is not to be offered again."""
-        if expected is Outlook.IN_USE:
-            return False
-        return is_lost(expected, wall_clock() - purchase.row.made_at) or self.has_left_period(purchase)
+        """Whether a payment that was refused by name is not to be offered again, whatever the ledger tells."""
+        return is_lost(expected, wall_clock() - purchase.row.made_at)
+
+    def end_by_ledger(self, purchase: Purchase) -> Standing:
+        """Ends a purchase whose payment was refused by name, if the ledger tells what has become of that."""
+        standing = self.places.end_by_ledger(purchase)
+        if standing.is_told:
+            self.prices.learn(purchase.call, None)
+        if standing is Standing.KEPT:
+            self._tell_missing(purchase, "what it paid was claimed, and said not to be taken")
+        return standing
 
     def keep(self, purchase: Purchase, expected: Outlook) -> None:
         """Leaves a payment that was refused by name, and may be taken yet, to whichever call offers it next."""

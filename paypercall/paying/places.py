@@ -17,6 +17,7 @@ from paypercall.bought_call import (
     RESUME_SECONDS,
     BoughtCall,
     BoughtCallState,
+    give_up,
     is_left,
     let_go,
     put_aside,
@@ -28,6 +29,7 @@ from paypercall.paying.call import Call
 from paypercall.paying.offer import Quote
 from paypercall.paying.purchase import Purchase, signed_call
 from paypercall.paying.rest import Fate, Rest
+from paypercall.settled import Standing, standing_after, standing_within
 from paypercall.settlement.node import wall_clock
 from paypercall.store import Books, Store
 
@@ -205,6 +207,15 @@ class Places:
             books.bought_calls.save(row)
         return row
 
+    def end_by_ledger(self, purchase: Purchase) -> Standing:
+        """Ends a purchase if the ledger tells what has become of its payment; gives that."""
+        with self._store.transaction() as books:
+            standing = end_by_ledger(books, purchase)
+        if standing.is_told:
+            self._heartbeat.remove(purchase.row)
+            purchase.is_over = True
+        return standing
+
     @contextmanager
     def _leaving(self, purchase: Purchase) -> Iterator[Books]:
         """The transaction with which this process is done with a purchase; if that fails, it is left all the same."""
@@ -251,6 +262,31 @@ def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
             return books.bought_calls.add(reserved)
         books.bought_calls.renew(reserved)
         return reserved
+
+
+def end_by_ledger(books: Books, purchase: Purchase) -> Standing:
+    """The same, within a transaction: what comes back at the end of a period comes back for one payment, and no other.
+
+    The channel is locked for that, as it is for what ends its period.
+    """
+    package, row = purchase.package["signed_message"], purchase.row
+    paid = {"amount": row.amount, "amount_spent": package["amount_spent"]}
+    record = books.channels.lock(purchase.aa_address)
+    assert record is not None, "channels are never deleted"
+    if record.channel.period == package["period"]:
+        standing, ended = standing_within(record.channel, **paid), None
+    else:
+        ended = books.periods.get(purchase.aa_address, package["period"])
+        if ended is None:
+            return Standing.UNTOLD
+        standing = standing_after(ended.settled, ended.signed_by_peer, ended.paid_anew, **paid)
+    if not standing.is_told:
+        return standing
+    place = signed_call(books, row)
+    if place.state is BoughtCallState.PENDING and standing is Standing.GIVEN_BACK and ended is not None:
+        books.periods.pay_anew(ended, row.amount)
+    books.bought_calls.save(give_up(place, purchase.aa_address))
+    return standing
 
 
 def require_place(books: Books, row: BoughtCall) -> None:

@@ -16,6 +16,7 @@ from paypercall.contract import AgentEvent, Closed, Closing, DepositRefused, Ope
 from paypercall.decisions import decide_answer
 from paypercall.events import Event, EventKind
 from paypercall.obyte.proof import HistoryUnit
+from paypercall.settled import settled_with
 from paypercall.settlement.commands import KIND_OF_DECISION, details_of_command
 from paypercall.store import Books, DepositState, OutboxKind
 
@@ -95,7 +96,11 @@ class Transition:
         if channel.counted_exposure:
             self._books.totals.add_loss(channel.parameters.asset, channel.counted_exposure, self._now)
         self._books.periods.add(
-            channel, is_fraud_proven=event.is_fraud_proven, unit=answer.unit, now=self._now
+            channel,
+            settled_with(channel, event),
+            is_fraud_proven=event.is_fraud_proven,
+            unit=answer.unit,
+            now=self._now,
         )
         self._books.channels.set_opened_at(self._aa_address, None)
         self._books.unconfirmed.forget_commands(self._aa_address)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select, update
 
 from paypercall.channel import Channel
+from paypercall.settled import Settled
 from paypercall.store.schema import periods
 from paypercall.store.statements import Connection, Statement, adding
 
@@ -27,6 +28,8 @@ class PeriodRecord:
         is_fraud_proven: Whether a fraud proof ended it.
         unit: The agent's response unit that ended it.
         ended_at: When this node saw it, in seconds.
+        settled: With what the agent has settled it; None in books of older versions.
+        paid_anew: What payments came to that were given back at its end, and made anew later.
     """
 
     aa_address: str
@@ -39,6 +42,8 @@ class PeriodRecord:
     is_fraud_proven: bool
     unit: str
     ended_at: int
+    settled: Settled | None = None
+    paid_anew: int = 0
 
 
 class Periods:
@@ -47,7 +52,9 @@ class Periods:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, channel: Channel, *, is_fraud_proven: bool, unit: str, now: int) -> None:
+    def add(
+        self, channel: Channel, settled: Settled | None, *, is_fraud_proven: bool, unit: str, now: int
+    ) -> None:
         """Adds a channel's current period, which has just ended."""
         row = {
             "aa_address": channel.aa_address,
@@ -60,8 +67,21 @@ class Periods:
             "is_fraud_proven": is_fraud_proven,
             "unit": unit,
             "ended_at": now,
+            "owed_by_me": settled.owed_by_me if settled else None,
+            "owed_by_peer": settled.owed_by_peer if settled else None,
+            "paid_anew": 0,
         }
         self._connection.change(_ADD, row)
+
+    def get(self, aa_address: str, period: int) -> PeriodRecord | None:
+        """A period that has ended; None where it is not known to have."""
+        row = self._connection.first(_GET, {"key_aa_address": aa_address, "key_period": period})
+        return None if row is None else _period(*row)
+
+    def pay_anew(self, record: PeriodRecord, amount: int) -> None:
+        """Counts a payment that was given back at the end of a period; the channel must be locked."""
+        key = {"key_aa_address": record.aa_address, "key_period": record.period}
+        self._connection.change(_PAY_ANEW, {**key, "paid_anew": record.paid_anew + amount})
 
     def signed_by_peer(self, aa_address: str, period: int) -> int | None:
         """The highest total that the peer of a channel signed in a period; None where it is not known to be over."""
@@ -74,14 +94,18 @@ class Periods:
 
 
 def _period(*values: Any) -> PeriodRecord:
-    period = PeriodRecord(*values)
-    return replace(period, is_fraud_proven=bool(period.is_fraud_proven))
+    *plain, owed_by_me, owed_by_peer, paid_anew = values
+    period = PeriodRecord(*plain)
+    settled = None if owed_by_me is None else Settled(owed_by_me, owed_by_peer)
+    is_fraud_proven = bool(period.is_fraud_proven)
+    return replace(period, is_fraud_proven=is_fraud_proven, settled=settled, paid_anew=paid_anew or 0)
 
 
-_ADD = adding(periods)
-_SIGNED = Statement(
-    select(periods.c.signed_by_peer).where(
-        periods.c.aa_address == bindparam("key_aa_address"), periods.c.period == bindparam("key_period")
-    )
+_IS_IT = and_(
+    periods.c.aa_address == bindparam("key_aa_address"), periods.c.period == bindparam("key_period")
 )
+_ADD = adding(periods)
+_GET = Statement(select(periods).where(_IS_IT))
+_PAY_ANEW = Statement(update(periods).where(_IS_IT).values(paid_anew=bindparam("paid_anew")))
+_SIGNED = Statement(select(periods.c.signed_by_peer).where(_IS_IT))
 _ALL = Statement(select(periods).order_by(periods.c.aa_address, periods.c.period))

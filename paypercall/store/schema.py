@@ -26,7 +26,7 @@ from sqlalchemy import (
 from paypercall.channel import NEVER
 from paypercall.contract import MAX_SALT_LENGTH
 
-REVISION = "0011"
+REVISION = "0012"
 """The schema that this code works on."""
 
 VERSION_TABLE = "paypercall_version"
@@ -170,6 +170,9 @@ periods = Table(
     Column("is_fraud_proven", Boolean, nullable=False),
     Column("unit", _HASH, nullable=False),
     _time("ended_at"),
+    _amount("owed_by_me", nullable=True),
+    _amount("owed_by_peer", nullable=True),
+    _amount("paid_anew", nullable=True),
 )
 
 sent_packages = Table(

@@ -337,9 +337,11 @@ def call_of(books: Books, row: dict[str, Any]) -> BoughtCall:
 
 
 @contextmanager
-def open_market(folder: Path, answers: AnswerLimits | None = None, **settings: Any) -> Iterator[Market]:
+def open_market(
+    folder: Path, answers: AnswerLimits | None = None, speed: float = 1.0, **settings: Any
+) -> Iterator[Market]:
     """Opens a market on a network of its own."""
-    with Devnet() as net, merchant_on(net, folder / "merchant", **settings) as merchant:
+    with Devnet(speed=speed) as net, merchant_on(net, folder / "merchant", **settings) as merchant:
         server = PaymentServer(merchant, answers=answers)
         paywall = Paywall(server.calls, [Channel(server, "/payment")])
         with customer_on(net, folder / "customer", merchant.address) as client:

@@ -15,9 +15,9 @@ import requests
 
 from paypercall import wire
 from paypercall.events import EventKind
-from paypercall.paying import Budget, PeriodOver
-from paypercall.paying.payer import Payer
+from paypercall.paying import Budget, PeriodOver, places
 from paypercall.requests import Session
+from paypercall.settled import Standing
 from tests.parties import wait_until, wait_until_open
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Reset, Seen, Site, changed, open_market
@@ -145,7 +145,7 @@ def test_a_call_is_paid_in_the_next_period_too_only_if_it_may_cost_both(
         refused.append(seen.package)
         return refuse(market, "channel_closing")(seen, honest) if seen.package == refused[0] else honest()
 
-    monkeypatch.setattr(Payer, "has_left_period", lambda payer, purchase: True)
+    monkeypatch.setattr(places, "standing_within", lambda channel, **payment: Standing.UNCLAIMED)
     before, may_cost_both = market.spent(), 200 in (per_call, max_price)
     with Session(market.client, replace(BUDGET, per_call=per_call), patience=0) as api:
         api.get_402_info(url)

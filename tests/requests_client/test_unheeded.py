@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,9 +11,10 @@ import pytest
 
 from paypercall import wire
 from paypercall.httpx import PaymentTransport
-from paypercall.paying import PaymentRejected
+from paypercall.paying import PaymentRejected, places
 from paypercall.paying.refusals import DOUBT_SECONDS
 from paypercall.requests import Session
+from paypercall.settled import Standing
 from paypercall.settlement.node import wall_clock
 from tests.parties import customer_on
 from tests.paying.fixtures import BUDGET
@@ -140,13 +140,10 @@ def test_a_payment_that_is_refused_in_a_period_that_has_ended_gives_way_to_anoth
     market: Market, url: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [Reply(409, [(wire.CODE, code)], b"")]
-    balance = market.client.balance()
     market.site.trick = lambda seen, honest: left.pop() if seen.package and left else honest()
     with Session(market.client, BUDGET, patience=0) as api:
         with monkeypatch.context() as in_next_period:
-            in_next_period.setattr(
-                market.client, "balance", lambda: replace(balance, period=balance.period + 1)
-            )
+            in_next_period.setattr(places, "standing_within", lambda channel, **payment: Standing.UNCLAIMED)
             assert api.get(url).status_code == 409
         assert market.rows()[-1]["state"] == "given_up"
         assert api.get(url).ok

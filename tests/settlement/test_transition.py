@@ -90,6 +90,10 @@ def closing(event_id: int, period: int, owed: int, timestamp: int) -> Closing:
     return Closing(event_id, period, CUSTOMER.address, 0, owed, f"close {event_id}", timestamp)
 
 
+def closed(event_id: int, period: int) -> Closed:
+    return Closed(event_id, period, is_fraud_proven=False, paid_to_a=10_000, paid_to_b=10_000)
+
+
 def test_a_lie_that_the_peer_is_not_known_to_have_signed_is_no_reason_to_accuse_it(
     books: MerchantBooks, channel: ChannelParameters, ledger: Ledger
 ) -> None:
@@ -134,7 +138,7 @@ def test_what_was_not_covered_when_the_period_ended_is_a_loss_and_counts_for_a_w
     show(books, channel, answers=[opened(1, 1, 50_000)])
     books.sign(channel, 70_000)
     assert books.exposure() == 20_000
-    show(books, channel, answers=[closing(2, 1, 50_000, books.time), Closed(3, 1, is_fraud_proven=False)])
+    show(books, channel, answers=[closing(2, 1, 50_000, books.time), closed(3, 1)])
     assert (books.exposure(), books.channel(channel).counted_exposure) == (20_000, 0)
     books.time += LOSS_WINDOW_SECONDS + 1
     assert books.exposure() == 0
@@ -148,7 +152,7 @@ def test_a_close_that_was_too_late_for_its_period_does_not_close_the_next_one(
     late = on_its_way(ledger, close_draft(channel, period=1, transferred_from_me=0, sent_by_peer=None))
     show(books, channel, late, on_its_way(ledger, deposit_draft(channel, 30_000, with_definition=False)))
     assert books.backing(channel) == Backing(is_closing=True)
-    show(books, channel, answers=[closing(2, 1, 0, books.time), Closed(3, 1, is_fraud_proven=False)])
+    show(books, channel, answers=[closing(2, 1, 0, books.time), closed(3, 1)])
     assert books.backing(channel) == Backing(amount=30_000)
 
 
@@ -168,7 +172,7 @@ def test_each_period_is_as_old_as_its_own_first_deposit(
     books.time += 100
     show(books, channel, answers=[opened(2, 1, 80_000)])
     assert opened_at() == first
-    show(books, channel, answers=[closing(3, 1, 0, books.time), Closed(4, 1, is_fraud_proven=False)])
+    show(books, channel, answers=[closing(3, 1, 0, books.time), closed(4, 1)])
     assert opened_at() is None
     books.time += 100
     show(books, channel, answers=[opened(5, 2, 50_000)])
@@ -222,7 +226,7 @@ def test_what_a_deposit_makes_good_of_a_loss_is_all_that_counts_no_more(
     """Neither another channel's loss nor that of an earlier period is made good by it."""
     show(books, channel, answers=[opened(1, 1, 50_000)])
     books.sign(channel, 70_000)
-    show(books, channel, answers=[closing(2, 1, 50_000, books.time), Closed(3, 1, is_fraud_proven=False)])
+    show(books, channel, answers=[closing(2, 1, 50_000, books.time), closed(3, 1)])
     other = books.open(CUSTOMER, "another salt")
     for parameters in (channel, other):
         deposit = on_its_way(ledger, deposit_draft(parameters, 50_000, with_definition=True))

@@ -1,0 +1,16 @@
+"""Keeps what each period was settled with."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import migrations
+
+from paypercall.django.schema import Upgrade
+
+
+class Migration(migrations.Migration):
+    """Adds columns."""
+
+    dependencies: ClassVar = [("paypercall", "0003_sum_up_what_is_spent")]
+    operations: ClassVar = [Upgrade("0012")]
