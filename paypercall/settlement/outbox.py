@@ -229,7 +229,10 @@ class Outbox:
     def _take_back(self, row: OutboxRow) -> OutboxRow:
         with self._store.transaction() as books:
             self._lease.require(books)
-            books.outbox.reopened(row.id, {**row.details, "is_taken_back": True}, self._clock())
+            # Meanwhile its payer may have noted that it was used.
+            current = books.outbox.lock(row.id)
+            assert current is not None, "rows of the outbox are never deleted"
+            books.outbox.reopened(row.id, {**current.details, "is_taken_back": True}, self._clock())
             reopened = books.outbox.get(row.id)
             assert reopened is not None
         return reopened

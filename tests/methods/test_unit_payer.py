@@ -14,8 +14,11 @@ from paypercall.asynchronous import AsyncParty
 from paypercall.errors import Refusal
 from paypercall.funds import NotSent
 from paypercall.obyte.composer import Draft, Output
+from paypercall.obyte.errors import HubRefused
 from paypercall.obyte.keys import Key, key_from_mnemonic
+from paypercall.obyte.light import LightClient
 from paypercall.obyte.mnemonics import new_mnemonic
+from paypercall.obyte.unit import Unit
 from paypercall.obyte.wallet import Wallet
 from paypercall.party import Party
 from paypercall.paywall import Running
@@ -206,6 +209,25 @@ def test_a_unit_that_the_hub_refuses_its_payer_is_taken_back_instead_of_paid_ane
     assert not shop.is_posted(unit.payment.hash)
     assert shop.net.balance(shop.payee) == FUNDS
     assert shop.customer.unit_payer.prepared() == []
+
+
+def test_that_a_unit_was_used_is_kept_though_the_hub_refuses_it_at_that_moment(
+    shop: LedgerShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit, payer = shop.prepare(), shop.customer.unit_payer
+    really_post = LightClient.post
+
+    def post(self: LightClient, posted: Unit, *, to_all_hubs: bool = False) -> None:
+        if posted["unit"] == unit.payment.hash:
+            payer.done(unit)
+            raise HubRefused("last ball is too old")
+        really_post(self, posted, to_all_hubs=to_all_hubs)
+
+    monkeypatch.setattr(LightClient, "post", post)
+    monkeypatch.setattr("paypercall.settlement.outbox.HANDOVER_SECONDS", 0)
+    shop.customer._node.wake()
+    wait_until(lambda: row_of(shop.customer, unit.number).details["is_taken_back"], "it is taken back")
+    assert row_of(shop.customer, unit.number).is_done_with
 
 
 def test_after_a_restart_the_unit_is_there_its_coins_are_kept_and_it_buys_what_it_was_made_for(
