@@ -365,7 +365,8 @@ stored_answers = Table(
     ForeignKeyConstraint(
         ["method", "payment"], ["paypercall_paid_calls.method", "paypercall_paid_calls.payment"]
     ),
-    Index("ix_paypercall_stored_answers_stored_at", "stored_at"),
+    # With the size, so that the sum of all sizes is read from here.
+    Index("ix_paypercall_stored_answers_stored_at", "stored_at", "size"),
 )
 
 bought_calls = Table(

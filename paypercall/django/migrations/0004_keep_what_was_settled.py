@@ -1,4 +1,4 @@
-"""Keeps what each period was settled with."""
+"""Keeps what each period was settled with, and sums kept answers up from an index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paypercall.django.schema import Upgrade
 
 
 class Migration(migrations.Migration):
-    """Adds columns."""
+    """Adds columns, and makes an index anew."""
 
     dependencies: ClassVar = [("paypercall", "0003_sum_up_what_is_spent")]
     operations: ClassVar = [Upgrade("0012")]

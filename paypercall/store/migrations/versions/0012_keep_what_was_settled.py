@@ -1,4 +1,7 @@
-"""Keep what each period was settled with: it tells whether a payment that was refused was taken all the same."""
+"""Keep what each period was settled with, which tells whether a payment that was refused was taken all the same.
+
+The index of the kept answers gets their sizes: what they come to is summed up from it, and not from the answers.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds columns that may be empty, which processes of the version before leave so: it is not known then."""
+    """Adds columns that processes of the version before leave empty: it is not known then what was settled."""
     for name in ("owed_by_me", "owed_by_peer", "paid_anew"):
         op.add_column("paypercall_periods", sa.Column(name, sa.BigInteger()))
+    op.drop_index("ix_paypercall_stored_answers_stored_at", table_name="paypercall_stored_answers")
+    op.create_index(
+        "ix_paypercall_stored_answers_stored_at", "paypercall_stored_answers", ["stored_at", "size"]
+    )
