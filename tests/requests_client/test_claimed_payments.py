@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
 from paypercall import wire
+from paypercall.channel import Channel, Status
 from paypercall.events import Event, EventKind
 from paypercall.paying import PaymentRejected, PeriodOver
 from paypercall.paying.call import Call
 from paypercall.paying.places import end_by_ledger
 from paypercall.paying.purchase import Purchase
 from paypercall.requests import Session
-from paypercall.store import PeriodRecord
+from paypercall.settlement import upkeep
+from paypercall.store import PeriodRecord, StoreError
 from tests.parties import wait_until, wait_until_open
 from tests.paying.fixtures import BUDGET
 from tests.paying.merchant import Market, Reply, Seen, call_of, changed, open_market
@@ -148,22 +150,23 @@ def test_what_the_merchant_has_claimed_is_not_paid_again_in_the_next_period(
 
 
 def test_what_the_merchant_has_claimed_is_known_while_the_channel_is_closing(
-    market: Market, api: Session, missing: list[Event]
+    market: Market, api: Session, missing: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     period = market.client.balance().period
-    stop = market.client.subscribe(EventKind.CLOSING, lambda event: market.net.hold())
+
+    def fail(channel: Channel, owed_by_peer: int) -> NoReturn:
+        raise StoreError("the database is away")
 
     def take_and_close(honest: Honest) -> None:
         take(honest)
         sweep(market)
 
     refuse(market, {"refused": take_and_close})
-    try:
+    with monkeypatch.context() as unanswered:
+        unanswered.setattr(upkeep, "decide_answer", fail)
         require_that_it_is_kept(market, api, missing)
-        assert market.client.balance().period == period
-    finally:
-        stop()
-        market.net.release()
+        assert market.client.balance().status is Status.CLOSING
+    market.client._node.wake()
     wait_until(lambda: market.client.balance().period > period, "the period has ended")
 
 
