@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -132,6 +132,14 @@ class PaymentAdapter(HTTPAdapter):
         return response
 
 
+class _Call(Protocol):
+    """A method of a session that is named like that of the request."""
+
+    def __call__(
+        self, url: str | bytes, *args: Any, max_price: int | None = None, **kwargs: Any
+    ) -> requests.Response: ...
+
+
 class Session(requests.Session):
     """A session that pays for its calls.
 
@@ -142,6 +150,16 @@ class Session(requests.Session):
         budget: What may be spent; several, one for each asset.
         **kwargs: Those of `PaymentAdapter`.
     """
+
+    if TYPE_CHECKING:
+        # They hand all on to `request`, which the types of requests do not say.
+        delete: _Call
+        get: _Call
+        head: _Call
+        options: _Call
+        patch: _Call
+        post: _Call
+        put: _Call
 
     def __init__(self, client: Client, budget: Budget | Iterable[Budget], **kwargs: Any) -> None:
         super().__init__()

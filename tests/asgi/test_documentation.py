@@ -53,7 +53,7 @@ def test_the_program_for_starlette_charges_for_views_and_streams(tmp_path: Path)
 
 
 def test_the_program_for_any_application_charges_by_its_table(tmp_path: Path) -> None:
-    with shown("prices = {", tmp_path) as (url, client):
+    with shown("prices={", tmp_path) as (url, client):
         assert ask("POST", f"{url}/hello", client, 100) == "hello"
         assert ask("GET", f"{url}/hello/3", client, 300) == "hello"
         assert requests.get(f"{url}/hello", timeout=20).text == "hello"
