@@ -32,11 +32,11 @@ class Threads:
     """Runs calls for any number of loops, and after a fork, too. What was begun ends before the interpreter does."""
 
     def __init__(self) -> None:
-        self._start_afresh()
+        self.start_afresh()
         _all.add(self)
 
-    def _start_afresh(self) -> None:
-        self._process = os.getpid()
+    def start_afresh(self) -> None:
+        """In a child, which has none of its parent's threads."""
         self._calls: SimpleQueue[_Call] = SimpleQueue()
         self._changed = Condition()
         self._under_way = 0
@@ -44,8 +44,6 @@ class Threads:
 
     def run(self, function: Callable[..., _Result], /, *args: Any) -> asyncio.Future[_Result]:
         """Runs a function outside of the running loop, to its end, whether or not it is waited for."""
-        if self._process != os.getpid():  # a forked worker has none of its parent's threads
-            self._start_afresh()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Result] = loop.create_future()
         with self._changed:
@@ -132,5 +130,11 @@ def _wait_for_all() -> None:
         threads.wait()
 
 
+def _start_all_afresh() -> None:
+    for threads in tuple(_all):
+        threads.start_afresh()
+
+
 _all: WeakSet[Threads] = WeakSet()
 atexit.register(_wait_for_all)
+os.register_at_fork(after_in_child=_start_all_afresh)

@@ -11,10 +11,13 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 import pytest
 
 from paypercall.asgi.threads import MAX_THREADS, Threads
+from tests.parties import wait_until
 
 
 def fail() -> None:
@@ -86,8 +89,7 @@ def test_a_call_ends_though_its_loop_is_closed_before(caplog: pytest.LogCaptureF
         asyncio.run(main())
         may_end.set()
         threads.wait()
-        while "as asked" not in caplog.text:
-            time.sleep(0.01)
+        wait_until(lambda: "as asked" in caplog.text, "the failure is told")
 
 
 def test_so_many_calls_run_at_once_and_the_others_after_them() -> None:
@@ -131,6 +133,32 @@ def test_threads_that_are_idle_end_and_others_take_their_place(monkeypatch: pyte
         await asyncio.wait_for(asyncio.gather(*(threads.run(time.sleep, 0.02) for _ in range(200))), 20)
 
     asyncio.run(main())
+
+
+class LateQueue:
+    """One that a call comes to just when a thread has given up waiting."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[object] = SimpleQueue()
+        self.has_one = threading.Event()
+        self.is_late = True
+
+    def put(self, call: object) -> None:
+        self.calls.put(call)
+        self.has_one.set()
+
+    def get(self, timeout: float) -> object:
+        if self.is_late:
+            self.is_late = False
+            self.has_one.wait(20)
+            raise Empty
+        return self.calls.get(timeout=timeout)
+
+
+def test_a_thread_does_not_end_while_a_call_is_on_its_way_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = Threads()
+    monkeypatch.setattr(threads, "_calls", LateQueue())
+    run_one(threads)
 
 
 def test_what_was_begun_ends_before_the_interpreter_does() -> None:
@@ -188,3 +216,85 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     child.start()
     child.join(30)
     assert child.exitcode == 0
+
+
+def test_a_process_that_is_forked_while_a_call_is_under_way_ends_without_waiting_for_it() -> None:
+    program = """if True:
+        import asyncio, os, threading
+        from paypercall.asgi.threads import Threads
+
+        threads, may_end = Threads(), threading.Event()
+
+        async def main():
+            threads.run(may_end.wait, 20)
+
+        asyncio.run(main())
+        child = os.fork()
+        if child:
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            may_end.set()
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=15)
+    assert (ended.stdout, ended.returncode) == ("0\n", 0), ended.stderr
+
+
+def test_the_loops_of_a_forked_process_may_all_begin_at_once() -> None:
+    threads = Threads()
+    run_one(threads)
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=run_many, args=(threads,)) for _ in range(5)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0] * 5
+
+
+def run_many(threads: Threads) -> None:
+    at_once = threading.Barrier(6)
+
+    def begin() -> None:
+        at_once.wait(20)
+        run_one(threads)
+
+    sys.setswitchinterval(1e-6)
+    with ThreadPoolExecutor(6) as loops:
+        for loop in [loops.submit(begin) for _ in range(6)]:
+            loop.result()
+
+
+def test_a_call_waits_for_another_thread_where_no_more_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, may_end = Threads(), threading.Event()
+
+    def fail_to_start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        first = threads.run(may_end.wait, 20)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", fail_to_start)
+            second = threads.run(int, "7")
+            with pytest.raises(RuntimeError, match="new thread"):
+                Threads().run(int, "7")
+        may_end.set()
+        assert await asyncio.wait_for(asyncio.gather(first, second), 20) == [True, 7]
+        both = threading.Barrier(2)
+        await asyncio.wait_for(asyncio.gather(*(threads.run(both.wait, 10) for _ in range(2))), 20)
+
+    asyncio.run(main())
+
+
+def test_what_ends_a_thread_is_told_where_it_is_waited_for() -> None:
+    async def main() -> None:
+        threads = Threads()
+        with pytest.raises(GeneratorExit):
+            await asyncio.wait_for(threads.run(end_thread), 20)
+        assert await asyncio.wait_for(threads.run(int, "7"), 20) == 7
+
+    asyncio.run(main())
+
+
+def end_thread() -> None:
+    raise GeneratorExit
