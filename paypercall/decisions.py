@@ -60,8 +60,9 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     """Freezes the period to answer the peer's close, with a confirmation or a fraud proof.
 
     A payee gives back whatever the peer claims to owe beyond what was accepted: packages that got lost were never
-    served. A customer gives back only what it holds: what a payee says to owe on top is a lost refund, or returned
-    credit.
+    served. So it does with refunds that it has signed, and that the peer's close does not show: they got lost, too, and
+    are good in no other period. A customer gives back only what it holds: what a payee says to owe on top is a lost
+    refund, or returned credit.
 
     Args:
         channel: The channel, while the peer closes it.
@@ -74,13 +75,19 @@ def decide_answer(channel: Channel, owed_by_peer: int) -> tuple[Channel, Command
     if channel.is_payee:
         # The agent counts with 15 digits. Of a claim that it cannot count exactly, what is returned could be all of it.
         claim = min(owed_by_peer, MAX_AGENT_AMOUNT - channel.deposited_by_me)
-        returned = max(0, claim - channel.accepted_from_peer)
+        returned = max(0, claim - channel.accepted_from_peer) + _lost_refunds(channel)
+        returned = min(returned, claim + channel.deposited_by_me)
     if channel.is_distrusted:
         # What was accepted since is forgotten: it must not be given back.
         returned = 0
     return _frozen(channel, Decision.CONFIRM), Command(
         Decision.CONFIRM, channel.period, transferred_from_me=returned
     )
+
+
+def _lost_refunds(channel: Channel) -> int:
+    close = channel.pending_close
+    return 0 if close is None else max(0, channel.signed_by_me - close.owed_by_me)
 
 
 def may_confirm_own_close(channel: Channel, certain_time: int) -> bool:

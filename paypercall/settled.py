@@ -20,11 +20,13 @@ class Settled:
 
     Attributes:
         owed_by_me: The total that I owed by the close; not what I gave back with my answer to it, which is no payment.
-        owed_by_peer: The total that the peer owed by the close, and what it gave back with its answer to it.
+        owed_by_peer: The total that the peer owed by the close, and what it gave back with its answer to it, at least.
+        unsure: How much more that may be.
     """
 
     owed_by_me: int
     owed_by_peer: int
+    unsure: int = 0
 
 
 class Standing(Enum):
@@ -35,9 +37,11 @@ class Standing(Enum):
     UNCLAIMED = "the peer has not claimed it"
     GIVEN_BACK = "the peer has claimed it, and given as much back"
     KEPT = "the peer has claimed it, and given nothing back"
+    UNKNOWN = "its period has ended, and what the ledger shows does not tell with what"
+    OVER = "another process has found out what has become of it"
 
     @property
-    def is_told(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing can become of it any more."""
         return self not in (Standing.OPEN, Standing.UNTOLD)
 
@@ -58,23 +62,27 @@ def settled_with(channel: Channel, closed: Closed) -> Settled | None:
     if closed.is_fraud_proven:
         # Who has proved it has everything, whatever was claimed.
         return Settled(0 if paid_to_me else channel.signed_by_me, channel.signed_by_peer)
-    added = _added_by_peer(channel, close, paid_to_me, paid_to_peer)
-    return Settled(close.owed_by_me, close.owed_by_peer + added)
+    least, most = _added_by_peer(channel, close, paid_to_me, paid_to_peer)
+    return Settled(close.owed_by_me, close.owed_by_peer + least, most - least)
 
 
-def _added_by_peer(channel: Channel, close: PendingClose, paid_to_me: int, paid_to_peer: int) -> int:
-    """What the peer's answer to the close has given back, or somewhat less: never more.
+def _added_by_peer(
+    channel: Channel, close: PendingClose, paid_to_me: int, paid_to_peer: int
+) -> tuple[int, int]:
+    """What the peer's answer to the close has given back, at least and at most.
 
     The smaller side got its balance exactly, and the bounce fee; the larger one what was left after the fees (agent
-    1.1). Where the two differ by less than those, which one is the smaller cannot be told.
+    1.1). Where the two differ by less than those, which one is the smaller cannot be told. Nor can, where a claim was
+    cut off, what it was cut off by: less counts then.
     """
     fee = BOUNCE_FEE if channel.parameters.asset == BASE else 0
     mine = channel.deposited_by_me - close.owed_by_me + close.owed_by_peer
     peers = channel.deposited_by_peer - close.owed_by_peer + close.owed_by_me
     by_mine, by_peers = paid_to_me - fee - max(mine, 0), peers - (paid_to_peer - fee)
     if abs(paid_to_me - paid_to_peer) <= by_peers - by_mine:
-        return max(0, min(by_mine, by_peers))
-    return max(0, by_mine if paid_to_me < paid_to_peer else by_peers)
+        return max(0, by_mine), max(0, by_peers)
+    exactly = max(0, by_mine if paid_to_me < paid_to_peer else by_peers)
+    return exactly, exactly
 
 
 def standing_after(
@@ -90,11 +98,13 @@ def standing_after(
         amount_spent: The total in its package.
     """
     if settled is None:
-        return Standing.UNTOLD
+        return Standing.UNKNOWN
     if settled.owed_by_me < amount_spent:
         return Standing.UNCLAIMED
     came_back = settled.owed_by_peer - signed_by_peer - paid_anew
-    return Standing.GIVEN_BACK if came_back >= amount else Standing.KEPT
+    if came_back >= amount:
+        return Standing.GIVEN_BACK
+    return Standing.UNKNOWN if came_back + settled.unsure >= amount else Standing.KEPT
 
 
 def standing_within(channel: Channel, *, amount: int, amount_spent: int) -> Standing:

@@ -702,6 +702,21 @@ def test_against_a_claim_that_the_agent_cannot_count_exactly_no_such_amount_is_r
     assert 0 <= command.transferred_from_me <= MAX_AGENT_AMOUNT
 
 
+def test_a_payee_returns_refunds_that_the_customers_close_does_not_show() -> None:
+    paid = accepted(payees_channel(deposited_by_me=50, signed_by_me=30), parsed_package(100))
+    for shown, claim, returned in ((30, 100, 0), (31, 100, 0), (10, 100, 20), (0, 100, 30), (10, 107, 27)):
+        closing = replace(paid, pending_close=PendingClose(False, shown, claim, timestamp=1))
+        _, command = decide_answer(closing, claim)
+        assert command == Command(Decision.CONFIRM, 1, transferred_from_me=returned)
+
+
+def test_a_payee_returns_no_more_than_it_can_have() -> None:
+    paid = accepted(payees_channel(deposited_by_me=50, signed_by_me=MAX_AGENT_AMOUNT), parsed_package(100))
+    closing = replace(paid, pending_close=PendingClose(False, 0, 100, timestamp=1))
+    _, command = decide_answer(closing, 100)
+    assert command.transferred_from_me == 150
+
+
 def test_a_customer_returns_the_credit_that_it_holds() -> None:
     channel = accepted(customers_channel(signed_by_me=500), parsed_package(100, 60, key=PAYEE))
     for claim in (100, 101, 5_000):

@@ -78,7 +78,7 @@ class Allowance:
         return budget
 
     def may_pay_besides(self, purchase: Purchase, offer: Offer) -> bool:
-        """Whether a call may cost a price and what was signed for it before, which the merchant may have taken."""
+        """Whether a call may cost a price and what was signed for it before, which the merchant may have."""
         row, quote = purchase.row, offer.quote
         besides = row.amount if row.asset == quote.asset else 0
         return self._may_cost(purchase.call, replace(quote, price=quote.price + besides))

@@ -36,6 +36,7 @@ MOST_SENDS = 10
 _LOOK_SECONDS = 0.25
 _SHORTEST_PAUSE = 0.25
 _LONGEST_PAUSE = 10.0
+_LONGEST_LOOK = 1.0
 _PROXY_ERRORS = (
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -51,7 +52,8 @@ class _Fate(Enum):
 
     KEPT = "kept"
     GIVEN_BACK = "given back"
-    PERIOD_OVER = "its period has ended, and the merchant does not have it"
+    NOT_HAD = "its period ends, and the ledger tells that the merchant does not have it"
+    PERIOD_OVER = "its period has ended, and the ledger does not tell whether the merchant has it"
     CLAIMED = "the merchant has claimed it on the ledger, and says that it has not taken it"
     LOST = "left by another call, and of no use any more, as when that has used it"
 
@@ -135,7 +137,7 @@ def exchange(payer: Payer, call: Call) -> Steps:
         head, fate = yield from _deliver(payer, purchase, deadline)
         if fate is _Fate.CLAIMED:
             raise claimed(purchase, head)
-        if head.status != HTTPStatus.PAYMENT_REQUIRED and fate is not _Fate.PERIOD_OVER:
+        if head.status != HTTPStatus.PAYMENT_REQUIRED and fate not in (_Fate.NOT_HAD, _Fate.PERIOD_OVER):
             return head.response
         again = None
         if not is_last and _may_pay_again(payer, purchase, head, fate):
@@ -148,10 +150,12 @@ def exchange(payer: Payer, call: Call) -> Steps:
 
 def _may_pay_again(payer: Payer, purchase: Purchase, head: Head, fate: _Fate) -> bool:
     """Whether another payment may be made in the same call."""
-    if fate is not _Fate.PERIOD_OVER:
+    if fate not in (_Fate.NOT_HAD, _Fate.PERIOD_OVER):
         return fate is not _Fate.KEPT
     offer = offer_in(head)
-    return offer is not None and payer.allowance.may_pay_besides(purchase, offer)
+    if offer is None:
+        return False
+    return fate is _Fate.NOT_HAD or payer.allowance.may_pay_besides(purchase, offer)
 
 
 def offer_in(head: Head) -> Offer | None:
@@ -267,7 +271,7 @@ def _deliver_one(
             chain.leaves(call.request, call.resource, call.asker)
             outcome = yield from _send_for_refund(payer, purchase)
             if is_of_another_period(outcome):
-                fate = yield from _look_at_ledger(payer, purchase)
+                fate = yield from _wait_for_ledger(payer, purchase, deadline)
                 if fate is not None:
                     return outcome, fate
             pause = _pause_before_next(outcome, sends)
@@ -318,16 +322,35 @@ def _end_refused(payer: Payer, purchase: Purchase, expected: Outlook) -> Generat
     if payer.is_lost(purchase, expected):
         yield Do(lambda: payer.abandon(purchase))
         return _Fate.LOST
-    return (yield from _look_at_ledger(payer, purchase))
-
-
-def _look_at_ledger(payer: Payer, purchase: Purchase) -> Generator[Do, Any, _Fate | None]:
-    """Ends a purchase if the ledger tells what has become of its payment; gives that, or None."""
     standing: Standing = yield Do(lambda: payer.end_by_ledger(purchase))
+    return _fate_by_ledger(purchase, standing)
+
+
+def _wait_for_ledger(
+    payer: Payer, purchase: Purchase, deadline: float
+) -> Generator[Do | Pause, Any, _Fate | None]:
+    """Ends a purchase if the ledger tells what has become of its payment; gives that, or None.
+
+    Where this side's books know that its period ends, nobody can take it any more: so it is not sent meanwhile.
+    """
+    pause = _SHORTEST_PAUSE
+    while True:
+        standing: Standing = yield Do(lambda: payer.end_by_ledger(purchase))
+        if standing is not Standing.UNTOLD or monotonic() + pause > deadline:
+            return _fate_by_ledger(purchase, standing)
+        yield Pause(pause)
+        pause = min(2 * pause, _LONGEST_LOOK)
+
+
+def _fate_by_ledger(purchase: Purchase, standing: Standing) -> _Fate | None:
+    if not standing.is_final:
+        return None
     if standing is Standing.KEPT:
         purchase.call.chain.has_paid()
         return _Fate.CLAIMED
-    return _Fate.PERIOD_OVER if standing.is_told else None
+    if standing is Standing.OVER:
+        return _Fate.KEPT
+    return _Fate.PERIOD_OVER if standing is Standing.UNKNOWN else _Fate.NOT_HAD
 
 
 def _let_go(payer: Payer, purchase: Purchase, *, is_cut_short: bool) -> Generator[Do, Any, None]:

@@ -283,7 +283,7 @@ class Payer:
     def end_by_ledger(self, purchase: Purchase) -> Standing:
         """Ends a purchase whose payment was refused by name, if the ledger tells what has become of that."""
         standing = self.places.end_by_ledger(purchase)
-        if standing.is_told:
+        if standing.is_final:
             self.prices.learn(purchase.call, None)
         if standing is Standing.KEPT:
             self._tell_missing(purchase, "what it paid was claimed, and said not to be taken")

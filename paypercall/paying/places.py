@@ -211,7 +211,7 @@ class Places:
         """Ends a purchase if the ledger tells what has become of its payment; gives that."""
         with self._store.transaction() as books:
             standing = end_by_ledger(books, purchase)
-        if standing.is_told:
+        if standing.is_final:
             self._heartbeat.remove(purchase.row)
             purchase.is_over = True
         return standing
@@ -231,7 +231,9 @@ class Places:
     def _keep(self, rows: list[BoughtCall]) -> None:
         self.end_dropped()
         with self._store.brief_transaction() as books:
-            books.bought_calls.prolong((row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS)
+            books.bought_calls.prolong(
+                sorted(row.id for row in rows), _this.run, wall_clock() + LEASE_SECONDS
+            )
 
 
 def reserve(store: Store, budget: Budget, row: BoughtCall) -> BoughtCall:
@@ -273,6 +275,10 @@ def end_by_ledger(books: Books, purchase: Purchase) -> Standing:
     paid = {"amount": row.amount, "amount_spent": package["amount_spent"]}
     record = books.channels.lock(purchase.aa_address)
     assert record is not None, "channels are never deleted"
+    # Locked before anything is judged: what another process has found counts, and what it has booked for that.
+    place = signed_call(books, row)
+    if place.state is not BoughtCallState.PENDING:
+        return Standing.OVER
     if record.channel.period == package["period"]:
         standing, ended = standing_within(record.channel, **paid), None
     else:
@@ -280,10 +286,9 @@ def end_by_ledger(books: Books, purchase: Purchase) -> Standing:
         if ended is None:
             return Standing.UNTOLD
         standing = standing_after(ended.settled, ended.signed_by_peer, ended.paid_anew, **paid)
-    if not standing.is_told:
+    if not standing.is_final:
         return standing
-    place = signed_call(books, row)
-    if place.state is BoughtCallState.PENDING and standing is Standing.GIVEN_BACK and ended is not None:
+    if standing is Standing.GIVEN_BACK and ended is not None:
         books.periods.pay_anew(ended, row.amount)
     books.bought_calls.save(give_up(place, purchase.aa_address))
     return standing

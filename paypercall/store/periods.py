@@ -69,6 +69,7 @@ class Periods:
             "ended_at": now,
             "owed_by_me": settled.owed_by_me if settled else None,
             "owed_by_peer": settled.owed_by_peer if settled else None,
+            "unsure": settled.unsure if settled else None,
             "paid_anew": 0,
         }
         self._connection.change(_ADD, row)
@@ -94,9 +95,9 @@ class Periods:
 
 
 def _period(*values: Any) -> PeriodRecord:
-    *plain, owed_by_me, owed_by_peer, paid_anew = values
+    *plain, owed_by_me, owed_by_peer, unsure, paid_anew = values
     period = PeriodRecord(*plain)
-    settled = None if owed_by_me is None else Settled(owed_by_me, owed_by_peer)
+    settled = None if owed_by_me is None else Settled(owed_by_me, owed_by_peer, unsure)
     is_fraud_proven = bool(period.is_fraud_proven)
     return replace(period, is_fraud_proven=is_fraud_proven, settled=settled, paid_anew=paid_anew or 0)
 

@@ -172,6 +172,7 @@ periods = Table(
     _time("ended_at"),
     _amount("owed_by_me", nullable=True),
     _amount("owed_by_peer", nullable=True),
+    _amount("unsure", nullable=True),
     _amount("paid_anew", nullable=True),
 )
 

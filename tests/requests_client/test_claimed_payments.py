@@ -19,6 +19,7 @@ from paypercall.paying.call import Call
 from paypercall.paying.places import end_by_ledger
 from paypercall.paying.purchase import Purchase
 from paypercall.requests import Session
+from paypercall.settled import Standing
 from paypercall.settlement import upkeep
 from paypercall.store import PeriodRecord, StoreError
 from tests.parties import wait_until, wait_until_open
@@ -209,7 +210,7 @@ def test_what_an_honest_merchant_has_not_claimed_or_has_given_back_is_paid_anew(
 ) -> None:
     rows, served = len(market.rows()), market.site.served
     refuse(market, {"refused": then(partial(close, market))})
-    assert api.get(url).ok
+    assert api.get(url, max_price=100).ok
     states = [row["state"] for row in market.rows()[rows:]]
     assert (states[0], set(states[1:])) == ("given_up", {"answered"})
     assert market.site.served - served == len(states) - 1
@@ -222,7 +223,8 @@ def test_what_an_honest_merchant_has_not_claimed_or_has_given_back_is_paid_anew(
         package = market.client.sent_by_books(books, refused["payment_key"])
         assert package is not None
         row = call_of(books, refused)
-        end_by_ledger(books, Purchase(cast(Call, None), row, market.client, package))
+        standing = end_by_ledger(books, Purchase(cast(Call, None), row, market.client, package))
+    assert standing is Standing.OVER
     assert last_period(market).paid_anew == paid_anew
 
 
@@ -274,8 +276,35 @@ def test_while_the_ledger_does_not_tell_what_is_claimed_no_other_payment_is_made
     assert [row["state"] for row in market.rows()[-2:]] == ["given_up", "answered"]
 
 
-def test_what_books_of_an_older_version_do_not_tell_is_not_paid_again(market: Market, url: str) -> None:
-    period, before = market.client.balance().period, market.spent()
+def test_a_payment_is_not_sent_again_while_its_period_ends_but_the_ledger_waited_for(
+    market: Market, api: Session, url: str
+) -> None:
+    sent = 0
+
+    def close(honest: Honest) -> None:
+        market.net.hold()
+        market.client.sweep()
+        threading.Timer(1.0, market.net.release).start()
+
+    refuse(market, {"refused": close})
+    trick = market.site.trick
+    assert trick is not None
+
+    def count(seen: Seen, honest: Honest) -> Reply:
+        nonlocal sent
+        sent += seen.package is not None
+        return trick(seen, honest)
+
+    market.site.trick = count
+    assert api.get(url, max_price=100).ok
+    assert sent == 2
+    assert [row["state"] for row in market.rows()[-2:]] == ["given_up", "answered"]
+
+
+@pytest.fixture
+def forgetful(market: Market) -> None:
+    """Refuses a payment of a period that ends, and is settled by a process of an older version."""
+    period = market.client.balance().period
 
     def forget(honest: Honest) -> None:
         sweep(market)
@@ -284,9 +313,47 @@ def test_what_books_of_an_older_version_do_not_tell_is_not_paid_again(market: Ma
             books.periods._connection._cursor.execute("UPDATE paypercall_periods SET owed_by_me = NULL")
 
     refuse(market, {"refused": forget})
-    with Session(market.client, BUDGET, patience=0.5) as api, pytest.raises(PeriodOver):
-        api.get(url)
-    assert (market.spent() - before, market.rows()[-1]["state"]) == (100, "pending")
-    with market.client.store.transaction() as books:
-        left = call_of(books, market.rows()[-1])
-        books.bought_calls.save(replace(left, request="forgotten"))
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_what_the_ledger_does_not_tell_is_paid_again_if_the_call_may_cost_both(
+    market: Market, api: Session, url: str, missing: list[Event]
+) -> None:
+    before = market.spent()
+    assert api.get(url, max_price=200).ok
+    assert market.spent() - before == 200
+    assert [row["state"] for row in market.rows()[-2:]] == ["given_up", "answered"]
+    assert missing == []
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_what_the_ledger_does_not_tell_ends_one_call_that_may_not_cost_both_and_no_other(
+    market: Market, api: Session, url: str, missing: list[Event]
+) -> None:
+    before = market.spent()
+    with pytest.raises(PeriodOver):
+        api.get(url, max_price=199)
+    assert (market.spent() - before, market.rows()[-1]["state"]) == (100, "given_up")
+    assert api.get(url).ok
+    assert market.spent() - before == 200
+    assert missing == []
+
+
+def test_a_refund_that_was_on_its_way_when_the_customer_closed_comes_back_on_the_ledger(
+    market: Market, api: Session, url: str
+) -> None:
+    period, held = market.client.balance().period, market.client.balance()
+
+    def fail_and_be_closed(seen: Seen, honest: Honest) -> Reply:
+        reply = honest()
+        if seen.package is not None and market.client.balance().period == period:
+            market.client.sweep()
+        return reply
+
+    market.site.view = lambda _: Reply(404, [], b"no such thing")
+    market.site.trick = fail_and_be_closed
+    assert api.get(url).status_code == 404
+    wait_until(lambda: market.client.balance().period > period, "the period has ended")
+    settled = last_period(market).settled
+    assert settled is not None
+    assert settled.owed_by_peer - held.owed_by_peer == 100

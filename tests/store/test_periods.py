@@ -14,10 +14,10 @@ def test_ended_periods_come_back_in_order(store: Store) -> None:
     with store.transaction() as books:
         books.channels.add(first, created_at=1)
         books.periods.add(channel(period=2), None, is_fraud_proven=True, unit=unit_hash(2), now=20)
-        books.periods.add(first, Settled(6, 7), is_fraud_proven=False, unit=unit_hash(1), now=10)
+        books.periods.add(first, Settled(6, 7, 8), is_fraud_proven=False, unit=unit_hash(1), now=10)
     with store.transaction() as books:
         assert books.periods.all() == [
-            PeriodRecord(first.aa_address, 1, 1, 2, 3, 4, 5, False, unit_hash(1), 10, Settled(6, 7)),
+            PeriodRecord(first.aa_address, 1, 1, 2, 3, 4, 5, False, unit_hash(1), 10, Settled(6, 7, 8)),
             PeriodRecord(first.aa_address, 2, 0, 0, 0, 0, 0, True, unit_hash(2), 20),
         ]
         for amount in (100, 11):

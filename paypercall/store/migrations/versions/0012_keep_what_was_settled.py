@@ -16,7 +16,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Adds columns that processes of the version before leave empty: it is not known then what was settled."""
-    for name in ("owed_by_me", "owed_by_peer", "paid_anew"):
+    for name in ("owed_by_me", "owed_by_peer", "unsure", "paid_anew"):
         op.add_column("paypercall_periods", sa.Column(name, sa.BigInteger()))
     op.drop_index("ix_paypercall_stored_answers_stored_at", table_name="paypercall_stored_answers")
     op.create_index(
