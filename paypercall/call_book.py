@@ -107,6 +107,11 @@ class CallBook:
         with self._store.transaction() as books:
             books.paid_calls.drop_uncollected(held)
 
+    def drop_unless_retried(self, held: PaidCall) -> bool:
+        """As `drop_uncollected`, but not what another attempt has been at since; tells whether it dropped it."""
+        with self._store.transaction() as books:
+            return books.paid_calls.drop_unless_retried(held)
+
     def take(
         self,
         attempt: Attempt,

@@ -109,6 +109,7 @@ class PaidCall:
         refund: What goes back to the payer, never more than `amount`.
         token_hash: Of the one-time token that stands for the payment, or None.
         receipt: What the payer is told of the payment, as JSON.
+        is_retried: Whether it was kept to be collected again: another attempt than the first may have done so.
     """
 
     method: str
@@ -124,6 +125,7 @@ class PaidCall:
     refund: int = 0
     token_hash: str | None = field(default=None, repr=False)
     receipt: str = field(default="{}", repr=False)
+    is_retried: bool = False
 
     @property
     def id(self) -> str:
@@ -165,6 +167,8 @@ class Attempt:
 def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
     """Keeps a payment for a request before it is collected: from then on its price is agreed, and its asset.
 
+    One that was kept before is marked: what one attempt is told may not be all, since another may be on its way.
+
     Raises:
         PaymentRefused: As `claim`.
         CallConflict: As `claim`.
@@ -173,7 +177,8 @@ def hold(call: PaidCall, attempt: Attempt, *, can_refund: bool) -> PaidCall:
     if call.is_over:
         return call
     _require_agreed_price(call, attempt, can_refund=can_refund)
-    return replace(call, request=attempt.request, state=PaidCallState.ACCEPTED)
+    is_retried = call.is_retried or call.request is not None
+    return replace(call, request=attempt.request, state=PaidCallState.ACCEPTED, is_retried=is_retried)
 
 
 def claim(call: PaidCall, attempt: Attempt, *, can_refund: bool = True) -> PaidCall:

@@ -122,7 +122,7 @@ def test_a_payment_that_was_kept_is_taken_though_the_price_is_in_another_asset_b
     first = attempt("a" * SAME_REQUEST + "with headers")
     held = hold(ACCEPTED, first, can_refund=False)
     again = replace(first, run="second", now=RUN_SECONDS, **other)
-    assert hold(held, again, can_refund=False) == held
+    assert hold(held, again, can_refund=False) == replace(held, is_retried=True)
     for call in (held, claim(held, first, can_refund=False)):
         assert claim(call, again, can_refund=False).run == "second"
         for request in ("b" * SAME_REQUEST, "a" * SAME_REQUEST + "with others"):
@@ -252,11 +252,21 @@ def test_a_payment_that_was_kept_for_a_request_is_taken_for_it_whatever_it_costs
     held = hold(ACCEPTED, attempt(), can_refund=False)
     assert (held.state, held.request, held.run) == (PaidCallState.ACCEPTED, "a", None)
     dearer = attempt(run="second", price=500)
-    assert hold(held, dearer, can_refund=False) == held
+    assert hold(held, dearer, can_refund=False) == replace(held, is_retried=True)
     running = claim(held, dearer, can_refund=False)
     assert (running.state, running.run, running.refund) == (PaidCallState.RUNNING, "second", 0)
     taken_over = claim(running, attempt(run="third", price=1, now=RUN_SECONDS), can_refund=False)
     assert (taken_over.state, taken_over.run) == (PaidCallState.RUNNING, "third")
+
+
+def test_a_payment_that_is_kept_again_is_marked_for_good_be_it_for_another_request() -> None:
+    held = hold(ACCEPTED, attempt(), can_refund=False)
+    assert not held.is_retried
+    untied = claim(held, unpriced("a"), can_refund=False)
+    for known, request in ((held, "a"), (untied, "b")):
+        again = hold(known, attempt(request, "second"), can_refund=False)
+        assert again.is_retried
+        assert hold(again, attempt(request, "third"), can_refund=False) == again
 
 
 def test_a_payment_that_was_kept_for_a_request_is_for_no_other_one() -> None:

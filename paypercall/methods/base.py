@@ -102,6 +102,14 @@ class Order:
                 raise
         return self.take(payment, amount, asset=asset, **details)
 
+    def drop_unless_retried(self, held: PaidCall) -> bool:
+        """Drops what `collect` was given, for a refusal of one attempt that need not hold for another one.
+
+        Returns:
+            Whether it did: then the refusal is the last word. Otherwise another attempt may have moved the money.
+        """
+        return self.calls.drop_unless_retried(held)
+
     def take(self, payment: str, amount: int, *, asset: str | None = None, **details: Any) -> PaidCall:
         """Books a payment that the method has collected, for this request. Safe to repeat.
 

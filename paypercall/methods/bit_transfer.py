@@ -141,21 +141,14 @@ class BitTransfer(PaymentMethod):
         transfer = signed.transfer
         if order.is_new(signed.id):
             self._require_acceptable(transfer)
-        own = secrets.token_hex(16)
-
-        def collect(held: PaidCall) -> None:
-            # Of the first attempt, so that each later one is known for the same, and no other service's is.
-            redemption = json.loads(held.receipt)["redemption"]
-            self._collect(signed, redemption, is_first=redemption == own)
-
         return self._waiting.collect(
             order,
             signed.id,
             transfer.amount,
-            collect,
+            lambda held: self._collect(signed, held, order),
             asset=self._asset,
             payer=transfer.payer,
-            redemption=own,
+            redemption=secrets.token_hex(16),
         )
 
     def _require_acceptable(self, transfer: Transfer) -> None:
@@ -168,17 +161,19 @@ class BitTransfer(PaymentMethod):
                 code="wrong_time",
             )
 
-    def _collect(self, signed: SignedTransfer, redemption: str, *, is_first: bool) -> None:
+    def _collect(self, signed: SignedTransfer, held: PaidCall, order: Order) -> None:
+        # Of the first attempt, so that each later one is known for the same, and no other service's is.
+        redemption = json.loads(held.receipt)["redemption"]
         status, answer = self._post({"bittransfer": signed.text, "signature": signed.signature}, redemption)
         if status == requests.codes.ok and answer.get("redeemed") == signed.id:
             return
         error = _error_of(answer)
         if error is not None and 400 <= status < 500 and status not in _NOT_NOW:
-            if is_first or answer.get("refused") == signed.id:
+            # One that does not name the transfer may be a gateway's, which knows nothing of other attempts.
+            if answer.get("refused") == signed.id or order.drop_unless_retried(held):
                 raise PaymentRefused(error, code="transfer_refused")
-            # Perhaps that is a gateway's, which knows nothing of the attempts before: one may have moved the money.
             raise OutcomeUnknown(
-                f"an earlier attempt may have moved the money, and this one is refused: {error}"
+                f"another attempt may have moved the money, and this one is refused: {error}"
             )
         unknown = f"the third party answered {status}, which does not tell whether the money has moved"
         raise OutcomeUnknown(unknown if error is None else f"{unknown}: {error}")

@@ -68,6 +68,11 @@ class PaidCalls:
         """Drops a payment that was kept for a request, and never taken for one; not one that was kept anew since."""
         self._connection.change(_DROP_UNCOLLECTED, {"held_receipt": held.receipt, **_key(held)})
 
+    def drop_unless_retried(self, held: PaidCall) -> bool:
+        """As `drop_uncollected`, but only what no further attempt has marked as its own; tells whether it did."""
+        row = {"held_receipt": held.receipt, **_key(held)}
+        return self._connection.change(_DROP_UNLESS_RETRIED, row) == 1
+
     def save(self, call: PaidCall) -> None:
         """Saves the state of a locked call."""
         row = {
@@ -77,6 +82,7 @@ class PaidCalls:
             "runs_until": call.runs_until,
             "lost_runs": call.lost_runs,
             "refund": call.refund,
+            "is_retried": call.is_retried,
         }
         self._connection.change(_SAVE, {**row, **_key(call)})
 
@@ -161,14 +167,17 @@ def _columns(call: PaidCall) -> dict[str, Any]:
         "refund": call.refund,
         "token_hash": call.token_hash,
         "receipt": call.receipt,
+        "is_retried": call.is_retried,
     }
 
 
 def _read(row: Row | None) -> PaidCall | None:
     if row is None:
         return None
-    method, payment, amount, asset, aa_address, state, *rest = row
-    return PaidCall(method, payment, amount, asset, aa_address, PaidCallState(state), *rest)
+    method, payment, amount, asset, aa_address, state, *rest, is_retried = row
+    # Processes of the version before leave the mark empty.
+    details = (PaidCallState(state), *rest, bool(is_retried))
+    return PaidCall(method, payment, amount, asset, aa_address, *details)
 
 
 def _selected() -> Select[Any]:
@@ -186,6 +195,7 @@ def _selected() -> Select[Any]:
         "refund",
         "token_hash",
         "receipt",
+        "is_retried",
     )
     return select(*(paid_calls.c[name] for name in columns))
 
@@ -198,25 +208,20 @@ _ADD = adding_unless_there(paid_calls)
 _IS_PAYMENT = _has_key(paid_calls)
 _LOOK = Statement(select(paid_calls.c.method).where(_IS_PAYMENT))
 _LOCK = Statement(_selected().where(_IS_PAYMENT).with_for_update())
-_DROP_UNCOLLECTED = Statement(
-    delete(paid_calls).where(
-        _IS_PAYMENT,
-        one_of(paid_calls.c.state, [PaidCallState.ACCEPTED.value, PaidCallState.UNTIED.value]),
-        paid_calls.c.run.is_(None),
-        paid_calls.c.receipt == bindparam("held_receipt"),
-    )
+_UNCOLLECTED = delete(paid_calls).where(
+    _IS_PAYMENT,
+    one_of(paid_calls.c.state, [PaidCallState.ACCEPTED.value, PaidCallState.UNTIED.value]),
+    paid_calls.c.run.is_(None),
+    paid_calls.c.receipt == bindparam("held_receipt"),
 )
+_DROP_UNCOLLECTED = Statement(_UNCOLLECTED)
+_DROP_UNLESS_RETRIED = Statement(_UNCOLLECTED.where(paid_calls.c.is_retried.is_not(True)))
 _LOCK_TOKEN = Statement(
     _selected().where(paid_calls.c.token_hash == bindparam("key_token_hash")).with_for_update()
 )
 _SAVE_TOKEN_HASH = Statement(update(paid_calls).where(_IS_PAYMENT).values(token_hash=bindparam("token_hash")))
-_SAVE = Statement(
-    update(paid_calls)
-    .where(_IS_PAYMENT)
-    .values(
-        {name: bindparam(name) for name in ("state", "request", "run", "runs_until", "lost_runs", "refund")}
-    )
-)
+_SAVED = ("state", "request", "run", "runs_until", "lost_runs", "refund", "is_retried")
+_SAVE = Statement(update(paid_calls).where(_IS_PAYMENT).values({name: bindparam(name) for name in _SAVED}))
 _SAVE_RUN = Statement(
     update(paid_calls)
     .where(

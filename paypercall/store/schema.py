@@ -342,6 +342,7 @@ paid_calls = Table(
     Column("token_hash", String(64)),
     Column("receipt", Text, nullable=False),
     _time("made_at"),
+    Column("is_retried", Boolean),
     # Few calls have one, and each pays for its place in an index.
     Index(
         "ix_paypercall_paid_calls_token_hash",

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Semaphore, Thread
@@ -28,7 +28,7 @@ from paypercall.methods.waiting import MAX_WAITING
 from paypercall.obyte.keys import key_from_mnemonic
 from paypercall.obyte.mnemonics import new_mnemonic
 from paypercall.paywall import Answer, Running
-from paypercall.transfer import MAX_TRANSFER, _digest, read_transfer, sign_transfer
+from paypercall.transfer import MAX_TRANSFER, SignedTransfer, _digest, read_transfer, sign_transfer
 from tests.books import untouched
 from tests.methods.http_merchant import ANSWER, Host, serving
 from tests.methods.third_party import (
@@ -402,6 +402,74 @@ def test_a_refusal_that_comes_late_does_not_take_away_what_was_kept_and_moved_si
     shop.line.act = None
     shop.sell(signed, price=1_001)
     assert shop.balances() == (499, 2_001)
+
+
+@contextmanager
+def held_up(
+    shop: TransferShop, signed: SignedTransfer, act: Act | None
+) -> Iterator[Callable[[], Answer | Running]]:
+    """Asks, but a gateway holds that up, and refuses it once its outcome is asked for; others meet with `act`."""
+    has_come, may_go_on = Event(), Event()
+
+    def refuse(body: bytes, forward: Callable[[], requests.Response]) -> tuple[int, bytes, dict[str, str]]:
+        has_come.set()
+        may_go_on.wait(30)
+        return 403, b'{"error": "blocked by a gateway"}', {}
+
+    shop.line.act = refuse
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(shop.ask, signed)
+        try:
+            assert has_come.wait(30)
+            shop.line.act = act
+
+            def outcome() -> Answer | Running:
+                may_go_on.set()
+                return first.result()
+
+            yield outcome
+        finally:
+            may_go_on.set()
+
+
+def test_a_refusal_of_the_first_attempt_does_not_take_away_what_a_repetition_has_moved_whose_answer_was_lost(
+    shop: TransferShop,
+) -> None:
+    signed = shop.sign()
+    with held_up(shop, signed, lost_answer) as outcome_of_the_first:
+        assert code_of(shop.ask(signed)) == (503, "transfer_outcome_unknown")
+        answer = outcome_of_the_first()
+    assert code_of(answer) == (503, "transfer_outcome_unknown")
+    assert isinstance(answer, Answer) and b"blocked by a gateway" in answer.body
+    shop.line.act = None
+    shop.sell(signed)
+    assert shop.balances() == (900, 1_100)
+
+
+def test_what_a_repetition_has_moved_buys_another_answer_if_its_view_fails_though_the_first_attempt_was_refused(
+    shop: TransferShop,
+) -> None:
+    signed, has_moved, may_be_told = shop.sign(), Event(), Event()
+
+    def dawdle(body: bytes, forward: Callable[[], requests.Response]) -> tuple[int, bytes, dict[str, str]]:
+        answer = forward()
+        has_moved.set()
+        may_be_told.wait(30)
+        return answer.status_code, answer.content, {}
+
+    with ThreadPoolExecutor(1) as threads, held_up(shop, signed, dawdle) as outcome_of_the_first:
+        second = threads.submit(shop.ask, signed)
+        try:
+            assert has_moved.wait(30)
+            assert code_of(outcome_of_the_first()) == (503, "transfer_outcome_unknown")
+        finally:
+            may_be_told.set()
+        running = second.result()
+    assert isinstance(running, Running)
+    shop.paywall.finish(running, 500, [], b"oops")
+    shop.line.act = None
+    shop.sell(signed, path="/other")
+    assert shop.balances() == (900, 1_100)
 
 
 def test_an_endless_error_is_cut(shop: TransferShop) -> None:
