@@ -147,6 +147,14 @@ class CallBook:
             raise PriceUnknown("nobody can tell what this request costs; the payment is good for another one")
         return claimed
 
+    def take_held(self, attempt: Attempt, held: PaidCall, *, can_refund: bool) -> PaidCall:
+        """Books what `hold` has kept and was collected since, for a request: as it was kept, should it be gone by now.
+
+        Raises:
+            CallConflict: As `take`.
+        """
+        return self._book(held, attempt, partial(claim, can_refund=can_refund))
+
     def _book(
         self, call: PaidCall, attempt: Attempt, rule: Callable[[PaidCall, Attempt], PaidCall]
     ) -> PaidCall:

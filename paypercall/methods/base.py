@@ -100,7 +100,7 @@ class Order:
             except PaymentRefused:
                 self.calls.drop_uncollected(held)
                 raise
-        return self.take(payment, amount, asset=asset, **details)
+        return self.calls.take_held(self.attempt, held, can_refund=self.can_refund)
 
     def drop_unless_retried(self, held: PaidCall) -> bool:
         """Drops what `collect` was given, for a refusal of one attempt that need not hold for another one.

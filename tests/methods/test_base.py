@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -126,6 +127,39 @@ def test_an_unknown_outcome_is_asked_again_with_the_same_payment_whatever_it_cos
     shop.cheques.after = lambda: None
     shop.sell("1:100", price=900)
     assert shop.cheques.paid == {"1": 100}
+
+
+def test_what_was_collected_is_taken_as_agreed_though_the_refusal_of_another_attempt_has_dropped_what_was_kept(
+    shop: Shop,
+) -> None:
+    has_come, may_be_refused, is_paid, may_be_taken = Event(), Event(), Event(), Event()
+
+    def be_refused() -> None:
+        has_come.set()
+        may_be_refused.wait(30)
+        shop.cheques.uncovered.add("1")
+
+    def dawdle() -> None:
+        is_paid.set()
+        may_be_taken.wait(30)
+
+    shop.cheques.before, shop.cheques.after = be_refused, dawdle
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            first = threads.submit(shop.ask, "1:100")
+            assert has_come.wait(30)
+            shop.cheques.before = lambda: None
+            second = threads.submit(shop.ask, "1:100", 900)
+            assert is_paid.wait(30)
+            may_be_refused.set()
+            assert code_of(first.result()) == (402, "uncovered")
+            assert shop.books_of("1") is None
+        finally:
+            may_be_refused.set()
+            may_be_taken.set()
+        running = second.result()
+    assert isinstance(running, Running)
+    assert running.price == 100
 
 
 @pytest.mark.parametrize("place", ["before", "after"])

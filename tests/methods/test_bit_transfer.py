@@ -617,7 +617,7 @@ def test_after_a_crash_between_redeeming_and_booking_the_same_transfer_is_served
 
     signed = shop.sign()
     with monkeypatch.context() as fault:
-        fault.setattr(CallBook, "take", crash)
+        fault.setattr(CallBook, "take_held", crash)
         with pytest.raises(Crash):
             shop.ask(signed)
     assert shop.balances() == (900, 1_100)

@@ -94,6 +94,16 @@ def test_what_a_process_of_the_version_before_has_kept_is_marked_as_any_other(st
         assert calls.drop_unless_retried(held) is not is_kept_again
 
 
+def test_what_was_kept_is_taken_as_it_was_kept_though_it_was_dropped_since(store: Store) -> None:
+    calls = CallBook(store)
+    held = keep(calls, attempt(), use="before")
+    calls.drop_uncollected(held)
+    taken = calls.take_held(attempt(price=500), held, can_refund=False)
+    assert (taken.state, taken.receipt) == (PaidCallState.RUNNING, held.receipt)
+    with store.transaction() as books:
+        assert books.paid_calls.lock("cheque", "1") == taken
+
+
 def test_what_is_kept_and_dropped_by_many_at_once_is_there_or_not(store: Store) -> None:
     calls = CallBook(store)
     held = keep(calls, attempt())
