@@ -251,7 +251,8 @@ class Payment(CurrentPayment):
 
     def _leave(self, running: Running, response: HttpResponseBase, visit: Visit) -> HttpResponseBase:
         """Leaves the end to the middleware: what stands around a view may yet fail, or answer something else."""
-        self.project.paywall.fail(running, response.status_code)
+        with _Unanswered(self.project.paywall, running):
+            self.project.paywall.fail(running, response.status_code)
         visit.leave(Outcome(functools.partial(self._finish, running), response))
         return response
 
