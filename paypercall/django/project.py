@@ -8,10 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, get_urlconf, reverse
+from django.urls import (
+    NoReverseMatch,
+    URLPattern,
+    URLResolver,
+    get_resolver,
+    get_script_prefix,
+    get_urlconf,
+    resolve,
+)
+from django.urls.resolvers import RegexPattern
+from django.utils.http import escape_leading_slashes
 from django.utils.module_loading import import_string
 
 from paypercall.call_book import AnswerLimits
@@ -99,21 +110,25 @@ def watch_again(server: Server) -> None:
 
 
 def endpoint_path() -> str | None:
-    """Where the project has the channel endpoint, or None if `paypercall.django.urls` is in no URLconf."""
-    for name in _names_of_endpoint(get_resolver(get_urlconf()).url_patterns):
+    """Where the project has the channel endpoint, or None if no path without arguments leads to it."""
+    for view, route in _routes_of_endpoint(get_resolver(get_urlconf()).url_patterns):
         with suppress(NoReverseMatch):  # its path has arguments
-            return reverse(name)
+            path = URLResolver(RegexPattern("^/"), [route]).reverse(_ENDPOINT)
+            if resolve(f"/{unquote(path)}").func is view:
+                return escape_leading_slashes(quote(get_script_prefix()) + path)
     return None
 
 
-def _names_of_endpoint(patterns: Iterable[URLPattern | URLResolver], *namespaces: str) -> Iterator[Any]:
-    """What Django knows the endpoint by: a name in its namespaces or, where it is in none, the view."""
+def _routes_of_endpoint(
+    patterns: Iterable[URLPattern | URLResolver],
+) -> Iterator[tuple[Callable[..., Any], URLPattern | URLResolver]]:
+    """The endpoint's view, and each way to it without what is beside it: in a namespace others may have its name."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
-            inner = [pattern.namespace] if pattern.namespace else []
-            yield from _names_of_endpoint(pattern.url_patterns, *namespaces, *inner)
+            for view, route in _routes_of_endpoint(pattern.url_patterns):
+                yield view, URLResolver(pattern.pattern, [route])
         elif pattern.lookup_str == _ENDPOINT:
-            yield ":".join((*namespaces, str(pattern.name))) if namespaces else pattern.callback
+            yield pattern.callback, URLPattern(pattern.pattern, pattern.callback, name=_ENDPOINT)
 
 
 def _wallet() -> Wallet | None:
