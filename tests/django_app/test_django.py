@@ -167,6 +167,17 @@ def test_a_stream_passes_with_a_receipt(site: Site, path: str) -> None:
     assert wire.RECEIPT in answer.headers
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("path", ["whole-file", "async-whole-file"])
+def test_a_file_arrives_whole_with_a_receipt(site: Site, path: str, encoding: str) -> None:
+    from tests.django_app.urls import FILE
+
+    answer = site.ask(path, {**site.header(), "Accept-Encoding": encoding})
+    assert answer.headers.get("Content-Encoding", "identity") == encoding
+    assert answer.content == FILE
+    assert wire.RECEIPT in answer.headers
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("path", ["breaks-off", "async-breaks-off", "broken-file"])
 def test_a_stream_whose_view_fails_in_the_middle_is_refunded_to_the_same_package_sent_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -378,6 +379,19 @@ class Unreadable(io.BytesIO):
         return super().read(size)
 
 
+FILE = random.Random(1).randbytes(300_000)
+
+
+@payment.required(100)
+def whole_file(request: HttpRequest) -> FileResponse:
+    return FileResponse(io.BytesIO(FILE))
+
+
+@payment.required(100)
+async def async_whole_file(request: HttpRequest) -> FileResponse:
+    return FileResponse(io.BytesIO(FILE))
+
+
 @payment.required(100)
 def broken_file(request: HttpRequest) -> FileResponse:
     return FileResponse(Unreadable(b"data: 0\n\n" * 10_000))
@@ -535,6 +549,8 @@ views: list[tuple[str, Any]] = [
     ("async-stream", async_stream),
     ("breaks-off", breaks_off),
     ("async-breaks-off", async_breaks_off),
+    ("whole-file", whole_file),
+    ("async-whole-file", async_whole_file),
     ("broken-file", broken_file),
     ("endless", endless),
     ("async-endless", async_endless),
