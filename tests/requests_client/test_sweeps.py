@@ -135,8 +135,14 @@ def test_a_merchant_that_says_for_ever_that_the_channel_closes_gets_one_payment_
 
 
 @pytest.mark.parametrize("per_call, max_price", [(199, None), (500, 199), (200, None), (500, 200)])
-def test_a_call_is_paid_in_the_next_period_too_only_if_it_may_cost_both(
-    market: Market, url: str, monkeypatch: pytest.MonkeyPatch, per_call: int, max_price: int | None
+@pytest.mark.parametrize("standing", [Standing.UNCLAIMED, Standing.UNKNOWN])
+def test_a_call_is_paid_in_the_next_period_too_if_it_is_known_that_the_first_came_back_or_if_it_may_cost_both(
+    market: Market,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    standing: Standing,
+    per_call: int,
+    max_price: int | None,
 ) -> None:
     refused: list[object] = []
 
@@ -145,12 +151,12 @@ def test_a_call_is_paid_in_the_next_period_too_only_if_it_may_cost_both(
         refused.append(seen.package)
         return refuse(market, "channel_closing")(seen, honest) if seen.package == refused[0] else honest()
 
-    monkeypatch.setattr(places, "standing_within", lambda channel, **payment: Standing.UNCLAIMED)
+    monkeypatch.setattr(places, "standing_within", lambda channel, **payment: standing)
     before, may_cost_both = market.spent(), 200 in (per_call, max_price)
     with Session(market.client, replace(BUDGET, per_call=per_call), patience=0) as api:
         api.get_402_info(url)
         market.site.trick = refuse_first
-        if may_cost_both:
+        if may_cost_both or standing is Standing.UNCLAIMED:
             assert api.get(url, max_price=max_price).ok
         else:
             with pytest.raises(PeriodOver):
