@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from paypercall.paying.budget import Budget, Limits, PaymentDeclined, WrongBudget
 from paypercall.paying.offer import Offer, WrongOffer
-from paypercall.paying.payer import RefundMissing
-from paypercall.paying.rejections import NotYetAccepted, PaymentRejected, PeriodOver
+from paypercall.paying.rejections import NotYetAccepted, PaymentRejected, PeriodOver, RefundMissing
 
 __all__ = [
     "Budget",

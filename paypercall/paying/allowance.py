@@ -5,7 +5,7 @@ The sums of what was spent are asked for elsewhere, with the reservation: `place
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from paypercall.bought_call import BoughtCall, BoughtCallState, Spending
@@ -81,28 +81,16 @@ class Allowance:
         """Whether a call may cost a price and what was signed for it before, which the merchant may have."""
         row, quote = purchase.row, offer.quote
         besides = row.amount if row.asset == quote.asset else 0
-        return self._may_cost(purchase.call, replace(quote, price=quote.price + besides))
+        return _passes(self._require_price, purchase.call, replace(quote, price=quote.price + besides))
 
     def may_take(self, call: Call, row: BoughtCall) -> bool:
         """Whether a call may take a row that another session may have made: it may cost that, or is owed it."""
         quote = Quote(row.amount, row.asset, row.payee)
-        if row.state is BoughtCallState.PENDING:
-            return self._may_cost(call, quote)
-        try:
-            self._require_allowed(call, quote)
-        except PaymentDeclined:
-            return False
-        return True
-
-    def _may_cost(self, call: Call, quote: Quote) -> bool:
-        """Whether a call alone may cost so much, whatever was spent already."""
-        try:
-            self._require_price(call, quote)
-        except PaymentDeclined:
-            return False
-        return True
+        is_open = row.state is BoughtCallState.PENDING
+        return _passes(self._require_price if is_open else self._require_allowed, call, quote)
 
     def _require_price(self, call: Call, quote: Quote) -> Budget:
+        """Checks that a call alone may cost so much, whatever was spent already."""
         budget = self._require_allowed(call, quote)
         self._require_max_price(call, quote)
         # The sums are asked for with the reservation.
@@ -151,3 +139,11 @@ class Allowance:
 def _alike(last: Quote, quote: Quote) -> int:
     """The price before, or 0 where that is in another asset or for another payee."""
     return last.price if (last.asset, last.payee) == (quote.asset, quote.payee) else 0
+
+
+def _passes(require: Callable[[Call, Quote], object], call: Call, quote: Quote) -> bool:
+    try:
+        require(call, quote)
+    except PaymentDeclined:
+        return False
+    return True

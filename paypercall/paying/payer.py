@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 from weakref import WeakSet
 
 from paypercall.bought_call import (
@@ -44,6 +43,7 @@ from paypercall.paying.purchase import (
     weigh,
 )
 from paypercall.paying.refusals import Outlook, is_lost
+from paypercall.paying.rejections import RefundMissing
 from paypercall.settled import Standing
 from paypercall.settlement.node import wall_clock
 
@@ -51,20 +51,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 """How long a call goes on sending its payment, by the clock."""
-
-
-class RefundMissing(PaypercallError):
-    """What a merchant had to give back did not come, or was none; the answer is in `response`.
-
-    Attributes:
-        response: The HTTP library's answer.
-    """
-
-    code = "refund_missing"
-
-    def __init__(self, message: str, response: Any = None) -> None:
-        super().__init__(message)
-        self.response = response
 
 
 class Payer:

@@ -1,4 +1,4 @@
-"""What a call raises that was paid, and that the merchant does not answer. Pure."""
+"""What a call raises that was paid, and that the merchant does not answer as it should. Pure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from paypercall.paying.purchase import Purchase
 from paypercall.paying.refusals import Outlook
 
 
-class PaymentRejected(PaypercallError):
-    """The merchant was paid and still asks for payment; nothing more is paid in this call.
+class AnsweredWrongly(PaypercallError):
+    """An answer that is no answer to what was paid.
 
     Attributes:
         response: The HTTP library's answer.
     """
 
-    code = "rejected"
-
     def __init__(self, message: str, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
+
+
+class PaymentRejected(AnsweredWrongly):
+    """The merchant was paid and still asks for payment; nothing more is paid in this call."""
+
+    code = "rejected"
 
 
 class NotYetAccepted(PaymentRejected):
@@ -31,18 +35,16 @@ class NotYetAccepted(PaymentRejected):
     code = "not_yet_accepted"
 
 
-class PeriodOver(PaypercallError):
-    """The merchant settles the channel, and has not taken the payment: call again later. What was signed stays counted.
-
-    Attributes:
-        response: The HTTP library's answer.
-    """
+class PeriodOver(AnsweredWrongly):
+    """The merchant settles the channel, and has not taken the payment: call again later. What was signed counts on."""
 
     code = "period_over"
 
-    def __init__(self, message: str, response: Any = None) -> None:
-        super().__init__(message)
-        self.response = response
+
+class RefundMissing(AnsweredWrongly):
+    """What a merchant had to give back did not come, or was none; the answer is in `response`."""
+
+    code = "refund_missing"
 
 
 def claimed(purchase: Purchase, head: Head) -> PaypercallError:
